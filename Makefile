@@ -1,0 +1,39 @@
+# Everything runs in .venv; PYTHON picks the interpreter that creates it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint format benchmark clean
+
+help:  ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+quickstart: $(STAMP)  ## train a teacher on embedded digits, distil it and compare the objectives
+	$(BIN)/python examples/quickstart.py
+
+test: $(STAMP) lint  ## lint, types and all tests
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(STAMP)  ## accuracy and speed of the divergence, written to benchmarks/README.md
+	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/divergence.py
+
+clean:  ## remove what the commands above made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache runs
