@@ -1,0 +1,31 @@
+"""Divergences between two categorical distributions, as pure functions of log-probabilities.
+
+Here: teacher and student log-probabilities of shape (..., V) in, one value per position of shape (...) out.
+Not here: temperature, masks, reductions, modules (see `lightning_abkd.losses`).
+"""
+
+from lightning_abkd.functional._alpha_beta import (
+    alpha_beta_divergence,
+    alpha_divergence,
+    beta_divergence,
+    forward_kl,
+    hellinger,
+    reverse_kl,
+    symmetric_kl,
+)
+from lightning_abkd.functional._mixture import jensen_shannon, skewed_forward_kl, skewed_reverse_kl
+from lightning_abkd.functional._total_variation import total_variation
+
+__all__ = [
+    "alpha_beta_divergence",
+    "alpha_divergence",
+    "beta_divergence",
+    "forward_kl",
+    "hellinger",
+    "jensen_shannon",
+    "reverse_kl",
+    "skewed_forward_kl",
+    "skewed_reverse_kl",
+    "symmetric_kl",
+    "total_variation",
+]

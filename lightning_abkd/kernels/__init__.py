@@ -1,0 +1,9 @@
+"""Fused implementations of what `lightning_abkd.functional` defines.
+
+Here: the same numbers from logits, with value and gradient in one pass, faster or with less memory.
+Not here: definitions, masks, reductions.
+"""
+
+from lightning_abkd.kernels._alpha_beta_rows import AlphaBetaRows
+
+__all__ = ["AlphaBetaRows"]

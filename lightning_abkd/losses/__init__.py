@@ -1,0 +1,34 @@
+"""Distillation losses, `torch.nn.Module`s that take logits (student first, as torch's input and target) to a scalar.
+
+Here: temperature, masks, reductions, live hyper-parameters, state and parameters of a loss.
+Not here: formulas of divergences (see `lightning_abkd.functional`), networks, anything of Lightning.
+"""
+
+from lightning_abkd.losses._alpha_beta import (
+    AlphaBetaDivergence,
+    AlphaDivergence,
+    BetaDivergence,
+    ForwardKL,
+    Hellinger,
+    ReverseKL,
+)
+from lightning_abkd.losses._base import DistillationLoss
+from lightning_abkd.losses._divergence import Divergence
+from lightning_abkd.losses._mixture import JensenShannon, SkewedForwardKL, SkewedReverseKL, SymmetricKL
+from lightning_abkd.losses._total_variation import TotalVariation
+
+__all__ = [
+    "AlphaBetaDivergence",
+    "AlphaDivergence",
+    "BetaDivergence",
+    "DistillationLoss",
+    "Divergence",
+    "ForwardKL",
+    "Hellinger",
+    "JensenShannon",
+    "ReverseKL",
+    "SkewedForwardKL",
+    "SkewedReverseKL",
+    "SymmetricKL",
+    "TotalVariation",
+]

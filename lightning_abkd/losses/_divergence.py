@@ -1,0 +1,200 @@
+"""The base class of all divergences between the output distributions of teacher and student."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lightning_abkd.losses._base import (
+    DistillationLoss,
+    Reduction,
+    check_logits,
+    check_positive,
+    check_reduction,
+    reduce,
+)
+
+Differentiator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+# Elements of a chunk: on a processor a few working copies of it should fit in the cache.
+_CHUNK_ELEMENTS = {"cpu": 1 << 18}
+_DEFAULT_CHUNK_ELEMENTS = 1 << 24
+
+
+class Divergence(DistillationLoss):
+    """Distillation loss made of one divergence per position.
+
+    Owns what all divergences share: temperature, the factor T², promotion to float32, the mask and the reduction. A
+    subclass gives `pointwise(log_p, log_q)` and nothing else. Rows are worked off in chunks, value and gradient in one
+    pass, so that beside logits and gradient nothing of their size is kept.
+
+    Args:
+        temperature: T > 0; both logits are divided by it. The paper uses 4 for CIFAR-100 and 1 for language.
+        scale_by_temperature: Multiply by T² (Hinton et al. 2015), which keeps the size of gradients as T grows. ABKD
+            itself does not.
+        reduction: "mean" over the counted positions, "sum" over them, or "none".
+
+    Raises:
+        ValueError: If `temperature` is not finite and positive or `reduction` is unknown.
+
+    Example:
+        >>> import torch
+        >>> class LogCosh(Divergence):
+        ...     def pointwise(self, log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
+        ...         return (log_p - log_q).cosh().log().sum(-1)
+        >>> LogCosh(temperature=2.0)(torch.zeros(3, 5), torch.zeros(3, 5)).item()
+        0.0
+    """
+
+    temperature: Tensor
+
+    def __init__(
+        self, temperature: float = 1.0, scale_by_temperature: bool = False, reduction: Reduction = "mean"
+    ) -> None:
+        check_positive("temperature", temperature)
+        check_reduction(reduction)
+        super().__init__()
+        self.hyperparameter("temperature", temperature)
+        self.scale_by_temperature = scale_by_temperature
+        self.reduction: Reduction = reduction
+
+    def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
+        """Compute the divergence of each position.
+
+        Args:
+            log_p: Teacher log-probabilities at the temperature, shape (..., V), at least float32.
+            log_q: Student log-probabilities, same shape and dtype.
+
+        Returns:
+            One value per position, shape (...).
+        """
+        raise NotImplementedError(f"{type(self).__name__} should define pointwise(self, log_p, log_q) -> Tensor.")
+
+    def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute the divergence of a batch.
+
+        Args:
+            student_logits: Shape (..., V), any floating dtype.
+            teacher_logits: Shape (..., V).
+            mask: Boolean, shape (...), True where a position counts; None counts all.
+
+        Returns:
+            Scalar, or shape (...) for reduction "none"; masked positions give 0.
+
+        Raises:
+            ValueError: If shapes do not fit each other.
+            TypeError: If the mask is not boolean.
+        """
+        check_logits(student_logits, teacher_logits, mask)
+        values: Tensor
+        if self._chunkable(teacher_logits):
+            values = _Chunked.apply(student_logits, teacher_logits, mask, self)
+        else:
+            values = self._values(student_logits, teacher_logits)
+        if self.scale_by_temperature:
+            values = values * self.temperature.square()
+        return reduce(values, mask, self.reduction)
+
+    def differentiator(self) -> Differentiator:
+        """Give the function that computes values (n,) and gradient (n, V) of a chunk of rows of logits, both float32.
+
+        A fused kernel may stand in here. The gradient may be overwritten by the next call.
+        """
+
+        def differentiate(student_logits: Tensor, teacher_logits: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.enable_grad():
+                student_logits = student_logits.detach().requires_grad_()
+                values = self._values(student_logits, teacher_logits)
+                (gradient,) = torch.autograd.grad(values.sum(), student_logits)
+            return values.detach(), gradient
+
+        return differentiate
+
+    def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        log_p = torch.log_softmax(wide(teacher_logits) / self.temperature, -1)
+        return self.pointwise(log_p, torch.log_softmax(wide(student_logits) / self.temperature, -1))
+
+    def _chunkable(self, teacher_logits: Tensor) -> bool:
+        """Tell whether only the student's logits need a gradient; compilers fuse better without chunks."""
+        learnt = any(parameter.requires_grad for parameter in self.parameters())
+        return not (teacher_logits.requires_grad or learnt or torch.compiler.is_compiling())
+
+    def extra_repr(self) -> str:
+        """Show the live numbers and the options."""
+        numbers = [
+            f"{name}={buffer.item():.6g}" for name, buffer in self.named_buffers(recurse=False) if not buffer.dim()
+        ]
+        return ", ".join(
+            [*numbers, f"scale_by_temperature={self.scale_by_temperature}", f"reduction={self.reduction!r}"]
+        )
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """Promote to at least float32."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _chunks(rows: int, classes: int, device: str) -> Iterator[slice]:
+    size = max(1, _CHUNK_ELEMENTS.get(device, _DEFAULT_CHUNK_ELEMENTS) // max(classes, 1))
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+class _Context(Protocol):
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[Tensor, ...]
+    divergence: Divergence
+    gradient: Tensor | None
+    mask: Tensor | None
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
+class _Chunked(torch.autograd.Function):
+    """Values of all rows, and their gradient in the same pass; a second backward pass recomputes it."""
+
+    @staticmethod
+    def forward(ctx: _Context, student: Tensor, teacher: Tensor, mask: Tensor | None, divergence: Divergence) -> Tensor:
+        ctx.save_for_backward(student, teacher)
+        ctx.mask, ctx.divergence = mask, divergence
+        values, ctx.gradient = _run(divergence, student, teacher, mask, ctx.needs_input_grad[0])
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Context, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:
+            student, teacher = ctx.saved_tensors
+            gradient = _run(ctx.divergence, student, teacher, ctx.mask, True)[1]
+        if gradient is None:
+            raise RuntimeError("The gradient of a divergence was asked for, but its student logits need none.")
+        return gradient.mul_(upstream.unsqueeze(-1)).to(ctx.saved_tensors[0].dtype), None, None, None
+
+
+def _run(
+    divergence: Divergence, student: Tensor, teacher: Tensor, mask: Tensor | None, with_gradient: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Work off the rows in chunks; masked rows are never read."""
+    classes = student.shape[-1]
+    flat_student, flat_teacher = student.reshape(-1, classes), teacher.reshape(-1, classes)
+    dtype = torch.promote_types(student.dtype, torch.float32)
+    values = student.new_zeros(len(flat_student), dtype=dtype)
+    counted = None if mask is None else mask.reshape(-1).nonzero().squeeze(-1)
+    gradient = None
+    if with_gradient:
+        # The gradient of a row before scaling by the loss's own factor may be below what float16 holds.
+        store = dtype if student.dtype == torch.float16 else student.dtype
+        gradient = (torch.empty_like if counted is None else torch.zeros_like)(flat_student, dtype=store)
+    differentiate = divergence.differentiator()
+    rows = len(flat_student) if counted is None else len(counted)
+    with torch.autocast(student.device.type, enabled=False), torch.no_grad():
+        for chunk in _chunks(rows, classes, student.device.type):
+            index = chunk if counted is None else counted[chunk]
+            if gradient is None:
+                values[index] = divergence._values(flat_student[index], flat_teacher[index])
+            else:
+                values[index], slope = differentiate(wide(flat_student[index]), wide(flat_teacher[index]))
+                gradient[index] = slope.to(store)
+    return values.view(student.shape[:-1]), None if gradient is None else gradient.view(student.shape)

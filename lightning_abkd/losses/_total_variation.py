@@ -1,0 +1,17 @@
+"""The total variation distance as a loss."""
+
+from torch import Tensor
+
+from lightning_abkd import functional
+from lightning_abkd.losses._divergence import Divergence
+
+
+class TotalVariation(Divergence):
+    """Total variation distance; see `lightning_abkd.functional.total_variation`.
+
+    Wen et al. 2023 (f-distill), arXiv 2307.15190.
+    """
+
+    def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
+        """Compute the distance of each position, shape (..., V) to (...)."""
+        return functional.total_variation(log_p, log_q)

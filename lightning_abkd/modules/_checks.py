@@ -1,0 +1,70 @@
+"""What can be wrong with networks, batches and signals, said in one sentence."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from lightning_abkd.losses import DistillationLoss
+
+_PROVIDERS = {
+    "teacher_logits": "Give the module a `teacher`.",
+    "labels": "Let the batch be (inputs, labels).",
+}
+
+
+def logits_of(output: object, network: str) -> Tensor:
+    """Take the logits out of a network's output: a tensor, or an object with `.logits`.
+
+    Raises:
+        TypeError: If the output is neither.
+    """
+    logits = getattr(output, "logits", output)
+    if not isinstance(logits, Tensor):
+        raise TypeError(
+            f"The {network} should return a tensor of logits or an object with `.logits`. "
+            f"Found {type(logits).__name__}. "
+            "Override `signals` for a network of another kind."
+        )
+    return logits
+
+
+def check_signals(loss: DistillationLoss, provided: Sequence[str] | Mapping[str, object]) -> None:
+    """Raise ValueError if the loss asks for a signal that is not provided."""
+    for name in loss.required_signals:
+        if name not in provided:
+            advice = _PROVIDERS.get(
+                name, f"Override `signals` in a subclass of the module to add {name!r} to its result."
+            )
+            raise ValueError(
+                f"{type(loss).__name__} asks for the signal `{name}`. Found only {', '.join(sorted(provided))}. "
+                + advice
+            )
+
+
+def check_labels(labels: Tensor, classes: int, ignored: int = -100) -> None:
+    """Raise ValueError if a label is no class index; waits for the device."""
+    counted = labels[labels != ignored]
+    if counted.numel() and (int(counted.min()) < 0 or int(counted.max()) >= classes):
+        raise ValueError(
+            f"Labels should lie between 0 and {classes - 1}, the student has {classes} classes. "
+            f"Found labels from {int(counted.min())} to {int(counted.max())}. "
+            "Give the student as many outputs as the data has classes."
+        )
+
+
+def check_not_nan(loss: Tensor, signals: Mapping[str, object], step: int) -> None:
+    """Raise FloatingPointError if the loss is NaN, naming the network it came from; waits for the device."""
+    if not loss.isnan().any():
+        return
+    for network in ("teacher", "student"):
+        logits = signals.get(f"{network}_logits")
+        if isinstance(logits, Tensor) and bool(torch.isnan(logits).any()):
+            reasons = {
+                "teacher": "Check its weights, its precision and the inputs it was trained on.",
+                "student": "Lower the learning rate, set trainer.gradient_clip_val or use a wider precision.",
+            }
+            raise FloatingPointError(f"The {network}'s logits contain NaN at step {step}. {reasons[network]}")
+    raise FloatingPointError(
+        f"The loss is NaN at step {step} although all logits are numbers. Check the loss's parameters."
+    )

@@ -1,0 +1,267 @@
+"""Distillation of a classifier, and the base of every other distillation."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MetricCollection
+
+from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
+from lightning_abkd.metrics import classification_metrics
+from lightning_abkd.modules._checks import check_labels, check_not_nan, check_signals, logits_of
+from lightning_abkd.modules._normalisation import StepMean
+from lightning_abkd.modules._teacher import Teacher, TeacherDtype
+
+Signals = dict[str, Tensor]
+
+# On a device every check waits for it, so that it runs once in so many batches.
+_NAN_CHECK_INTERVAL = 50
+
+
+class DistillationModule(LightningModule):
+    """Trains a student on its task and on the outputs of a frozen teacher.
+
+    As it stands it takes batches (inputs, labels) and networks that map inputs to logits, a tensor or an object with
+    `.logits`. For another task override `signals(batch)`, `task_loss(signals)` or `metrics(classes)`. With the teacher
+    left out it is plain supervised training of the student: a teacher to be, or a baseline.
+
+    The loss of an optimizer step is task_weight · task loss + distillation_weight · divergence, each the mean over all
+    counted positions of the step, however they are split into micro-batches and ranks. The teacher stays frozen, in
+    eval mode and on its own precision, and is in no checkpoint, optimizer or hyper-parameters.
+
+    Args:
+        teacher: Frozen network, or None for supervised training.
+        student: Network to train.
+        divergence: Distillation loss; None takes `AlphaBetaDivergence()` where there is a teacher.
+        task_weight: Weight of the task loss (cross-entropy on the labels); live.
+        distillation_weight: Weight of the divergence; live.
+        optimizer: Maps parameters to an optimizer.
+        lr_scheduler: Maps the optimizer to a learning-rate scheduler; None keeps the rate.
+        lr_interval: Whether the learning-rate scheduler steps after each "step" or "epoch".
+        lr_monitor: What a `ReduceLROnPlateau` watches.
+        teacher_dtype: Dtype the teacher is kept and run in; None keeps its weights' dtype.
+        compile_student: Compile the student with `torch.compile` before training.
+
+    Raises:
+        TypeError: If the student is missing.
+        ValueError: If teacher and student are one object, or the divergence asks for a signal that nobody provides.
+
+    Example:
+        >>> import torch
+        >>> from lightning_abkd.losses import AlphaBetaDivergence
+        >>> teacher, student = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)
+        >>> module = DistillationModule(teacher, student, AlphaBetaDivergence(alpha=0.8, beta=0.3))
+        >>> sorted(name for name, _ in module.named_parameters())
+        ['student.bias', 'student.weight']
+    """
+
+    def __init__(
+        self,
+        teacher: nn.Module | None = None,
+        student: nn.Module | None = None,
+        divergence: DistillationLoss | None = None,
+        task_weight: float = 1.0,
+        distillation_weight: float = 1.0,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_interval: Literal["step", "epoch"] = "epoch",
+        lr_monitor: str = "val/loss",
+        teacher_dtype: TeacherDtype | None = None,
+        compile_student: bool = False,
+    ) -> None:
+        if not isinstance(student, nn.Module):
+            raise TypeError(
+                f"Parameter `student` should be a network. Found `student = {student!r}`. "
+                "Pass one, also to `load_from_checkpoint` for a module that was built in Python."
+            )
+        if teacher is student:
+            raise ValueError(
+                "Teacher and student should be two networks. Found one object; pass a copy as the student."
+            )
+        super().__init__()
+        self.student = student
+        self._teacher = None if teacher is None else Teacher(teacher, teacher_dtype)
+        if divergence is None and teacher is not None:
+            divergence = AlphaBetaDivergence()
+        self.divergence = divergence
+        self.task_weight, self.distillation_weight = task_weight, distillation_weight
+        self._make_optimizer, self._make_lr_scheduler = optimizer, lr_scheduler
+        self._lr_interval, self._lr_monitor = lr_interval, lr_monitor
+        self._compile_student = compile_student
+        self._step_mean = StepMean()
+        self._stage_metrics: dict[str, MetricCollection] = {}
+        self._remember_arguments()
+        if divergence is not None and type(self).signals is DistillationModule.signals:
+            check_signals(divergence, ("student_logits", "labels", *(["teacher_logits"] if teacher else [])))
+
+    def _remember_arguments(self) -> None:
+        """Save hyper-parameters without the teacher; objects of Python code are not saved, configurations are."""
+        objects = ["student", "divergence", "optimizer", "lr_scheduler"] if _given_hyperparameters.get() is None else []
+        self.save_hyperparameters(ignore=["teacher", *objects])
+
+    @property
+    def teacher(self) -> nn.Module | None:
+        """The frozen teacher network, or None."""
+        return None if self._teacher is None else self._teacher.network
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DistillationModule":
+        super()._apply(fn, recurse)
+        if self._teacher is not None:
+            self._teacher.to(fn(torch.empty(0, device=self.device)).device)
+        return self
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Compute the student's logits, shape (B, C)."""
+        return logits_of(self.student(inputs), "student")
+
+    def signals(self, batch: tuple[Tensor, Tensor]) -> Signals:
+        """Turn a batch into named tensors: one forward pass of each network.
+
+        Args:
+            batch: Inputs of any shape (B, ...) and labels (B,).
+
+        Returns:
+            student_logits (B, C), labels (B,) and, with a teacher, teacher_logits (B, C). A subclass may add to it or
+            replace it; a loss picks by the names of its forward's parameters.
+        """
+        inputs, labels = batch
+        signals = {"student_logits": self(inputs), "labels": labels}
+        if self._teacher is not None:
+            signals["teacher_logits"] = logits_of(self._teacher(inputs), "teacher")
+        return signals
+
+    def task_loss(self, signals: Signals) -> Tensor:
+        """Compute the loss of the task itself, the mean over counted positions: cross-entropy on the labels."""
+        logits = signals["student_logits"]
+        return nn.functional.cross_entropy(logits.flatten(0, -2).float(), signals["labels"].flatten())
+
+    def metrics(self, classes: int) -> MetricCollection:
+        """Give the metrics of an evaluation; each takes its signals by the names of its update's parameters.
+
+        Args:
+            classes: Number of classes, the size of the student's logits.
+        """
+        concentration = isinstance(self.divergence, AlphaBetaDivergence)
+        return classification_metrics(classes, self._teacher is not None, concentration and self._teacher is not None)
+
+    def losses(self, signals: Signals) -> dict[str, tuple[float | Tensor, Tensor]]:
+        """Compute each term of the loss: its name, its weight and its mean over counted positions."""
+        terms: dict[str, tuple[float | Tensor, Tensor]] = {}
+        if self.divergence is None or self.task_weight:
+            terms["task_loss"] = (self.task_weight, self.task_loss(signals))
+        if self.divergence is not None:
+            check_signals(self.divergence, signals)
+            wanted = {name: signals[name] for name in self.divergence.accepted_signals if name in signals}
+            terms["divergence"] = (self.distillation_weight, self.divergence(**wanted))
+        return terms
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Compute the loss of a micro-batch, log its terms, and count its positions."""
+        signals = self.signals(batch)
+        self._check_batch(signals, batch_idx)
+        loss, positions = self._logged_loss(signals, "train")
+        if self.device.type == "cpu" or batch_idx % _NAN_CHECK_INTERVAL == 0:
+            check_not_nan(loss.detach(), signals, self.global_step)
+        mask = signals.get("mask")
+        count = positions if mask is None else mask.sum()
+        return loss * self._step_mean.add(count, positions, self.trainer)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Make the gradient that of the mean over the whole step's counted positions."""
+        self._step_mean.finish(optimizer, self.trainer)
+
+    def _check_batch(self, signals: Signals, batch_idx: int) -> None:
+        if "labels" in signals and (self.device.type == "cpu" or batch_idx == 0):
+            check_labels(signals["labels"], signals["student_logits"].shape[-1])
+
+    def _logged_loss(self, signals: Signals, stage: str) -> tuple[Tensor, int]:
+        terms = self.losses(signals)
+        loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
+        positions = signals["student_logits"].shape[:-1].numel()
+        logged = {"loss": loss} | {name: term for name, (_, term) in terms.items()}
+        train = stage == "train"
+        self.log_dict(
+            {f"{stage}/{name}": value.detach() for name, value in logged.items()},
+            prog_bar=True, on_step=train, on_epoch=not train, batch_size=positions, sync_dist=not train,
+        )  # fmt: skip
+        return loss, positions
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor], batch_idx: int, stage: str) -> None:
+        signals = self.signals(batch)
+        self._check_batch(signals, batch_idx)
+        self._logged_loss(signals, stage)
+        if stage not in self._stage_metrics:
+            self._stage_metrics[stage] = self.metrics(signals["student_logits"].shape[-1]).to(self.device)
+        live = {} if self.divergence is None else dict(self.divergence.named_buffers(recurse=False))
+        named: Mapping[str, Tensor] = {
+            "preds": signals["student_logits"],
+            "target": signals["labels"],
+            **live,
+            **signals,
+        }
+        self._stage_metrics[stage].update(**named)
+
+    def _log_metrics(self, stage: str) -> None:
+        if stage in self._stage_metrics:
+            metrics = self._stage_metrics[stage]
+            self.log_dict({f"{stage}/{name}": value for name, value in metrics.compute().items()}, prog_bar=True)
+            metrics.reset()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Evaluate a batch of the validation set."""
+        self._evaluate(batch, batch_idx, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Evaluate a batch of the test set."""
+        self._evaluate(batch, batch_idx, "test")
+
+    def predict_step(self, batch: tuple[Tensor, Tensor] | list[Tensor] | Tensor, batch_idx: int) -> Tensor:
+        """Compute the student's logits (B, C) of inputs, or of a batch (inputs, labels)."""
+        return self.forward(batch if isinstance(batch, Tensor) else batch[0])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics."""
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics."""
+        self._log_metrics("test")
+
+    def setup(self, stage: str) -> None:
+        """Put the student into train mode before training and compile it if asked to."""
+        if stage == "fit":
+            self.student.train()
+        if self._compile_student:
+            self.student.compile()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build the optimizer over what is trainable in student and divergence, and the learning-rate schedule."""
+        optimizer = self._make_optimizer([p for p in self.parameters() if p.requires_grad])
+        if self._make_lr_scheduler is None:
+            return {"optimizer": optimizer}
+        scheduler = self._make_lr_scheduler(optimizer)
+        schedule = LRSchedulerConfigType(scheduler=scheduler, interval=self._lr_interval, monitor=self._lr_monitor)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def save_student(self, path: str | Path) -> Path:
+        """Write the student's state_dict, which `torch.load` reads without this library.
+
+        Args:
+            path: File to write, .pt or .safetensors; its folder is created.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.student.state_dict().items()}
+        if path.suffix == ".safetensors":
+            save_file(weights, path)
+        else:
+            torch.save(weights, path)
+        return path

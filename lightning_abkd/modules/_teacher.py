@@ -1,0 +1,50 @@
+"""The frozen teacher, kept where Lightning does not see it."""
+
+from typing import Literal
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor, nn
+
+TeacherDtype = Literal["float32", "bfloat16", "float16"]
+
+
+class Teacher:
+    """A network in eval mode without gradient; no `nn.Module`, so that nobody trains, casts or saves it.
+
+    Args:
+        network: Any network; its parameters are frozen.
+        dtype: Floating dtype of its weights and arithmetic; None keeps that of the weights and leaves the arithmetic to
+            the trainer's precision.
+    """
+
+    def __init__(self, network: nn.Module, dtype: TeacherDtype | None = None) -> None:
+        trainable = sum(parameter.requires_grad for parameter in network.parameters())
+        if trainable:
+            rank_zero_info(f"Froze the teacher {type(network).__name__}: {trainable} trainable parameter tensors.")
+        self.network = network.requires_grad_(False).eval()
+        self.own_precision = dtype is not None
+        if dtype is not None:
+            self.network.to(getattr(torch, dtype))
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Teacher":
+        # Copies of a module (weight averaging, tuners) share the one teacher.
+        return self
+
+    def __call__(self, inputs: object) -> object:
+        """Run the network on a batch of inputs, cast to its dtype."""
+        self.network.eval()
+        dtype = next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
+        with torch.no_grad():
+            if not (self.own_precision and isinstance(inputs, Tensor)):
+                return self.network(_cast(inputs, dtype))
+            with torch.autocast(inputs.device.type, enabled=False):
+                return self.network(_cast(inputs, dtype))
+
+    def to(self, device: torch.device) -> None:
+        """Move the network, and nothing else about it."""
+        self.network.to(device)
+
+
+def _cast(inputs: object, dtype: torch.dtype) -> object:
+    return inputs.to(dtype) if isinstance(inputs, Tensor) and inputs.is_floating_point() else inputs
