@@ -1,0 +1,109 @@
+"""Labelled samples: what a data set offers, seeded choices among them, and what a loader reads."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+Sample = tuple[Tensor, int] | tuple[Tensor, int, int]
+
+
+class LabelledImages(Protocol):
+    """A data set of pairs (image, class) that also lists its classes in `targets`, as torchvision's do."""
+
+    @property
+    def targets(self) -> Sequence[int] | Tensor:
+        """Class of every sample, shape (N,)."""
+
+    def __getitem__(self, index: int) -> tuple[object, object]:
+        """Return the image, as stored, and its class."""
+
+
+class Samples(Dataset[Sample]):
+    """Some samples of a data set with labels and a transform of their own.
+
+    Args:
+        stored: The data set.
+        indices: Positions in `stored`, shape (N,).
+        labels: Classes of these samples, shape (N,); they replace the stored ones.
+        transform: From a stored image to a tensor.
+        return_index: Whether a sample is (image, label, position in `stored`) instead of (image, label).
+    """
+
+    def __init__(
+        self,
+        stored: LabelledImages,
+        indices: Tensor,
+        labels: Tensor,
+        transform: Callable[[object], Tensor],
+        return_index: bool = False,
+    ) -> None:
+        self.stored = stored
+        self.indices = indices
+        self.labels = labels
+        self.transform = transform
+        self.return_index = return_index
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> Sample:
+        index, label = int(self.indices[position]), int(self.labels[position])
+        image = self.transform(self.stored[index][0])
+        return (image, label, index) if self.return_index else (image, label)
+
+
+def stratified_split(labels: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Choose exactly `size` samples so that every class keeps its share, up to one sample.
+
+    Systematic sampling: the samples, shuffled and then ordered by class, are taken at equal distances from a random
+    start, so every sample has the same chance.
+
+    Args:
+        labels: Class of every sample, shape (N,).
+        size: Number of samples to choose, 0 ≤ size ≤ N.
+        generator: Source of the randomness.
+
+    Returns:
+        Indices of the chosen samples, shape (size,), and of the others, shape (N - size,), both ascending.
+
+    Example:
+        >>> labels = torch.tensor([0, 0, 0, 0, 1, 1])
+        >>> chosen, others = stratified_split(labels, 3, torch.Generator().manual_seed(0))
+        >>> labels[chosen]
+        tensor([0, 0, 1])
+    """
+    count = len(labels)
+    shuffled = torch.randperm(count, generator=generator)
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    start = torch.randint(max(count, 1), (1,), generator=generator)
+    chosen = torch.zeros(count, dtype=torch.bool)
+    if size:
+        chosen[by_class[(torch.arange(size) * count + start) // size]] = True
+    return chosen.nonzero().squeeze(1), (~chosen).nonzero().squeeze(1)
+
+
+def noisy_labels(labels: Tensor, fraction: float, num_classes: int, generator: torch.Generator) -> Tensor:
+    """Replace the labels of a fraction of the samples, spread over the classes, by another class, uniformly.
+
+    Args:
+        labels: Class of every sample, shape (N,).
+        fraction: Share of the labels to replace, in [0, 1].
+        num_classes: Number of classes, at least 2 if any label is replaced.
+        generator: Source of the randomness.
+
+    Returns:
+        New labels, shape (N,), of which `round(fraction · N)` differ from `labels`.
+
+    Example:
+        >>> noisy_labels(torch.zeros(4, dtype=torch.int64), 0.5, 2, torch.Generator().manual_seed(0)).sum()
+        tensor(2)
+    """
+    changed, _ = stratified_split(labels, round(fraction * len(labels)), generator)
+    noisy = labels.clone()
+    if len(changed):
+        shift = torch.randint(1, num_classes, changed.shape, generator=generator)
+        noisy[changed] = (labels[changed] + shift) % num_classes
+    return noisy
