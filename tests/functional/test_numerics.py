@@ -1,0 +1,43 @@
+import torch
+
+from lightning_abkd.functional._numerics import finite, first_difference, promote, second_difference
+
+
+def test_first_difference_is_one_at_zero_and_inverse_far_away():
+    values = first_difference(torch.tensor([0.0, 1e-20, 1e18], dtype=torch.float64))
+    torch.testing.assert_close(values, torch.tensor([1.0, 1.0, 1e-18], dtype=torch.float64))
+
+
+def test_second_difference_is_one_half_at_zero():
+    assert second_difference(torch.zeros(1), torch.zeros(1)).item() == 0.5
+
+
+def test_second_difference_is_continuous_where_the_series_ends():
+    a, c = torch.tensor([0.1], dtype=torch.float64), torch.tensor([0.2 - 1e-12, 0.2 + 1e-12], dtype=torch.float64)
+    below, above = second_difference(a, c)
+    torch.testing.assert_close(below, above, rtol=1e-11, atol=0)
+
+
+def test_second_difference_equals_its_definition():
+    a, c = torch.tensor([0.5, 2.0, 0.01], dtype=torch.float64), torch.tensor([1.0, 3.0, 5.0], dtype=torch.float64)
+    b = a + c
+    # Divided differences of exp at the nodes 0, -a, -b.
+    expected = ((1 - torch.exp(-a)) / a - (torch.exp(-a) - torch.exp(-b)) / c) / b
+    torch.testing.assert_close(second_difference(a, c), expected, rtol=1e-12, atol=0)
+
+
+def test_second_difference_survives_infinitely_far_nodes():
+    far, near = torch.tensor([1e18]), torch.tensor([0.0])
+    assert second_difference(far, near).isfinite().all()
+    assert second_difference(near, far).isfinite().all()
+
+
+def test_classes_excluded_by_both_become_equal():
+    log_p, log_q = finite(torch.tensor([-torch.inf, -torch.inf]), torch.tensor([-torch.inf, -1.0]))
+    assert log_p[0] == log_q[0] == 0
+    assert log_p[1] - log_q[1] < -1e17
+
+
+def test_promotion_takes_the_widest_dtype():
+    half, double = promote(torch.zeros(1, dtype=torch.float16), torch.zeros(1, dtype=torch.float64))
+    assert half.dtype == double.dtype == torch.float64
