@@ -1,0 +1,163 @@
+import pytest
+import torch
+
+from lightning_abkd.losses import AlphaBetaDivergence, Divergence, TotalVariation
+from lightning_abkd.losses import _divergence as implementation
+from tests._asserts import logits
+
+
+class SquaredGap(Divergence):
+    def pointwise(self, log_p, log_q):
+        return (log_p - log_q).square().sum(-1)
+
+
+class Learnt(Divergence):
+    def __init__(self):
+        super().__init__()
+        self.power = torch.nn.Parameter(torch.tensor(2.0))
+
+    def pointwise(self, log_p, log_q):
+        return (log_p - log_q).abs().pow(self.power).sum(-1)
+
+
+def reference(loss, student, teacher, mask=None):
+    """Mean over counted rows without chunks or fused rows."""
+    log_p, log_q = ((x / loss.temperature).log_softmax(-1) for x in (teacher, student))
+    values = loss.pointwise(log_p, log_q)
+    return (values if mask is None else values[mask]).mean()
+
+
+@pytest.mark.parametrize("loss", [SquaredGap(2.0), AlphaBetaDivergence(0.2, 0.7, temperature=2.0)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_chunks_change_neither_value_nor_gradient(monkeypatch, loss, masked):
+    monkeypatch.setitem(implementation._CHUNK_ELEMENTS, "cpu", 3 * 11)
+    student, teacher = logits(5, 4, 11).float().requires_grad_(), logits(5, 4, 11, seed=1).float()
+    mask = torch.rand(5, 4) < 0.6 if masked else None
+    value = loss(student, teacher, mask)
+    expected = reference(loss, student, teacher, mask)
+    torch.testing.assert_close(value, expected)
+    actual, wanted = (torch.autograd.grad(x, student)[0] for x in (value, expected))
+    torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-7)
+
+
+def test_reductions_agree():
+    student, teacher, mask = logits(6, 9), logits(6, 9, seed=1), torch.tensor([True] * 4 + [False] * 2)
+    mean, total, none = (SquaredGap(reduction=r)(student, teacher, mask) for r in ("mean", "sum", "none"))
+    torch.testing.assert_close(none.sum(), total)
+    torch.testing.assert_close(total / 4, mean)
+    assert none.shape == (6,)
+    assert (none[4:] == 0).all()
+
+
+def test_temperature_and_its_square_scale_as_in_the_literature():
+    student, teacher = logits(6, 9), logits(6, 9, seed=1)
+    plain = SquaredGap()(student / 4, teacher / 4)
+    torch.testing.assert_close(SquaredGap(temperature=4.0)(student, teacher), plain)
+    torch.testing.assert_close(SquaredGap(temperature=4.0, scale_by_temperature=True)(student, teacher), 16 * plain)
+
+
+@pytest.mark.parametrize("loss", [SquaredGap(), AlphaBetaDivergence(), Learnt()])
+def test_empty_mask_gives_a_connected_zero(loss):
+    student = logits(3, 5).float().requires_grad_()
+    value = loss(student, logits(3, 5, seed=1).float(), torch.zeros(3, dtype=torch.bool))
+    value.backward()
+    assert value == 0
+    assert (student.grad == 0).all()
+
+
+def test_empty_batch_gives_a_connected_zero():
+    student = torch.zeros(0, 5, requires_grad=True)
+    value = AlphaBetaDivergence()(student, torch.zeros(0, 5))
+    value.backward()
+    assert value == 0
+
+
+@pytest.mark.parametrize("loss", [SquaredGap(), AlphaBetaDivergence()])
+def test_masked_positions_are_never_read(loss):
+    student, teacher = logits(4, 5).float(), logits(4, 5, seed=1).float()
+    student[1], teacher[2] = torch.nan, torch.inf
+    student.requires_grad_()
+    value = loss(student, teacher, torch.tensor([True, False, False, True]))
+    value.backward()
+    assert value.isfinite()
+    assert student.grad.isfinite().all()
+
+
+def test_second_backward_pass_gives_the_same_gradient():
+    student = logits(4, 5).float().requires_grad_()
+    value = AlphaBetaDivergence()(student, logits(4, 5, seed=1).float())
+    first, second = torch.autograd.grad(value, student, retain_graph=True)[0], torch.autograd.grad(value, student)[0]
+    torch.testing.assert_close(first, second)
+
+
+def test_teacher_and_learnt_parameters_receive_gradients_when_asked_for():
+    loss, teacher = Learnt(), logits(4, 5, seed=1).requires_grad_()
+    loss(logits(4, 5).requires_grad_(), teacher).backward()
+    assert loss.power.grad.abs() > 0
+    assert teacher.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_logits_are_evaluated_in_single(dtype):
+    student, teacher = logits(4, 9).to(dtype).requires_grad_(), logits(4, 9, seed=1).to(dtype)
+    value = AlphaBetaDivergence(0.2, 0.7)(student, teacher)
+    value.backward()
+    assert value.dtype == torch.float32
+    assert student.grad.dtype == dtype
+    torch.testing.assert_close(value, AlphaBetaDivergence(0.2, 0.7)(student.float(), teacher.float()))
+
+
+def test_half_precision_gradients_survive_loss_scaling():
+    student = torch.zeros(1, 1000, dtype=torch.float16, requires_grad=True)
+    teacher = (1e-2 * torch.randn(1, 1000)).half()
+    (65536.0 * TotalVariation()(student, teacher)).backward()
+    single = student.detach().float().requires_grad_()
+    (65536.0 * TotalVariation()(single, teacher.float())).backward()
+    torch.testing.assert_close(student.grad.float(), single.grad, rtol=1e-2, atol=1e-4)
+
+
+def test_no_gradient_is_kept_where_none_is_needed():
+    assert not SquaredGap()(logits(2, 3), logits(2, 3, seed=1)).requires_grad
+
+
+def test_non_contiguous_logits_are_fine():
+    student = logits(9, 4).float().T.requires_grad_()
+    value = AlphaBetaDivergence()(student, logits(9, 4, seed=1).float().T)
+    torch.testing.assert_close(value, AlphaBetaDivergence()(student.contiguous(), logits(9, 4, seed=1).float().T))
+
+
+def test_subclass_without_pointwise_says_what_to_define():
+    with pytest.raises(NotImplementedError, match="Divergence should define pointwise"):
+        Divergence()(torch.zeros(1, 2), torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_temperature_must_be_positive(temperature):
+    with pytest.raises(ValueError, match=r"Parameter `temperature` should be finite and greater than 0\. Found"):
+        SquaredGap(temperature=temperature)
+
+
+def test_unknown_reduction_lists_the_known():
+    with pytest.raises(ValueError, match="should be one of .*'mean', 'sum', 'none'.*Found `reduction = 'avg'`"):
+        SquaredGap(reduction="avg")
+
+
+def test_class_counts_must_agree():
+    with pytest.raises(ValueError, match="same number of classes. Found 5 classes .* and 6"):
+        SquaredGap()(torch.zeros(2, 5), torch.zeros(2, 6))
+
+
+def test_batches_must_agree():
+    with pytest.raises(ValueError, match="should have one shape"):
+        SquaredGap()(torch.zeros(2, 5), torch.zeros(3, 5))
+
+
+def test_mask_must_fit():
+    with pytest.raises(ValueError, match=r"`mask` should have shape \(2,\). Found \(3,\)"):
+        SquaredGap()(torch.zeros(2, 5), torch.zeros(2, 5), torch.ones(3, dtype=torch.bool))
+    with pytest.raises(TypeError, match=r"`mask` should be boolean.*Found dtype torch.float32"):
+        SquaredGap()(torch.zeros(2, 5), torch.zeros(2, 5), torch.ones(2))
+
+
+def test_repr_shows_the_live_numbers():
+    assert "alpha=0.2, beta=0.7" in repr(AlphaBetaDivergence(0.2, 0.7))
