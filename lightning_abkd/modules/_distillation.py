@@ -99,8 +99,12 @@ class DistillationModule(LightningModule):
         self._step_mean = StepMean()
         self._stage_metrics: dict[str, MetricCollection] = {}
         self._remember_arguments()
-        if divergence is not None and type(self).signals is DistillationModule.signals:
-            check_signals(divergence, ("student_logits", "labels", *(["teacher_logits"] if teacher else [])))
+        # Without its teacher a trained module still loads, to be evaluated or exported.
+        self._check_loss(("student_logits", "labels", "teacher_logits"))
+
+    def _check_loss(self, provided: tuple[str, ...]) -> None:
+        if self.divergence is not None and type(self).signals is DistillationModule.signals:
+            check_signals(self.divergence, provided)
 
     def _remember_arguments(self) -> None:
         """Save hyper-parameters without the teacher; objects of Python code are not saved, configurations are."""
@@ -157,11 +161,16 @@ class DistillationModule(LightningModule):
         terms: dict[str, tuple[float | Tensor, Tensor]] = {}
         if self.divergence is None or self.task_weight:
             terms["task_loss"] = (self.task_weight, self.task_loss(signals))
-        if self.divergence is not None:
-            check_signals(self.divergence, signals)
+        if self.divergence is not None and self._distils(self.divergence, signals):
             wanted = {name: signals[name] for name in self.divergence.accepted_signals if name in signals}
             terms["divergence"] = (self.distillation_weight, self.divergence(**wanted))
         return terms
+
+    def _distils(self, divergence: DistillationLoss, signals: Signals) -> bool:
+        """Tell whether the divergence can be computed; outside training a module without teacher goes without it."""
+        if self.training or self._teacher is not None:
+            check_signals(divergence, signals)
+        return all(name in signals for name in divergence.required_signals)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of a micro-batch, log its terms, and count its positions."""
@@ -172,7 +181,7 @@ class DistillationModule(LightningModule):
             check_not_nan(loss.detach(), signals, self.global_step)
         mask = signals.get("mask")
         count = positions if mask is None else mask.sum()
-        return loss * self._step_mean.add(count, positions, self.trainer)
+        return self._step_mean.add(loss, count, positions, self.trainer)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Make the gradient that of the mean over the whole step's counted positions."""
@@ -238,6 +247,7 @@ class DistillationModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Put the student into train mode before training and compile it if asked to."""
         if stage == "fit":
+            self._check_loss(("student_logits", "labels", *(["teacher_logits"] if self._teacher else [])))
             self.student.train()
         if self._compile_student:
             self.student.compile()

@@ -19,12 +19,12 @@ class StepMean:
         self._unit: float | None = None
         self._count: int | Tensor = 0
 
-    def add(self, count: int | Tensor, positions: int, trainer: Trainer) -> float | Tensor:
-        """Note the counted positions of a micro-batch and give the factor count / unit of its mean loss."""
+    def add(self, mean: Tensor, count: int | Tensor, positions: int, trainer: Trainer) -> Tensor:
+        """Note the counted positions of a micro-batch and turn its mean loss into Σ / unit."""
         if self._unit is None:
             self._unit = float(trainer.strategy.broadcast(max(positions, 1)))
         self._count = self._count + count
-        return count / self._unit
+        return mean * count / self._unit
 
     @torch.no_grad()
     def finish(self, optimizer: Optimizer, trainer: Trainer) -> None:
@@ -32,11 +32,13 @@ class StepMean:
         count, self._count = self._count, 0
         if self._unit is None or (isinstance(count, int) and count == 0):
             return
-        if trainer.world_size > 1:
-            total = torch.as_tensor(count, dtype=torch.float64 if trainer.strategy.root_device.type != "mps" else None)
-            count = trainer.strategy.reduce(total.to(trainer.strategy.root_device), reduce_op="sum")
         whole = self._unit * trainer.accumulate_grad_batches * trainer.world_size
-        factor = whole / (count.clamp(min=1) if isinstance(count, Tensor) else count)
+        if isinstance(count, int) and trainer.world_size == 1:
+            factor: float | Tensor = whole / count
+        else:
+            device = trainer.strategy.root_device
+            counts = torch.as_tensor(count, device=device).to(torch.float32 if device.type == "mps" else torch.float64)
+            factor = whole / trainer.strategy.reduce(counts, reduce_op="sum").clamp(min=1)
         if isinstance(factor, float) and factor == 1.0:
             return
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

@@ -1,0 +1,72 @@
+"""How undecided student and teacher are."""
+
+import torch
+from torch import Tensor
+
+from lightning_abkd.metrics._mean import PositionMean, rowwise
+
+
+class _Entropy(PositionMean):
+    higher_is_better = None
+
+    def _add(self, logits: Tensor, temperature: float | Tensor, mask: Tensor | None) -> None:
+        self._accumulate(rowwise(_entropy, logits, columns=(temperature,)), mask)
+
+
+class StudentEntropy(_Entropy):
+    r"""Mean entropy of the student, :math:`-\sum_k q_k \log q_k` in nats, q = softmax(student_logits / temperature).
+
+    A class at −∞ contributes 0.
+
+    Example:
+        >>> import torch
+        >>> entropy = StudentEntropy()
+        >>> entropy.update(torch.zeros(3, 4))
+        >>> entropy.compute()  # log 4
+        tensor(1.3863)
+    """
+
+    def update(self, student_logits: Tensor, temperature: float | Tensor = 1.0, mask: Tensor | None = None) -> None:
+        """Add a batch.
+
+        Args:
+            student_logits: Shape (…, V).
+            temperature: Positive, a number or a tensor that broadcasts against the leading shape (…).
+            mask: Shape (…), True where a position counts; all count by default.
+
+        Raises:
+            ValueError: If the shape of the mask does not fit.
+        """
+        self._add(student_logits, temperature, mask)
+
+
+class TeacherEntropy(_Entropy):
+    r"""Mean entropy of the teacher, :math:`-\sum_k p_k \log p_k` in nats, p = softmax(teacher_logits / temperature).
+
+    A class at −∞ contributes 0.
+
+    Example:
+        >>> import torch
+        >>> entropy = TeacherEntropy()
+        >>> entropy.update(torch.tensor([[0.0, 0.0, -torch.inf]]), temperature=4.0)
+        >>> entropy.compute()  # log 2
+        tensor(0.6931)
+    """
+
+    def update(self, teacher_logits: Tensor, temperature: float | Tensor = 1.0, mask: Tensor | None = None) -> None:
+        """Add a batch.
+
+        Args:
+            teacher_logits: Shape (…, V).
+            temperature: Positive, a number or a tensor that broadcasts against the leading shape (…).
+            mask: Shape (…), True where a position counts; all count by default.
+
+        Raises:
+            ValueError: If the shape of the mask does not fit.
+        """
+        self._add(teacher_logits, temperature, mask)
+
+
+def _entropy(logits: Tensor, temperature: Tensor) -> Tensor:
+    entropy: Tensor = torch.special.entr((logits / temperature).softmax(-1)).sum(-1)
+    return entropy

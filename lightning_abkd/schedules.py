@@ -1,0 +1,223 @@
+"""Schedules of a number over training: pure functions of a position, built from plain numbers.
+
+Here: what a value is at a step or epoch. Not here: who sets it (see `lightning_abkd.callbacks`).
+"""
+
+import bisect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass
+
+
+def _check_finite(**values: float) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise ValueError(f"Parameter `{name}` should be finite. Found `{name} = {value}`.")
+
+
+def _check_length(length: int | None) -> None:
+    if length is not None and length < 1:
+        raise ValueError(
+            f"Parameter `length` should be at least 1, or None for the whole training. Found `length = {length}`."
+        )
+
+
+class Schedule(ABC):
+    """A number as a function of the position in training.
+
+    Example:
+        >>> class Sawtooth(Schedule):
+        ...     def __call__(self, position: int, total: int) -> float:
+        ...         return position % 10 / 10
+        >>> Sawtooth()(13, total=100)
+        0.3
+    """
+
+    @abstractmethod
+    def __call__(self, position: int, total: int) -> float:
+        """Compute the value.
+
+        Args:
+            position: Index of the step or epoch, from 0.
+            total: Number of steps or epochs of the whole training.
+        """
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same value throughout.
+
+    Args:
+        value: The value.
+
+    Raises:
+        ValueError: If `value` is not finite.
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        _check_finite(value=self.value)
+
+    def __call__(self, position: int, total: int) -> float:
+        """Give the value."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class _Ramp(Schedule):
+    """From `start` at the first position to `end` at the last one of `length`, and `end` from there on."""
+
+    start: float
+    end: float
+    length: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_finite(start=self.start, end=self.end)
+        _check_length(self.length)
+
+    def __call__(self, position: int, total: int) -> float:
+        """Compute the value; both ends are met exactly."""
+        last = (self.length or total) - 1
+        if position >= last:
+            return self.end
+        return self._between(position / last) if position > 0 else self.start
+
+    @abstractmethod
+    def _between(self, progress: float) -> float:
+        """Compute the value for a progress between 0 and 1."""
+
+
+class Linear(_Ramp):
+    """A straight line from start to end.
+
+    Args:
+        start: Value at position 0.
+        end: Value at position length - 1 and after.
+        length: Positions of the way, at least 1; None takes the whole training.
+
+    Raises:
+        ValueError: If a value is not finite or `length` is below 1.
+
+    Example:
+        >>> [Linear(0.0, 1.0, length=5)(i, total=100) for i in (0, 1, 4, 9)]
+        [0.0, 0.25, 1.0, 1.0]
+    """
+
+    def _between(self, progress: float) -> float:
+        return self.start + progress * (self.end - self.start)
+
+
+class Cosine(_Ramp):
+    """Half a cosine wave from start to end, flat at both ends; arguments as for `Linear`.
+
+    Example:
+        >>> [round(Cosine(0.0, 1.0, length=5)(i, total=100), 4) for i in (0, 1, 2, 4)]
+        [0.0, 0.1464, 0.5, 1.0]
+    """
+
+    def _between(self, progress: float) -> float:
+        return self.start + 0.5 * (1.0 - math.cos(math.pi * progress)) * (self.end - self.start)
+
+
+class Exponential(_Ramp):
+    """A constant factor per position from start to end, which have one sign; arguments as for `Linear`.
+
+    Raises:
+        ValueError: If `start` and `end` are not both positive or both negative.
+
+    Example:
+        >>> [round(Exponential(1.0, 16.0, length=5)(i, total=100), 4) for i in (0, 1, 2, 4)]
+        [1.0, 2.0, 4.0, 16.0]
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start * self.end <= 0.0:
+            raise ValueError(
+                "Parameters `start` and `end` should be both positive or both negative. "
+                f"Found `start = {self.start}`, `end = {self.end}`. Use Linear or Cosine to pass through 0."
+            )
+
+    def _between(self, progress: float) -> float:
+        # Both have one sign, so that the base is positive and the power real.
+        return self.start * math.pow(self.end / self.start, progress)
+
+
+@dataclass(frozen=True)
+class Piecewise(Schedule):
+    """Constant values that change at milestones.
+
+    Args:
+        values: One value more than there are milestones.
+        milestones: Positions, ascending, from which on the next value holds.
+
+    Raises:
+        ValueError: If the numbers of values and milestones do not fit, or milestones do not ascend from above 0.
+
+    Example:
+        >>> [Piecewise([1.0, 0.5, 0.0], milestones=[10, 20])(i, total=100) for i in (0, 9, 10, 25)]
+        [1.0, 1.0, 0.5, 0.0]
+    """
+
+    values: list[float]
+    milestones: list[int]
+
+    def __post_init__(self) -> None:
+        _check_finite(**{f"values[{i}]": value for i, value in enumerate(self.values)})
+        if len(self.values) != len(self.milestones) + 1:
+            raise ValueError(
+                "Parameter `values` should hold one value more than `milestones`. "
+                f"Found {len(self.values)} values and {len(self.milestones)} milestones."
+            )
+        _check_ascending("milestones", self.milestones)
+
+    def __call__(self, position: int, total: int) -> float:
+        """Give the value of the piece at hand."""
+        return self.values[bisect.bisect_right(self.milestones, position)]
+
+
+@dataclass(frozen=True)
+class Sequence(Schedule):
+    """Schedules one after the other, each from its own position 0.
+
+    Args:
+        schedules: At least one.
+        lengths: Positions of each but the last, which takes what is left of the training. A schedule without a length
+            of its own fills its part.
+
+    Raises:
+        ValueError: If `lengths` are not one fewer than `schedules`, or one of them is below 1.
+
+    Example:
+        >>> warm_up = Sequence([Linear(0.0, 1.0), Constant(1.0)], lengths=[5])
+        >>> [warm_up(i, total=100) for i in (0, 2, 4, 50)]
+        [0.0, 0.5, 1.0, 1.0]
+    """
+
+    schedules: list[Schedule]
+    lengths: list[int]
+
+    def __post_init__(self) -> None:
+        if len(self.schedules) != len(self.lengths) + 1:
+            raise ValueError(
+                "Parameter `lengths` should hold one number fewer than `schedules`. "
+                f"Found {len(self.lengths)} lengths and {len(self.schedules)} schedules."
+            )
+        for length in self.lengths:
+            _check_length(length)
+
+    def __call__(self, position: int, total: int) -> float:
+        """Compute the value of the schedule at hand."""
+        start = 0
+        for schedule, length in zip(self.schedules, self.lengths, strict=False):
+            if position < start + length:
+                return schedule(position - start, length)
+            start += length
+        return self.schedules[-1](position - start, max(total - start, 1))
+
+
+def _check_ascending(name: str, values: SequenceOf[int]) -> None:
+    if list(values) != sorted(set(values)) or (values and values[0] < 1):
+        raise ValueError(f"Parameter `{name}` should ascend from above 0. Found `{name} = {list(values)}`.")

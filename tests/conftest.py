@@ -1,0 +1,32 @@
+import os
+
+import pytest
+import torch
+
+# Lightning and torch say these of themselves; nothing a user of the library could change.
+HARMLESS = (
+    "ignore:.*does not have many workers.*",
+    "ignore:.*LeafSpec.*:FutureWarning",
+    "ignore:.*LeafSpec.*:DeprecationWarning",
+    "ignore:The number of training batches .* is smaller than the logging interval",
+    "ignore:Checkpoint directory .* exists and is not empty",
+    "ignore:`trainer.fit` .* no `val_dataloader`",
+    "ignore:You defined a `validation_step` but have no `val_dataloader`",
+)
+
+
+def pytest_configure(config):
+    for line in HARMLESS:
+        config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    torch.manual_seed(0)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture
+def device():
+    return torch.device(os.environ.get("ABKD_TEST_DEVICE", "cpu"))
