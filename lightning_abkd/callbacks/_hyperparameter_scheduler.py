@@ -113,7 +113,7 @@ class HyperparameterScheduler(Callback):
             )
 
     def _nowhere(self, path: str, prefix: str, owner: object, part: str) -> str:
-        numbers = {name for name, value in vars(owner).items() if isinstance(value, int | float) and name[0] != "_"}
+        numbers = {name for name, value in vars(owner).items() if type(value) in (int, float) and name[0] != "_"}
         if isinstance(owner, torch.nn.Module):
             numbers |= {name for name, buffer in owner.named_buffers(recurse=False) if buffer.dim() == 0}
             numbers |= {name for name, _ in owner.named_children()}
