@@ -1,7 +1,14 @@
 """The command `abkd`: LightningCLI over distillation modules."""
 
+import difflib
+import importlib
+import inspect
 import os
+import re
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,10 +23,59 @@ import lightning_abkd.losses
 import lightning_abkd.models
 import lightning_abkd.modules  # noqa: F401  (imported, so that short class names are found)
 
+# Lines of jsonargparse that repeat what was tried, not what is wrong.
+_NOISE = re.compile(
+    r"Does not validate|Subtypes:|Errors:|Expected a <class 'NoneType'>$|Given value|Not a valid subclass|"
+    r"Subclass types expect|a class path|a dict with|Parser key|Problem with given class_path|NestedArg|Namespace\("
+)
+
 
 def _fail(message: str) -> NoReturn:
     sys.stderr.write(f"abkd: {message}\n")
     raise SystemExit(2)
+
+
+def _advice(class_path: str, cause: str) -> str:
+    """List what a class accepts after an option that it does not."""
+    unknown = re.search(r"Option '([\w.]+)' is not accepted", cause)
+    module, _, name = class_path.rpartition(".")
+    if not unknown or not module:
+        return ""
+    accepted = list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+    close = difflib.get_close_matches(unknown[1], accepted, 1)
+    return f". Did you mean {close[0]!r}?" if close else f". It accepts {', '.join(accepted)}."
+
+
+def _sentence(message: str) -> str:
+    """Say in one sentence which key of which class is wrong and why: the innermost cause of a nested report."""
+    keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
+    classes = re.findall(r"Problem with given class_path '([^']+)'", message)
+    innermost = re.split(r"Problem with given class_path '[^']+':", message)[-1]
+    lines = [line.strip(" -") for line in innermost.splitlines()]
+    # A cause may stand on the line of its key.
+    lines = [re.sub(r'^Parser key "[^"]+":\s*', "", line) for line in lines]
+    causes = [line for line in lines if line and not _NOISE.search(line)]
+    cause = causes[0] if causes else " ".join(message.split())
+    place = ".".join(keys) + (f" ({classes[-1]})" if classes else "")
+    if found := re.search(r"Expected a path but (\S+) either not accessible", cause):
+        cause = f"Found no class {found[1]!r}; give its path, such as package.module.Class."
+    return (f"{place}: " if place else "") + cause + (_advice(classes[-1], cause) if classes else "")
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn the errors that this package raises on purpose into their one sentence."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError, ImportError, AttributeError, FloatingPointError) as error:
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        frames = traceback.extract_tb(root.__traceback__)
+        ours = frames and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
+        if not ours or os.environ.get("ABKD_TRACEBACK"):
+            raise
+        _fail(f"{root} (ABKD_TRACEBACK=1 shows where this comes from.)")
 
 
 class _Parser(LightningArgumentParser):
@@ -28,7 +84,7 @@ class _Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:
             super().error(message, ex)
-        _fail(" ".join(line.strip(" -") for line in str(message).splitlines() if line.strip(" -")))
+        _fail(_sentence(str(message)))
 
 
 class AbkdCLI(LightningCLI):
@@ -61,9 +117,16 @@ class AbkdCLI(LightningCLI):
         try:
             torch.load(path, weights_only=True, map_location="meta", mmap=True)
         except Exception as error:
-            _fail(
-                f"The checkpoint {path} cannot be read: {str(error).splitlines()[0]} Choose another one or train again."
-            )
+            _fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
+
+    def instantiate_classes(self) -> None:
+        """Build trainer, module and data; what they refuse is said in one sentence."""
+        with _readable():
+            super().instantiate_classes()
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        with _readable():
+            super()._run_subcommand(subcommand)
 
     def _best(self) -> None:
         """Find the best checkpoint of an earlier run, which Lightning knows only within the run itself."""
@@ -79,8 +142,9 @@ class AbkdCLI(LightningCLI):
                 f"Found no {last or 'dirpath'}. Name the checkpoint's file instead."
             )
         states = torch.load(last, weights_only=True, map_location="meta", mmap=True)["callbacks"].values()
-        paths = [state["best_model_path"] for state in states if "best_model_path" in state]
-        config["ckpt_path"] = next(filter(None, paths), str(last))
+        paths = [state["best_model_path"] for state in states if state.get("best_model_path")]
+        # The folder may have been moved since.
+        config["ckpt_path"] = str(last.with_name(Path(paths[0]).name) if paths else last)
 
     before_validate = before_test = before_predict = _best
 

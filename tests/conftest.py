@@ -3,6 +3,9 @@ import os
 import pytest
 import torch
 
+# Lightning's command line calls what jsonargparse has renamed since.
+os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
+
 # Lightning and torch say these of themselves; nothing a user of the library could change.
 HARMLESS = (
     "ignore:.*does not have many workers.*",

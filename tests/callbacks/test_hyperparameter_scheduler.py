@@ -56,7 +56,7 @@ def test_values_are_logged(tmp_path):
 
 
 @pytest.mark.parametrize("interval", ["step", "epoch"])
-@pytest.mark.filterwarnings("ignore:.*mid-epoch.*")
+@pytest.mark.filterwarnings("ignore:You.re resuming from a checkpoint that ended before the epoch")
 def test_resume_in_the_middle_of_an_epoch_continues_exactly(tmp_path, interval):
     def run(folder, **options):
         checkpoint = ModelCheckpoint(folder, filename="{step}", every_n_train_steps=1, save_top_k=-1)
