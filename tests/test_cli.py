@@ -91,6 +91,7 @@ def test_a_run_that_stopped_resumes_from_last():
     assert cli.trainer.global_step == 2 * 6
 
 
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_best_survives_a_move_of_the_folder(folder):
     run("fit", "--trainer.max_epochs", "1")
     (folder / "checkpoints").rename(folder / "moved")

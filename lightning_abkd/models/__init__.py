@@ -1,0 +1,36 @@
+"""Networks: weights from files, and the architectures that the field compares on.
+
+Here live factories annotated to return a `torch.nn.Module`, which a config names as a class path. The networks are
+classifiers of small images with `forward(x)` -> logits (B, num_classes) and `forward_features(x)` -> (B, D), the
+penultimate features; their parameters are named as in the RepDistiller checkpoints. What torchvision or transformers
+has is taken from there; losses, training and Lightning do not belong here.
+"""
+
+from lightning_abkd.models._checkpoint import load_weights, pretrained
+from lightning_abkd.models._resnet import (
+    SmallResNet,
+    resnet8,
+    resnet8x4,
+    resnet14,
+    resnet20,
+    resnet32,
+    resnet32x4,
+    resnet44,
+    resnet56,
+    resnet110,
+)
+
+__all__ = [
+    "SmallResNet",
+    "load_weights",
+    "pretrained",
+    "resnet8",
+    "resnet8x4",
+    "resnet14",
+    "resnet20",
+    "resnet32",
+    "resnet32x4",
+    "resnet44",
+    "resnet56",
+    "resnet110",
+]
