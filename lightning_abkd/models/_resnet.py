@@ -58,7 +58,8 @@ class SmallResNet(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """Compute the penultimate features (B, D) of images (B, in_channels, H, W)."""
         x = torch.relu(self.bn1(self.conv1(x)))
-        return self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+        maps: Tensor = self.layer3(self.layer2(self.layer1(x)))
+        return maps.mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits (B, C) of images (B, in_channels, H, W)."""
