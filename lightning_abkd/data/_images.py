@@ -87,8 +87,7 @@ class ImageDataModule(LightningDataModule, ABC):
             raise ValueError(f"Parameter `label_noise` should be in [0, 1]. Found `label_noise = {label_noise}`.")
         super().__init__()
         self.data_dir = Path(data_dir).expanduser()
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size or batch_size
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.num_workers = num_workers
         self.validation_fraction = validation_fraction
         self.seed = seed

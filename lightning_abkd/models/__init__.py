@@ -6,7 +6,7 @@ penultimate features; their parameters are named as in the RepDistiller checkpoi
 has is taken from there; losses, training and Lightning do not belong here.
 """
 
-from lightning_abkd.models._checkpoint import load_weights, pretrained
+from lightning_abkd.models._checkpoint import load_weights, pretrained, save_weights
 from lightning_abkd.models._resnet import (
     SmallResNet,
     resnet8,
@@ -33,4 +33,5 @@ __all__ = [
     "resnet44",
     "resnet56",
     "resnet110",
+    "save_weights",
 ]

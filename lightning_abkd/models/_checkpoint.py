@@ -83,6 +83,34 @@ def load_weights(network: nn.Module, path: str | Path, prefix: str | None = None
     return network
 
 
+def save_weights(network: nn.Module, path: str | Path) -> Path:
+    """Write the state dict of a network, which `torch.load` or safetensors read without this library.
+
+    Args:
+        network: The network to save, on any device.
+        path: File to write; .safetensors takes that format, all else is written by `torch.save`. Its folder is created.
+
+    Returns:
+        The path.
+
+    Example:
+        >>> import tempfile
+        >>> path = save_weights(nn.Linear(2, 1), Path(tempfile.mkdtemp()) / "linear.pt")
+        >>> sorted(torch.load(path))
+        ['bias', 'weight']
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if path.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        save_file(weights, path)
+    else:
+        torch.save(weights, path)
+    return path
+
+
 def _read(path: Path) -> object:
     """Return what the file holds, tensors on the CPU, mapped instead of read where the format allows."""
     if not path.is_file():

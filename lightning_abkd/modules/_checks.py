@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_abkd.losses import DistillationLoss
 
@@ -11,6 +11,18 @@ _PROVIDERS = {
     "teacher_logits": "Give the module a `teacher`.",
     "labels": "Let the batch be (inputs, labels).",
 }
+
+
+def check_networks(teacher: nn.Module | None, student: nn.Module | None) -> nn.Module:
+    """Give the student, or raise TypeError if there is none and ValueError if it is the teacher itself."""
+    if not isinstance(student, nn.Module):
+        raise TypeError(
+            f"Parameter `student` should be a network. Found `student = {student!r}`. "
+            "Pass one, also to `load_from_checkpoint` for a module that was built in Python."
+        )
+    if teacher is student:
+        raise ValueError("Teacher and student should be two networks. Found one object; pass a copy as the student.")
+    return student
 
 
 def logits_of(output: object, network: str) -> Tensor:

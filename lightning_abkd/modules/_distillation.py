@@ -1,6 +1,6 @@
 """Distillation of a classifier, and the base of every other distillation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -9,15 +9,16 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
 from lightning_abkd.metrics import classification_metrics
-from lightning_abkd.modules._checks import check_labels, check_not_nan, check_signals, logits_of
+from lightning_abkd.models import save_weights
+from lightning_abkd.modules._checks import check_labels, check_networks, check_not_nan, check_signals, logits_of
 from lightning_abkd.modules._normalisation import StepMean
+from lightning_abkd.modules._stage_metrics import StageMetrics
 from lightning_abkd.modules._teacher import Teacher, TeacherDtype
 
 Signals = dict[str, Tensor]
@@ -77,15 +78,7 @@ class DistillationModule(LightningModule):
         teacher_dtype: TeacherDtype | None = None,
         compile_student: bool = False,
     ) -> None:
-        if not isinstance(student, nn.Module):
-            raise TypeError(
-                f"Parameter `student` should be a network. Found `student = {student!r}`. "
-                "Pass one, also to `load_from_checkpoint` for a module that was built in Python."
-            )
-        if teacher is student:
-            raise ValueError(
-                "Teacher and student should be two networks. Found one object; pass a copy as the student."
-            )
+        student = check_networks(teacher, student)
         super().__init__()
         self.student = student
         self._teacher = None if teacher is None else Teacher(teacher, teacher_dtype)
@@ -97,7 +90,7 @@ class DistillationModule(LightningModule):
         self._lr_interval, self._lr_monitor = lr_interval, lr_monitor
         self._compile_student = compile_student
         self._step_mean = StepMean()
-        self._stage_metrics: dict[str, MetricCollection] = {}
+        self._stage_metrics = StageMetrics()
         self._remember_arguments()
         # Without its teacher a trained module still loads, to be evaluated or exported.
         self._check_loss(("student_logits", "labels", "teacher_logits"))
@@ -179,8 +172,7 @@ class DistillationModule(LightningModule):
         loss, positions = self._logged_loss(signals, "train")
         if self.device.type == "cpu" or batch_idx % _NAN_CHECK_INTERVAL == 0:
             check_not_nan(loss.detach(), signals, self.global_step)
-        mask = signals.get("mask")
-        count = positions if mask is None else mask.sum()
+        count = signals["mask"].sum() if "mask" in signals else positions
         return self._step_mean.add(loss, count, positions, self.trainer)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -196,33 +188,19 @@ class DistillationModule(LightningModule):
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         positions = signals["student_logits"].shape[:-1].numel()
         logged = {"loss": loss} | {name: term for name, (_, term) in terms.items()}
-        train = stage == "train"
-        self.log_dict(
-            {f"{stage}/{name}": value.detach() for name, value in logged.items()},
-            prog_bar=True, on_step=train, on_epoch=not train, batch_size=positions, sync_dist=not train,
-        )  # fmt: skip
+        train, named = stage == "train", {f"{stage}/{name}": value.detach() for name, value in logged.items()}
+        self.log_dict(named, True, on_step=train, on_epoch=not train, batch_size=positions, sync_dist=not train)
         return loss, positions
 
     def _evaluate(self, batch: tuple[Tensor, Tensor], batch_idx: int, stage: str) -> None:
         signals = self.signals(batch)
         self._check_batch(signals, batch_idx)
         self._logged_loss(signals, stage)
-        if stage not in self._stage_metrics:
-            self._stage_metrics[stage] = self.metrics(signals["student_logits"].shape[-1]).to(self.device)
         live = {} if self.divergence is None else dict(self.divergence.named_buffers(recurse=False))
-        named: Mapping[str, Tensor] = {
-            "preds": signals["student_logits"],
-            "target": signals["labels"],
-            **live,
-            **signals,
-        }
-        self._stage_metrics[stage].update(**named)
+        self._stage_metrics.update(stage, live | signals, self.metrics)
 
     def _log_metrics(self, stage: str) -> None:
-        if stage in self._stage_metrics:
-            metrics = self._stage_metrics[stage]
-            self.log_dict({f"{stage}/{name}": value for name, value in metrics.compute().items()}, prog_bar=True)
-            metrics.reset()
+        self.log_dict(self._stage_metrics.compute(stage), prog_bar=True)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Evaluate a batch of the validation set."""
@@ -256,7 +234,7 @@ class DistillationModule(LightningModule):
         """Build the optimizer over what is trainable in student and divergence, and the learning-rate schedule."""
         optimizer = self._make_optimizer([p for p in self.parameters() if p.requires_grad])
         if self._make_lr_scheduler is None:
-            return {"optimizer": optimizer}
+            return optimizer
         scheduler = self._make_lr_scheduler(optimizer)
         schedule = LRSchedulerConfigType(scheduler=scheduler, interval=self._lr_interval, monitor=self._lr_monitor)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
@@ -267,11 +245,4 @@ class DistillationModule(LightningModule):
         Args:
             path: File to write, .pt or .safetensors; its folder is created.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.student.state_dict().items()}
-        if path.suffix == ".safetensors":
-            save_file(weights, path)
-        else:
-            torch.save(weights, path)
-        return path
+        return save_weights(self.student, path)

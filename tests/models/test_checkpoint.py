@@ -4,7 +4,7 @@ from jsonargparse import ArgumentParser
 from safetensors.torch import save_file
 from torch import nn
 
-from lightning_abkd.models import load_weights, pretrained
+from lightning_abkd.models import load_weights, pretrained, save_weights
 
 
 def network(seed=0, width=3):
@@ -109,3 +109,9 @@ def test_file_without_weights_says_so(tmp_path):
     torch.save({"epoch": 3}, path := tmp_path / "empty.pt")
     with pytest.raises(ValueError, match="empty.pt"):
         load_weights(network(), path)
+
+
+@pytest.mark.parametrize("name", ["new/weights.pt", "new/weights.safetensors"])
+def test_saved_weights_load_again(tmp_path, name):
+    path = save_weights(network(1), tmp_path / name)
+    assert same(load_weights(network(), path), network(1))

@@ -1,0 +1,122 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests import _source as source
+
+ROOT = Path(__file__).parent.parent
+FILES = source.sources(ROOT)
+EXTRA = {f"test_{name}.py" for name in ("house", "package", "readme", "configs", "examples")}
+
+
+def place(name):
+    """losses___a is losses/_a.py, losses__init is losses/__init__.py."""
+    room, _, file = name.partition("__")
+    return Path("lightning_abkd", room, "__init__.py" if file == "init" else f"{file}.py")
+
+
+def tree(**files):
+    return {place(name): ast.parse(text) for name, text in files.items()}
+
+
+def write(root, **files):
+    for name, text in files.items():
+        path = root / place(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root, source.sources(root)
+
+
+def test_imports_point_down():
+    assert source.upward_imports(FILES) == []
+
+
+def test_third_parties_enter_on_their_floor():
+    assert source.foreign_imports(FILES) == []
+
+
+def test_no_two_files_import_each_other():
+    assert source.cycles(FILES) == []
+
+
+def test_tests_mirror_the_package():
+    assert source.mirror(ROOT, EXTRA) == []
+
+
+def test_files_of_packages_are_private():
+    assert source.misnamed(FILES) == []
+
+
+def test_files_and_functions_fit_a_screen():
+    assert source.oversized(ROOT, FILES) == []
+
+
+def test_everything_is_annotated():
+    assert source.unannotated(FILES) == []
+
+
+def test_nothing_forbidden_is_used():
+    assert source.forbidden(ROOT, FILES) == []
+
+
+def test_exports_are_what_is_importable():
+    assert source.wrong_exports(FILES) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["from lightning_abkd.modules import X", "import lightning_abkd.losses", "from lightning_abkd import losses"],
+)
+def test_upward_import_is_caught(statement):
+    assert source.upward_imports(tree(functional___x=statement))
+    assert not source.upward_imports(tree(losses___x="from lightning_abkd.functional import y"))
+
+
+def test_foreign_import_is_caught():
+    assert source.foreign_imports(tree(functional___x="import torchmetrics"))
+    assert source.foreign_imports(tree(losses___x="from lightning.pytorch import Trainer"))
+    assert source.foreign_imports(tree(modules___x="import pandas"))
+    assert not source.foreign_imports(tree(modules___x="def f():\n    import pandas"))
+
+
+def test_cycle_is_caught():
+    first, second = "from lightning_abkd.losses._b import x", "from lightning_abkd.losses._a import y"
+    assert source.cycles(tree(losses___a=first, losses___b=second))
+
+
+def test_missing_and_stray_tests_are_caught(tmp_path):
+    write(tmp_path, losses___a="")
+    stray = tmp_path / "tests" / "losses" / "test_b.py"
+    stray.parent.mkdir(parents=True)
+    stray.write_text("")
+    problems = source.mirror(tmp_path, set())
+    assert problems == ["tests/losses/test_a.py is missing", "tests/losses/test_b.py tests no file"]
+
+
+def test_public_file_name_is_caught():
+    assert source.misnamed(tree(losses__a=""))
+
+
+def test_long_file_and_long_function_are_caught(tmp_path):
+    long = "def f() -> None:\n" + "    x = 1\n" * 41 + "\n" * 220
+    problems = source.oversized(*write(tmp_path, losses___a=long, kernels___b=long))
+    assert problems == [
+        "lightning_abkd/losses/_a.py has 262 lines",
+        "lightning_abkd/losses/_a.py:1 f has 42 code lines",
+    ]
+
+
+@pytest.mark.parametrize("text", ["def f(x) -> int: ...", "def f(x: int): ..."])
+def test_missing_annotation_is_caught(text):
+    assert source.unannotated(tree(losses___a=text))
+
+
+@pytest.mark.parametrize("text", ["x: Any = 1", "print(1)", "assert True", "x = 1  # type: ignore"])
+def test_forbidden_use_is_caught(tmp_path, text):
+    assert source.forbidden(*write(tmp_path, losses___a=text))
+
+
+def test_wrong_export_is_caught():
+    assert source.wrong_exports(tree(losses__init='"""Doc."""\nfrom x import a, b\n__all__ = ["a"]'))
+    assert source.wrong_exports(tree(losses__init='from x import a\n__all__ = ["a"]'))
