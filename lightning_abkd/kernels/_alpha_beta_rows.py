@@ -86,7 +86,8 @@ class AlphaBetaRows:
 
     Example:
         >>> student, teacher = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
-        >>> value, gradient = AlphaBetaRows(alpha=1.0, beta=0.0)(student, teacher)
+        >>> gradient = torch.empty(1, 2)
+        >>> value = AlphaBetaRows(alpha=1.0, beta=0.0)(student, teacher, gradient)
         >>> round(value.item(), 4), [round(x, 4) for x in gradient[0].tolist()]
         (0.4338, [0.3808, -0.3808])
     """
@@ -96,16 +97,17 @@ class AlphaBetaRows:
         self._temperature = temperature
         self._work: _Workspace | None = None
 
-    def __call__(self, student_logits: Tensor, teacher_logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the divergence of each row.
+    def __call__(self, student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
+        """Compute the divergence of each row and write its gradient.
 
         Args:
             student_logits: float32, shape (N, V).
             teacher_logits: float32, shape (N, V).
+            gradient: float32, shape (N, V), overwritten with the gradient by the student's logits.
 
         Returns:
-            Values, shape (N,), and their gradient, shape (N, V), which the next call overwrites. A value is not finite
-            where logits are infinite, too large for float32, or NaN; such rows are for the general form.
+            Values, shape (N,). A value is not finite where logits are infinite, too large for float32, or NaN; such
+            rows are for the general form.
         """
         if self._work is None or self._work.shape != student_logits.shape:
             self._work = _Workspace(student_logits)
@@ -128,5 +130,6 @@ class AlphaBetaRows:
             slope = work.first
         else:
             slope = work.last.lerp_(work.first, plan.share) if plan.share else work.last
-        gradient = work.log_q.mul_(_LOG2E).exp2_().mul_(slope.sum(-1, keepdim=True)).sub_(slope)
-        return values, gradient if self._temperature == 1.0 else gradient.div_(self._temperature)
+        share = slope.sum(-1, keepdim=True).div_(self._temperature)
+        torch.sub(work.log_q.mul_(_LOG2E).exp2_().mul_(share), slope, alpha=1.0 / self._temperature, out=gradient)
+        return values

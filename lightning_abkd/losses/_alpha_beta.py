@@ -63,13 +63,11 @@ class AlphaBetaDivergence(Divergence):
             return general
         fused = AlphaBetaRows(self.alpha.item(), self.beta.item(), self.temperature.item())
 
-        def differentiate(student_logits: Tensor, teacher_logits: Tensor) -> tuple[Tensor, Tensor]:
+        def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
             if student_logits.dtype != torch.float32 or teacher_logits.dtype != torch.float32:
-                return general(student_logits, teacher_logits)
-            values, gradient = fused(student_logits, teacher_logits)
-            if values.isfinite().all():
-                return values, gradient
-            return general(student_logits, teacher_logits)
+                return general(student_logits, teacher_logits, gradient)
+            values = fused(student_logits, teacher_logits, gradient)
+            return values if values.isfinite().all() else general(student_logits, teacher_logits, gradient)
 
         return differentiate
 

@@ -16,7 +16,7 @@ from lightning_abkd.losses._base import (
     reduce,
 )
 
-Differentiator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Differentiator = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # Elements of a chunk: on a processor a few working copies of it should fit in the cache.
 _CHUNK_ELEMENTS = {"cpu": 1 << 18}
@@ -98,17 +98,18 @@ class Divergence(DistillationLoss):
         return reduce(values, mask, self.reduction)
 
     def differentiator(self) -> Differentiator:
-        """Give the function that computes values (n,) and gradient (n, V) of a chunk of rows of logits, both float32.
+        """Give the function that computes the values (n,) of a chunk of rows and writes their gradient.
 
-        A fused kernel may stand in here. The gradient may be overwritten by the next call.
+        Its arguments have shape (n, V) and are float32 or wider: student logits, teacher logits, and the gradient by the
+        student's logits, which it overwrites. A fused kernel may stand in here.
         """
 
-        def differentiate(student_logits: Tensor, teacher_logits: Tensor) -> tuple[Tensor, Tensor]:
+        def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
             with torch.enable_grad():
                 student_logits = student_logits.detach().requires_grad_()
                 values = self._values(student_logits, teacher_logits)
-                (gradient,) = torch.autograd.grad(values.sum(), student_logits)
-            return values.detach(), gradient
+                gradient.copy_(torch.autograd.grad(values.sum(), student_logits)[0])
+            return values.detach()
 
         return differentiate
 
@@ -192,9 +193,12 @@ def _run(
     with torch.autocast(student.device.type, enabled=False), torch.no_grad():
         for chunk in _chunks(rows, classes, student.device.type):
             index = chunk if counted is None else counted[chunk]
+            logits, target = wide(flat_student[index]), wide(flat_teacher[index])
             if gradient is None:
-                values[index] = divergence._values(flat_student[index], flat_teacher[index])
+                values[index] = divergence._values(logits, target)
+            elif counted is None and store == logits.dtype:
+                values[index] = differentiate(logits, target, gradient[index])
             else:
-                values[index], slope = differentiate(wide(flat_student[index]), wide(flat_teacher[index]))
+                values[index] = differentiate(logits, target, slope := torch.empty_like(logits))
                 gradient[index] = slope.to(store)
     return values.view(student.shape[:-1]), None if gradient is None else gradient.view(student.shape)

@@ -1,0 +1,68 @@
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests import _source as source
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Imported inside functions, where their absence names the extra; safetensors, numpy and PIL come with dependencies.
+OPTIONAL = {"sklearn", "matplotlib"}
+BROUGHT_ALONG = {"safetensors", "numpy", "PIL"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_wheel_holds_the_whole_package(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "lightning_abkd").rglob("*.py")}
+    assert files | {"lightning_abkd/py.typed"} <= names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not any(name.startswith(("tests/", "configs/")) for name in names)
+
+
+def test_wheel_installs_the_command(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (entry,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+    assert "abkd = lightning_abkd.cli:main" in archive.read(entry).decode()
+
+
+def test_wheel_works_outside_the_checkout(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = (
+        "import sys; sys.path.insert(0, 'site'); import lightning_abkd.cli as cli; "
+        "sys.stdout.write(cli.__file__); sys.argv = ['abkd', '--help']; cli.main()"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(str(tmp_path / "site"))
+    assert "Distil a frozen teacher into a student" in run.stdout
+
+
+def test_dependencies_are_what_is_imported():
+    imported = {
+        name.split(".")[0] for tree in source.sources(ROOT).values() for _, name in source.imports(tree) if name
+    }
+    third_party = imported - set(sys.stdlib_module_names) - {"lightning_abkd"} - OPTIONAL - BROUGHT_ALONG
+    declared = {re.split(r"[\[><=~]", line)[0] for line in PROJECT["dependencies"]}
+    assert third_party <= declared
+    assert declared - third_party <= {"transformers", "jsonargparse"}
+
+
+def test_version_is_one():
+    tree = ast.parse((ROOT / "lightning_abkd" / "__init__.py").read_text())
+    (version,) = (ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign))
+    assert version == PROJECT["version"]
