@@ -23,8 +23,8 @@ def machine() -> str:
     return f"{model}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}"
 
 
-def interleaved(candidates: dict[str, Callable[[], object]], repeats: int = 7) -> dict[str, float]:
-    """Time the candidates in turn after one warm-up round: the median seconds of each."""
+def interleaved(candidates: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Time the candidates in turn after one warm-up round: the seconds of each in every round."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for round_ in range(repeats + 1):
         for name, candidate in candidates.items():
@@ -32,7 +32,12 @@ def interleaved(candidates: dict[str, Callable[[], object]], repeats: int = 7) -
             candidate()
             if round_:
                 times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
+
+
+def ratio(times: dict[str, list[float]], ours: str, other: str) -> float:
+    """Give the median over rounds of the ratio of two candidates, each pair run one after the other."""
+    return statistics.median(a / b for a, b in zip(times[ours], times[other], strict=True))
 
 
 def peak_bytes(script: str, *arguments: str) -> int:

@@ -1,6 +1,7 @@
 """Time and memory of the α-β-divergence on a processor: python benchmarks/divergence.py."""
 
 import argparse
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-from _report import interleaved, machine, peak_bytes, publish, resident, table
+from _report import interleaved, machine, peak_bytes, publish, ratio, resident, table
 
 from lightning_abkd.losses import AlphaBetaDivergence
 
@@ -65,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=512)
     parser.add_argument("--classes", type=int, default=50257)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--memory", metavar="NAME", help="measure the memory of one candidate in this process")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
@@ -79,14 +80,14 @@ def main() -> None:
     for point in POINTS:
         losses = candidates(*point).items()
         times = interleaved({n: lambda f=f: step(f, student, teacher) for n, f in losses}, arguments.repeats)
-        ours = times["ours"]
-        rows.append([str(point), f"{ours * 1e3:.0f} ms", *(f"{ours / times[n]:.2f}" for n in ("F.kl_div", "literal"))])
+        ratios = [f"{ratio(times, 'ours', other):.2f}" for other in ("F.kl_div", "literal")]
+        rows.append([str(point), f"{statistics.median(times['ours']) * 1e3:.0f} ms", *ratios])
     shape = ["--rows", str(arguments.rows), "--classes", str(arguments.classes)]
     size = student.numel() * student.element_size()
     memory = [f"{peak_bytes(__file__, '--memory', name, *shape) / size:.2f}" for name in candidates(0.2, 0.7)]
     text = (
-        f"{arguments.rows}×{arguments.classes} float32, forward and backward, median of {arguments.repeats}, "
-        f"the candidates in turn. {machine()}.\n\n"
+        f"{arguments.rows}×{arguments.classes} float32, forward and backward, median of {arguments.repeats} rounds "
+        f"in which the candidates take turns. {machine()}.\n\n"
         + table(["(α, β)", "ours", "time ours / F.kl_div (1, 0)", "time ours / paper's formula literally"], rows)
         + "\n\nPeak memory beyond the inputs, in sizes of the student's logits, gradient included, at (0.2, 0.7):\n\n"
         + table(["ours", "F.kl_div (1, 0)", "literally"], [memory])

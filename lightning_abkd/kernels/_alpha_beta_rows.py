@@ -27,6 +27,9 @@ class _Plan:
         self.nodes = sorted((0.0, alpha, self.total))
         low, middle, high = self.nodes
         self.span = high - low
+        self.gaps = (middle - low, high - middle)
+        # Differences are kept without their divisor 1 / gap; equal nodes give the derivative itself.
+        self.scales = [1.0 / gap if gap else 1.0 for gap in self.gaps]
         self.mean = sum(self.nodes) / 3.0
         deviations = [node - self.mean for node in self.nodes]
         self.second = sum(x**2 for x in deviations) / 48.0
@@ -48,15 +51,22 @@ class _Workspace:
         self.first, self.last, self.base, self.spare, self.near = buffers[6:]
 
 
+def _power(work: _Workspace, node: float, out: Tensor) -> Tensor:
+    """Write q^s (p/q)^node."""
+    return (
+        torch.add(work.base, work.d, alpha=node * _LOG2E, out=out).exp2_() if node else torch.exp2(work.base, out=out)
+    )
+
+
 def _pair(work: _Workspace, plan: _Plan, lower: Tensor, upper: Tensor, gap: float, out: Tensor) -> None:
-    """Write (upper - lower) / gap; where y = gap d/2 is small, as d (upper + lower)/2 (tanh y)/y."""
+    """Write upper - lower; where y = gap d/2 is small, as gap d (upper + lower)/2 (tanh y)/y."""
     if gap == 0.0:
         torch.mul(lower, work.d, out=out)
         return
-    torch.sub(upper, lower, out=out).mul_(1.0 / gap)
+    torch.sub(upper, lower, out=out)
     if gap >= _WIDE_SHARE * plan.span and gap >= _NARROW:
         return
-    torch.mul(work.square, -gap * gap / 24.0, out=work.spare).add_(0.5).mul_(work.d)
+    torch.mul(work.square, -(gap**3) / 24.0, out=work.spare).add_(0.5 * gap).mul_(work.d)
     near = torch.add(upper, lower, out=work.near).mul_(work.spare)
     out.lerp_(near, torch.lt(work.square, (_PAIR_BOUND / gap) ** 2, out=work.spare))
 
@@ -68,9 +78,18 @@ def _terms(work: _Workspace, plan: _Plan) -> Tensor:
     series = series.mul_(centre).mul_(work.square)
     if plan.span == 0.0:
         return series
-    torch.sub(work.last, work.first, out=work.spare).mul_(1.0 / plan.span)
+    lower, upper = (scale / plan.span for scale in plan.scales)
+    torch.mul(work.last, upper, out=work.spare).sub_(work.first, alpha=lower)
     terms: Tensor = work.spare.lerp_(series, torch.lt(work.square, (_TERM_BOUND / plan.span) ** 2, out=centre))
     return terms
+
+
+def _slope(work: _Workspace, plan: _Plan) -> tuple[Tensor, float]:
+    """Give q^s E(α; d) up to a factor, and the factor."""
+    first, last = plan.scales
+    if plan.share in (0.0, 1.0):
+        return (work.first, first) if plan.share else (work.last, last)
+    return work.last.mul_((1.0 - plan.share) * last).add_(work.first, alpha=plan.share * first), 1.0
 
 
 class AlphaBetaRows:
@@ -119,17 +138,15 @@ class AlphaBetaRows:
         torch._log_softmax(teacher_logits, -1, False, out=work.d).sub_(work.log_q)
         torch.mul(work.d, work.d, out=work.square)
         torch.mul(work.log_q, plan.total * _LOG2E, out=work.base)
-        for node, out in zip(plan.nodes, (work.low, work.middle, work.high), strict=True):
-            torch.add(work.base, work.d, alpha=node * _LOG2E, out=out).exp2_()
-        low, middle, high = plan.nodes
-        _pair(work, plan, work.low, work.middle, middle - low, work.first)
-        _pair(work, plan, work.middle, work.high, high - middle, work.last)
+        low = _power(work, plan.nodes[0], work.low)
+        middle = _power(work, plan.nodes[1], work.middle) if plan.gaps[0] else low
+        high = _power(work, plan.nodes[2], work.high) if plan.gaps[1] else middle
+        _pair(work, plan, low, middle, plan.gaps[0], work.first)
+        _pair(work, plan, middle, high, plan.gaps[1], work.last)
         # Rounding may leave a sum of terms >= 0 below zero by its last bit.
         values = _terms(work, plan).sum(-1).clamp_(min=0.0)
-        if plan.share == 1.0:
-            slope = work.first
-        else:
-            slope = work.last.lerp_(work.first, plan.share) if plan.share else work.last
-        share = slope.sum(-1, keepdim=True).div_(self._temperature)
-        torch.sub(work.log_q.mul_(_LOG2E).exp2_().mul_(share), slope, alpha=1.0 / self._temperature, out=gradient)
+        slope, scale = _slope(work, plan)
+        scale /= self._temperature
+        share = slope.sum(-1, keepdim=True).mul_(scale)
+        torch.sub(work.log_q.mul_(_LOG2E).exp2_().mul_(share), slope, alpha=scale, out=gradient)
         return values

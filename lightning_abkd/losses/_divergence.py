@@ -100,8 +100,8 @@ class Divergence(DistillationLoss):
     def differentiator(self) -> Differentiator:
         """Give the function that computes the values (n,) of a chunk of rows and writes their gradient.
 
-        Its arguments have shape (n, V) and are float32 or wider: student logits, teacher logits, and the gradient by the
-        student's logits, which it overwrites. A fused kernel may stand in here.
+        Its arguments have shape (n, V) and are float32 or wider: student logits, teacher logits, and the gradient by
+        the student's logits, which it overwrites. A fused kernel may stand in here.
         """
 
         def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
@@ -139,6 +139,8 @@ def wide(tensor: Tensor) -> Tensor:
 
 def _chunks(rows: int, classes: int, device: str) -> Iterator[slice]:
     size = max(1, _CHUNK_ELEMENTS.get(device, _DEFAULT_CHUNK_ELEMENTS) // max(classes, 1))
+    # Threads share the rows of a chunk evenly.
+    size -= size % torch.get_num_threads() if size >= torch.get_num_threads() else 0
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
