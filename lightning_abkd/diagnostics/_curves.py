@@ -10,9 +10,9 @@ from types import ModuleType
 # Okabe & Ito 2008: told apart also without colour vision.
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _PANELS = {
-    "train/alpha": "α",
-    "train/beta": "β",
-    "train/loss": "training loss, each its own",
+    "train/alpha": "α (of the schedule)",
+    "train/beta": "β (of the schedule)",
+    "train/loss": "training loss of each objective",
     "val/task_loss": "validation cross-entropy (nats)",
     "val/accuracy": "validation accuracy",
     "val/agreement": "agreement with the teacher",
