@@ -28,8 +28,3 @@ def fixed_seed():
     torch.manual_seed(0)
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)
-
-
-@pytest.fixture
-def device():
-    return torch.device(os.environ.get("ABKD_TEST_DEVICE", "cpu"))

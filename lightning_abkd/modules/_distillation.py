@@ -188,7 +188,10 @@ class DistillationModule(LightningModule):
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         positions = signals["student_logits"].shape[:-1].numel()
         logged = {"loss": loss} | {name: term for name, (_, term) in terms.items()}
-        train, named = stage == "train", {f"{stage}/{name}": value.detach() for name, value in logged.items()}
+        train = stage == "train"
+        if train and "mask" not in signals:
+            logged["accuracy"] = (signals["student_logits"].argmax(-1) == signals["labels"]).float().mean()
+        named = {f"{stage}/{name}": value.detach() for name, value in logged.items()}
         self.log_dict(named, True, on_step=train, on_epoch=not train, batch_size=positions, sync_dist=not train)
         return loss, positions
 
@@ -196,7 +199,7 @@ class DistillationModule(LightningModule):
         signals = self.signals(batch)
         self._check_batch(signals, batch_idx)
         self._logged_loss(signals, stage)
-        live = {} if self.divergence is None else dict(self.divergence.named_buffers(recurse=False))
+        live = dict(self.divergence.named_buffers(recurse=False)) if self.divergence else {}
         self._stage_metrics.update(stage, live | signals, self.metrics)
 
     def _log_metrics(self, stage: str) -> None:

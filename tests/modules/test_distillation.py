@@ -50,6 +50,7 @@ def test_metrics_are_logged_by_their_names(tmp_path):
     for name in ("loss", "task_loss", "divergence"):
         assert f"train/{name}" in run.callback_metrics
         assert f"val/{name}" in run.callback_metrics
+    assert 0 <= run.callback_metrics["train/accuracy"] <= 1
     result = run.test(model, loader(seed=2), verbose=False)[0]
     measured = {"accuracy", "accuracy_top5", "calibration_error", "agreement", "student_entropy", "teacher_entropy"}
     losses = {"loss", "task_loss", "divergence"}
