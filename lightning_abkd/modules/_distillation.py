@@ -243,9 +243,5 @@ class DistillationModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def save_student(self, path: str | Path) -> Path:
-        """Write the student's state_dict, which `torch.load` reads without this library.
-
-        Args:
-            path: File to write, .pt or .safetensors; its folder is created.
-        """
+        """Write the student's weights to a .pt or .safetensors file, readable without this library."""
         return save_weights(self.student, path)
