@@ -138,7 +138,9 @@ def main() -> None:
         shutil.rmtree(output / "teacher", ignore_errors=True)
     print("Teacher …", flush=True)
     short = ["--trainer.max_epochs", str(min(options.epochs, 20))]
-    teacher = train_teacher(output, [*short, "--trainer.logger=false"])
+    teacher = train_teacher(
+        output, [*short, "--trainer.logger=false", f"--trainer.default_root_dir={output / 'teacher'}"]
+    )
     common = [f"--model.teacher.checkpoint={teacher}", "--trainer.max_epochs", str(options.epochs)]
     for method in METHODS:
         for seed in seeds:
