@@ -20,7 +20,7 @@ def log_probabilities(*shape: int, scale: float = 3.0, seed: int = 0) -> Tensor:
     return logits(*shape, scale=scale, seed=seed).log_softmax(-1)
 
 
-def assert_divergence(pointwise: Pointwise, sharpest: float = 100.0) -> None:
+def assert_divergence(pointwise: Pointwise, sharpest: float = 100.0, exact: bool = True) -> None:
     """Zero at equality, non-negative, the right shape, shift-invariant, differentiable in both arguments."""
     log_p, log_q = log_probabilities(4, 3, 7), log_probabilities(4, 3, 7, seed=1)
     torch.testing.assert_close(pointwise(log_p, log_p), torch.zeros(4, 3, dtype=torch.float64), atol=1e-12, rtol=0)
@@ -29,13 +29,15 @@ def assert_divergence(pointwise: Pointwise, sharpest: float = 100.0) -> None:
     assert (values > 0).all()
     shifted = pointwise((log_p + 5.0).log_softmax(-1), (log_q - 3.0).log_softmax(-1))
     torch.testing.assert_close(shifted, values)
-    assert_gradients(pointwise, sharpest)
+    assert_gradients(pointwise, sharpest, exact)
 
 
-def assert_gradients(pointwise: Pointwise, sharpest: float) -> None:
+def assert_gradients(pointwise: Pointwise, sharpest: float, exact: bool) -> None:
     """The gradient by student and teacher logits is the numerical one, and finite for sharp and -inf logits."""
     z, y = logits(3, 5, seed=2).requires_grad_(), logits(3, 5, seed=3).requires_grad_()
-    assert torch.autograd.gradcheck(lambda a, b: pointwise(b.log_softmax(-1), a.log_softmax(-1)), (z, y))
+    # A weight that is detached by definition makes the gradient another one than the value's.
+    if exact:
+        assert torch.autograd.gradcheck(lambda a, b: pointwise(b.log_softmax(-1), a.log_softmax(-1)), (z, y))
     for scale in (1.0, sharpest):
         sharp = logits(6, 9, scale=scale).float()
         sharp[:, 2] = -torch.inf

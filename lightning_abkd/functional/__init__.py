@@ -15,11 +15,14 @@ from lightning_abkd.functional._alpha_beta import (
 )
 from lightning_abkd.functional._mixture import jensen_shannon, skewed_forward_kl, skewed_reverse_kl
 from lightning_abkd.functional._total_variation import total_variation
+from lightning_abkd.functional._weighted_kl import adaptive_kl, entropy_weighted_kl
 
 __all__ = [
+    "adaptive_kl",
     "alpha_beta_divergence",
     "alpha_divergence",
     "beta_divergence",
+    "entropy_weighted_kl",
     "forward_kl",
     "hellinger",
     "jensen_shannon",

@@ -12,20 +12,28 @@ from lightning_abkd.losses._alpha_beta import (
     Hellinger,
     ReverseKL,
 )
+from lightning_abkd.losses._alphanet import AdaptiveAlphaDivergence, LargerDivergence
 from lightning_abkd.losses._base import DistillationLoss
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses._mixture import JensenShannon, SkewedForwardKL, SkewedReverseKL, SymmetricKL
+from lightning_abkd.losses._taid import TAID
 from lightning_abkd.losses._total_variation import TotalVariation
+from lightning_abkd.losses._weighted_kl import AdaptiveKL, EntropyWeightedKL
 
 __all__ = [
+    "TAID",
+    "AdaptiveAlphaDivergence",
+    "AdaptiveKL",
     "AlphaBetaDivergence",
     "AlphaDivergence",
     "BetaDivergence",
     "DistillationLoss",
     "Divergence",
+    "EntropyWeightedKL",
     "ForwardKL",
     "Hellinger",
     "JensenShannon",
+    "LargerDivergence",
     "ReverseKL",
     "SkewedForwardKL",
     "SkewedReverseKL",
