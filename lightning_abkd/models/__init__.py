@@ -6,6 +6,7 @@ penultimate features; their parameters are named as in the RepDistiller checkpoi
 has is taken from there; losses, training and Lightning do not belong here.
 """
 
+from lightning_abkd.models._causal_lm import causal_lm, causal_lm_from_config, truncated
 from lightning_abkd.models._checkpoint import load_weights, pretrained, save_weights
 from lightning_abkd.models._resnet import (
     SmallResNet,
@@ -22,6 +23,8 @@ from lightning_abkd.models._resnet import (
 
 __all__ = [
     "SmallResNet",
+    "causal_lm",
+    "causal_lm_from_config",
     "load_weights",
     "pretrained",
     "resnet8",
@@ -34,4 +37,5 @@ __all__ = [
     "resnet56",
     "resnet110",
     "save_weights",
+    "truncated",
 ]

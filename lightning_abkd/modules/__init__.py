@@ -5,5 +5,6 @@ Not here: divergences (`lightning_abkd.losses`), schedules of their numbers (`li
 """
 
 from lightning_abkd.modules._distillation import DistillationModule
+from lightning_abkd.modules._language import LanguageDistillationModule
 
-__all__ = ["DistillationModule"]
+__all__ = ["DistillationModule", "LanguageDistillationModule"]

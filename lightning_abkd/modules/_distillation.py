@@ -138,7 +138,8 @@ class DistillationModule(LightningModule):
     def task_loss(self, signals: Signals) -> Tensor:
         """Compute the loss of the task itself, the mean over counted positions: cross-entropy on the labels."""
         logits = signals["student_logits"]
-        return nn.functional.cross_entropy(logits.flatten(0, -2).float(), signals["labels"].flatten())
+        logits = logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32))
+        return nn.functional.cross_entropy(logits, signals["labels"].flatten())
 
     def metrics(self, classes: int) -> MetricCollection:
         """Give the metrics of an evaluation; each takes its signals by the names of its update's parameters.

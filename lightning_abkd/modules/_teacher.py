@@ -1,5 +1,6 @@
 """The frozen teacher, kept where Lightning does not see it."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -32,19 +33,28 @@ class Teacher:
         return self
 
     def __call__(self, inputs: object) -> object:
-        """Run the network on a batch of inputs, cast to its dtype."""
+        """Run the network on a batch of inputs, a tensor or a mapping of keyword arguments, cast to its dtype."""
         self.network.eval()
         dtype = next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
         with torch.no_grad():
-            if not (self.own_precision and isinstance(inputs, Tensor)):
-                return self.network(_cast(inputs, dtype))
-            with torch.autocast(inputs.device.type, enabled=False):
-                return self.network(_cast(inputs, dtype))
+            if not self.own_precision:
+                return call(self.network, inputs, dtype)
+            device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
+            with torch.autocast(device.type, enabled=False):
+                return call(self.network, inputs, dtype)
 
     def to(self, device: torch.device) -> None:
         """Move the network, and nothing else about it."""
         self.network.to(device)
 
 
-def _cast(inputs: object, dtype: torch.dtype) -> object:
-    return inputs.to(dtype) if isinstance(inputs, Tensor) and inputs.is_floating_point() else inputs
+def call(network: nn.Module, inputs: object, dtype: torch.dtype | None = None) -> object:
+    """Call a network with one argument, or with a mapping's items by keyword; cast floating tensors if asked to."""
+    if isinstance(inputs, Mapping):
+        return network(**{name: _cast(value, dtype) for name, value in inputs.items()})
+    return network(_cast(inputs, dtype))
+
+
+def _cast(inputs: object, dtype: torch.dtype | None) -> object:
+    cast = dtype is not None and isinstance(inputs, Tensor) and inputs.is_floating_point()
+    return inputs.to(dtype) if cast and isinstance(inputs, Tensor) else inputs

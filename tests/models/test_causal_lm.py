@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from lightning_abkd.models import causal_lm, causal_lm_from_config, truncated
+
+GPT2 = {"n_layer": 3, "n_embd": 8, "n_head": 2, "vocab_size": 16, "n_positions": 32}
+LLAMA = {
+    "num_hidden_layers": 3, "hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2, "vocab_size": 16,
+}  # fmt: skip
+IDS = torch.arange(10).reshape(1, 10)
+
+
+@pytest.mark.parametrize(("name", "options"), [("gpt2", GPT2), ("llama", LLAMA)])
+def test_truncated_student_runs_the_chosen_layers(name, options):
+    teacher = causal_lm_from_config(name, options).eval()
+    whole, student = truncated(teacher, [0, 1, 2]).eval(), truncated(teacher, [0, 2]).eval()
+    torch.testing.assert_close(whole(IDS).logits, teacher(IDS).logits)
+    assert student.config.num_hidden_layers == 2
+    assert sum(p.numel() for p in student.parameters()) < sum(p.numel() for p in teacher.parameters())
+    assert student.generate(IDS, max_new_tokens=3, do_sample=False, pad_token_id=0).shape == (1, 13)
+
+
+@pytest.mark.parametrize(("name", "options"), [("gpt2", GPT2), ("llama", LLAMA)])
+def test_truncated_student_loads_again_from_its_folder(tmp_path, name, options):
+    student = truncated(causal_lm_from_config(name, options), [2, 0]).eval()
+    student.save_pretrained(tmp_path)
+    torch.testing.assert_close(causal_lm(str(tmp_path)).eval()(IDS).logits, student(IDS).logits)
+
+
+def test_truncation_leaves_the_teacher_alone():
+    teacher = causal_lm_from_config("gpt2", GPT2)
+    student = truncated(teacher.requires_grad_(False), [1])
+    assert len(teacher.transformer.h) == 3
+    assert all(parameter.requires_grad for parameter in student.parameters())
+
+
+def test_dtype_is_that_of_the_weights(tmp_path):
+    causal_lm_from_config("gpt2", GPT2).save_pretrained(tmp_path)
+    assert causal_lm(str(tmp_path), dtype="bfloat16").lm_head.weight.dtype == torch.bfloat16
+
+
+def test_missing_folders_and_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Found no folder './nowhere'"):
+        causal_lm("./nowhere")
+    with pytest.raises(FileNotFoundError, match=r"Found none named 'x.gguf'"):
+        causal_lm(str(tmp_path), gguf_file="x.gguf")
+
+
+def test_an_encoder_is_no_causal_language_model():
+    with pytest.raises(ValueError, match="should be a causal language model. Found the configuration BertConfig"):
+        causal_lm_from_config("bert", {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2})
+    with pytest.raises(ValueError, match="`model_type` should be known to transformers"):
+        causal_lm_from_config("no-such-model")
+
+
+@pytest.mark.parametrize("layers", [[], [3], [-1]])
+def test_layers_outside_the_teacher_are_an_error(layers):
+    with pytest.raises(ValueError, match="should hold indices from 0 to 2"):
+        truncated(causal_lm_from_config("gpt2", GPT2), layers)

@@ -1,0 +1,106 @@
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from lightning_abkd.losses import AlphaBetaDivergence
+from lightning_abkd.models import causal_lm_from_config
+from lightning_abkd.modules import LanguageDistillationModule
+from tests.modules._training import trainer
+
+OPTIONS = {"n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 16}
+LENGTHS = [8, 1, 5, 0, 6, 3, 8, 2]
+
+
+def network(seed, vocabulary=13):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        options = OPTIONS | {"vocab_size": vocabulary, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+        return causal_lm_from_config("gpt2", options).double()
+
+
+def module(**options):
+    options = {"teacher": network(1), "student": network(2), "divergence": AlphaBetaDivergence(0.2, 0.7), **options}
+    return LanguageDistillationModule(optimizer=lambda p: torch.optim.SGD(p, lr=1.0), **options)
+
+
+def rows():
+    """Eight sequences of which a ragged number of last tokens counts."""
+    ids = torch.randint(0, 13, (8, 9), generator=torch.Generator().manual_seed(0))
+    position = torch.arange(9)
+    counted = [torch.where(position > 8 - n, row, -100) for row, n in zip(ids, LENGTHS, strict=True)]
+    return [{"input_ids": a, "labels": b} for a, b in zip(ids, counted, strict=True)]
+
+
+def step(folder, size, micro, **options):
+    net = module()
+    trainer(folder, max_epochs=1, accumulate_grad_batches=micro, **options).fit(net, DataLoader(rows(), size))
+    return torch.cat([p.detach().flatten() for p in net.student.parameters()])
+
+
+@pytest.mark.parametrize(("size", "micro"), [(2, 4), (1, 8), (3, 3)])
+@pytest.mark.parametrize("clip", [None, 0.1])
+def test_micro_batches_give_the_step_of_the_whole_batch(tmp_path, size, micro, clip):
+    whole = step(tmp_path, 8, 1, gradient_clip_val=clip)
+    torch.testing.assert_close(step(tmp_path, size, micro, gradient_clip_val=clip), whole, rtol=1e-9, atol=1e-11)
+
+
+def test_two_processes_give_the_step_of_one(tmp_path):
+    whole = step(tmp_path, 8, 1)
+    halves = step(tmp_path, 2, 2, devices=2, strategy="ddp_fork")
+    torch.testing.assert_close(halves, whole, rtol=1e-9, atol=1e-11)
+
+
+def test_labels_are_shifted_once():
+    net, batch = module(task_weight=1.0), torch.utils.data.default_collate(rows())
+    signals = net.signals(batch)
+    assert signals["mask"].sum() == sum(LENGTHS)
+    expected = net.student(batch["input_ids"], labels=batch["labels"]).loss
+    # transformers computes its own loss in float32.
+    torch.testing.assert_close(net.task_loss(signals), expected.double(), rtol=1e-5, atol=1e-6)
+
+
+def test_training_without_a_teacher_is_fine_tuning(tmp_path):
+    net = module(teacher=None, divergence=None)
+    run = trainer(tmp_path, max_epochs=5)
+    before = run.validate(net, DataLoader(rows(), 4), verbose=False)[0]["val/perplexity"]
+    run.fit(net, DataLoader(rows(), 4))
+    assert run.validate(net, DataLoader(rows(), 4), verbose=False)[0]["val/perplexity"] < before
+
+
+def test_metrics_count_the_labelled_tokens(tmp_path):
+    result = trainer(tmp_path).test(module(), DataLoader(rows(), 8), verbose=False)[0]
+    expected = {"perplexity", "agreement", "student_entropy", "teacher_entropy", "loss", "task_loss", "divergence"}
+    assert set(result) == {f"test/{name}" for name in expected}
+    # Perplexity is the exponential of the mean cross-entropy over the same tokens.
+    assert result["test/perplexity"] == pytest.approx(torch.tensor(result["test/task_loss"]).exp().item(), rel=1e-4)
+
+
+def test_padded_vocabularies_are_cut_to_the_real_ids_and_said_once(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("lightning_abkd.modules._language.rank_zero_info", said.append)
+    net = module(teacher=network(1, 16), vocabulary=13)
+    trainer(tmp_path, max_epochs=1).fit(net, DataLoader(rows(), 4))
+    assert said == ["Left out 3 padding ids of the teacher's 16."]
+
+
+def test_vocabularies_of_different_size_are_an_error(tmp_path):
+    with pytest.raises(ValueError, match="same number of classes"):
+        trainer(tmp_path).fit(module(teacher=network(1, 16)), DataLoader(rows(), 4))
+    with pytest.raises(ValueError, match="Found `vocabulary = 20` and 13 ids in the logits of the student"):
+        trainer(tmp_path).fit(module(vocabulary=20), DataLoader(rows(), 4))
+    with pytest.raises(ValueError, match="`vocabulary` should be at least 2"):
+        module(vocabulary=0)
+
+
+def test_a_batch_without_labelled_tokens_changes_nothing(tmp_path):
+    net = module()
+    before = net.student.lm_head.weight.detach().clone()
+    empty = [row | {"labels": torch.full((9,), -100)} for row in rows()]
+    trainer(tmp_path, max_epochs=1).fit(net, DataLoader(empty, 4))
+    torch.testing.assert_close(net.student.lm_head.weight.detach(), before)
+
+
+def test_predictions_are_the_students_logits(tmp_path):
+    net = module()
+    batches = trainer(tmp_path).predict(net, DataLoader([{"input_ids": row["input_ids"]} for row in rows()], 8))
+    assert batches[0].shape == (8, 9, 13)
