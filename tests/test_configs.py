@@ -32,6 +32,8 @@ def test_every_config_runs_two_steps(path, tmp_path, monkeypatch):
     config = yaml.safe_load((ROOT / path).read_text())
     options = ["--trainer.fast_dev_run", "2", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
     name = config["data"]["class_path"].rpartition(".")[2]
+    if name == "InstructionDataModule":
+        options += ["--data.batch_size", "2"]
     if name in FORMATS:
         FORMATS[name](tmp_path / "data", 40)
         options += ["--data.num_workers", "0", "--data.batch_size", "16"]

@@ -1,8 +1,10 @@
-"""LightningDataModules for image classification.
+"""LightningDataModules for image classification and instruction following.
 
-Every module of this folder yields batches `(images, labels)`: float32 images of shape (B, C, H, W), int64 labels of
-shape (B,). `ImageDataModule` owns what all data sets share: the split, the noise in the labels, the loaders and the
-checks. A subclass gives its files, its transforms and its number of classes, and nothing else.
+The image modules yield batches `(images, labels)`: float32 images of shape (B, C, H, W), int64 labels of shape (B,).
+`ImageDataModule` owns what they share: the split, the noise in the labels, the loaders and the checks. A subclass gives
+its files, its transforms and its number of classes, and nothing else. `InstructionDataModule` yields mappings of
+input_ids, attention_mask and labels, each (B, T). `seed_tasks.jsonl` holds the 175 seed tasks of Self-Instruct (Wang et
+al. 2022, yizhongw/self-instruct, Apache-2.0).
 
 What does not live here: networks, losses, and anything that looks at a teacher.
 """
@@ -10,6 +12,8 @@ What does not live here: networks, losses, and anything that looks at a teacher.
 from lightning_abkd.data._digits import DigitsDataModule
 from lightning_abkd.data._folder import ImageFolderDataModule
 from lightning_abkd.data._images import ImageDataModule
+from lightning_abkd.data._instructions import InstructionDataModule, alpaca_prompt, byte_tokenizer, tokenizer
+from lightning_abkd.data._records import read_records
 from lightning_abkd.data._samples import LabelledImages
 from lightning_abkd.data._torchvision import CIFAR10DataModule, CIFAR100DataModule, FashionMNISTDataModule
 from lightning_abkd.data._transforms import image_transform
@@ -21,6 +25,11 @@ __all__ = [
     "FashionMNISTDataModule",
     "ImageDataModule",
     "ImageFolderDataModule",
+    "InstructionDataModule",
     "LabelledImages",
+    "alpaca_prompt",
+    "byte_tokenizer",
     "image_transform",
+    "read_records",
+    "tokenizer",
 ]
