@@ -14,19 +14,28 @@ from lightning_abkd.losses._alpha_beta import (
 )
 from lightning_abkd.losses._alphanet import AdaptiveAlphaDivergence, LargerDivergence
 from lightning_abkd.losses._base import DistillationLoss
+from lightning_abkd.losses._decoupled import DecoupledDistillation
+from lightning_abkd.losses._dist import DIST
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses._mixture import JensenShannon, SkewedForwardKL, SkewedReverseKL, SymmetricKL
 from lightning_abkd.losses._taid import TAID
 from lightning_abkd.losses._total_variation import TotalVariation
+from lightning_abkd.losses._transformed import (
+    LogitStandardization,
+    TransformedTeacherMatching,
+    WeightedTransformedTeacherMatching,
+)
 from lightning_abkd.losses._weighted_kl import AdaptiveKL, EntropyWeightedKL
 
 __all__ = [
+    "DIST",
     "TAID",
     "AdaptiveAlphaDivergence",
     "AdaptiveKL",
     "AlphaBetaDivergence",
     "AlphaDivergence",
     "BetaDivergence",
+    "DecoupledDistillation",
     "DistillationLoss",
     "Divergence",
     "EntropyWeightedKL",
@@ -34,9 +43,12 @@ __all__ = [
     "Hellinger",
     "JensenShannon",
     "LargerDivergence",
+    "LogitStandardization",
     "ReverseKL",
     "SkewedForwardKL",
     "SkewedReverseKL",
     "SymmetricKL",
     "TotalVariation",
+    "TransformedTeacherMatching",
+    "WeightedTransformedTeacherMatching",
 ]

@@ -1,0 +1,96 @@
+"""Objectives that transform the logits before a divergence."""
+
+import torch
+from torch import Tensor
+
+from lightning_abkd.losses._alpha_beta import ForwardKL
+from lightning_abkd.losses._base import DistillationLoss, check_positive
+from lightning_abkd.losses._divergence import Divergence, wide
+
+
+class LogitStandardization(DistillationLoss):
+    """A divergence between standardised logits (LSD): each row is brought to mean 0 and deviation 1 on both sides.
+
+    Sun et al. 2024, arXiv 2403.01427, with forward KL, T = 2 and T²; ABKD's AB-LSD has the α-β-divergence inside.
+
+    Args:
+        divergence: Divergence between the standardised logits; None takes `ForwardKL(2.0, True)`.
+
+    Example:
+        >>> LogitStandardization()(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[2.0, 4.0, 8.0]])).item() < 1e-6
+        True
+    """
+
+    def __init__(self, divergence: Divergence | None = None) -> None:
+        super().__init__()
+        self.divergence = divergence or ForwardKL(2.0, scale_by_temperature=True)
+
+    def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute the loss of a batch; shapes and errors as for `Divergence`."""
+        value: Tensor = self.divergence(_standardised(student_logits), _standardised(teacher_logits), mask)
+        return value
+
+
+class TransformedTeacherMatching(DistillationLoss):
+    """A divergence from the teacher's powers p^γ / Σ p^γ to the student without temperature (TTM).
+
+    Zheng & Yang 2024, arXiv 2402.11148, with forward KL; γ is an inverse temperature of the teacher alone.
+
+    Args:
+        divergence: Divergence between the transformed teacher and the student; None takes `ForwardKL()`.
+        power: γ > 0; the paper uses 0.1 to 0.2.
+
+    Raises:
+        ValueError: If `power` is not finite and positive.
+
+    Example:
+        >>> TransformedTeacherMatching(power=0.5)(torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 4.0]])).item()
+        0.0
+    """
+
+    power: Tensor
+
+    def __init__(self, divergence: Divergence | None = None, power: float = 0.1) -> None:
+        check_positive("power", power)
+        super().__init__()
+        self.divergence = divergence or ForwardKL()
+        self.hyperparameter("power", power)
+
+    def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute the loss of a batch; shapes and errors as for `Divergence`."""
+        value: Tensor = self.divergence(student_logits, self.power * wide(teacher_logits), mask)
+        return value
+
+
+class WeightedTransformedTeacherMatching(TransformedTeacherMatching):
+    """TTM with each sample weighted by its Σ p^γ, which is larger the flatter the teacher is (WTTM).
+
+    Zheng & Yang 2024, arXiv 2402.11148. Arguments as for `TransformedTeacherMatching`; the divergence needs the
+    reduction "none".
+
+    Raises:
+        ValueError: If the divergence's reduction is not "none".
+    """
+
+    def __init__(self, divergence: Divergence | None = None, power: float = 0.1) -> None:
+        divergence = divergence or ForwardKL(reduction="none")
+        if divergence.reduction != "none":
+            raise ValueError(
+                f"Parameter `divergence` should have the reduction 'none': each sample has its own weight. "
+                f"Found {divergence.reduction!r}."
+            )
+        super().__init__(divergence, power)
+
+    def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute the mean over counted positions; shapes and errors as for `Divergence`."""
+        values = super().forward(student_logits, teacher_logits, mask)
+        weights = (self.power * torch.log_softmax(wide(teacher_logits), -1)).exp().sum(-1)
+        count = values.numel() if mask is None else mask.sum().clamp(min=1)
+        return (weights.detach() * values).sum() / count
+
+
+def _standardised(logits: Tensor) -> Tensor:
+    logits = wide(logits)
+    # The floor gives equal logits a gradient, 0, where that of the square root is infinite.
+    deviation = logits.var(-1, keepdim=True).clamp(min=1e-14).sqrt()
+    return (logits - logits.mean(-1, keepdim=True)) / (1e-7 + deviation)
