@@ -46,8 +46,13 @@ def peak_bytes(script: str, *arguments: str) -> int:
     return int(run.stdout.split()[-1])
 
 
-def resident() -> int:
-    """Peak resident memory of this process so far, in bytes; a child's rusage would begin with its parent's."""
+def resident(afresh: bool = False) -> int:
+    """Peak resident memory of this process, in bytes; a child's rusage would begin with its parent's.
+
+    `afresh` forgets the peak so far, where Linux allows it: what made the inputs does not hide what comes after.
+    """
+    if afresh and Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
     if Path("/proc/self/status").exists():
         return int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

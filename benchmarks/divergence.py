@@ -56,7 +56,7 @@ def measure_memory(name: str, rows: int, classes: int) -> None:
     student, teacher = torch.randn(rows, classes, requires_grad=True), torch.randn(rows, classes)
     loss = candidates(0.2, 0.7)[name]
     step(loss, torch.randn(2, 100, requires_grad=True), torch.randn(2, 100))
-    before = resident()
+    before = resident(afresh=True)
     step(loss, student, teacher)
     print(resident() - before)
 

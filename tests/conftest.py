@@ -14,6 +14,7 @@ HARMLESS = (
     "ignore:The number of training batches .* is smaller than the logging interval",
     "ignore:Checkpoint directory .* exists and is not empty",
     "ignore:`trainer.fit` .* no `val_dataloader`",
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
     "ignore:You defined a `validation_step` but have no `val_dataloader`",
 )
 

@@ -1,221 +1,245 @@
-"""Instruction data for causal language models."""
+"""Instructions, conversations and plain text for causal language models."""
 
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, get_args
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_abkd.data._records import read_records
+from lightning_abkd.data._packing import collate_packed, pack
+from lightning_abkd.data._prompts import check_template
+from lightning_abkd.data._text_samples import TextSample, collate, read_samples
+from lightning_abkd.data._tokenizers import Tokenizer, byte_tokenizer, check_same_tokens, padding_id
 
-_ALPACA = (
-    "Below is an instruction that describes a task{context}. "
-    "Write a response that appropriately completes the request.\n\n"
-)
-Sample = dict[str, list[int]]
-
-
-class Tokenizer(Protocol):
-    """What is asked of a tokenizer; every one of transformers has it."""
-
-    pad_token_id: int | None
-    eos_token_id: int | None
-
-    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        """Turn text into token ids."""
-
-
-def alpaca_prompt(instruction: str, context: str = "") -> str:
-    """Write the prompt of Alpaca (Taori et al. 2023), which ABKD's language experiments use.
-
-    Args:
-        instruction: The task.
-        context: What the task is about, or nothing.
-
-    Returns:
-        Text that ends where the response begins.
-
-    Example:
-        >>> alpaca_prompt("Say hello.").splitlines()[-4:]
-        ['### Instruction:', 'Say hello.', '', '### Response:']
-    """
-    head = _ALPACA.format(context=", paired with an input that provides further context" if context else "")
-    middle = f"### Input:\n{context}\n\n" if context else ""
-    return f"{head}### Instruction:\n{instruction}\n\n{middle}### Response:\n"
-
-
-def byte_tokenizer() -> object:
-    """Build ByT5's tokenizer, whose 384 ids are bytes and markers, so that it needs no files."""
-    from transformers import ByT5Tokenizer
-
-    return ByT5Tokenizer()
-
-
-def tokenizer(path: str, gguf_file: str | None = None) -> object:
-    """Load a tokenizer from a folder or a hub name with `AutoTokenizer.from_pretrained`.
-
-    Args:
-        path: Folder, or name on the hub.
-        gguf_file: File inside the folder to read as GGUF.
-    """
-    from transformers import AutoTokenizer
-
-    options = {} if gguf_file is None else {"gguf_file": gguf_file}
-    return AutoTokenizer.from_pretrained(path, **options)
+Stage = Literal["train", "validation", "test"]
+Row = tuple[int, TextSample] | list[TextSample]
+Loaders = DataLoader[Row] | list[DataLoader[Row]]
 
 
 class InstructionDataModule(LightningDataModule):
-    """Instructions with responses, the prompt left out of the loss.
+    """Instructions or conversations with responses, the prompt left out of the loss, or plain text, all of it counted.
 
-    Reads .jsonl, .json (a list) and .csv files with columns instruction (or prompt), input (or context; may be absent)
-    and output (or response). A batch holds input_ids, attention_mask and labels, each (B, T) int64, padded on the right
-    to its longest sample; labels are -100 on prompt and padding. The response ends with the end-of-text token.
+    Files are those of `read_records`. A batch holds input_ids, attention_mask and labels, each (B, T) int64, padded on
+    the right to its longest sample, labels -100 on prompt and padding, not shifted; and index (B,), the positions of
+    the samples in their set, for `record`. Responses end with the end-of-text token. No other special token is added.
+
+    With `packing`, training batches hold input_ids, labels and position_ids instead, several samples to a row.
+    Networks of transformers keep these apart by the positions if they are called without mask and with
+    `use_cache=False`, and with flash attention only at `batch_size` 1.
 
     Args:
         tokenizer: Tokenizer of transformers; None takes `byte_tokenizer()`.
         train_file: File of training data; None takes 175 seed tasks of Self-Instruct (Wang et al. 2022, Apache-2.0).
-        validation_file: File of validation data; None sets aside `validation_fraction` of the training data.
-        test_file: File of test data; None tests on the validation data.
-        max_length: Longest sample in tokens, at least 2; longer responses are cut.
+        validation_file: File of validation data, or several by name, each with a loader of its own; None sets aside
+            `validation_fraction` of the training data.
+        test_file: As `validation_file`; None tests on the validation data.
+        max_length: Longest sample in tokens, at least 2; longer responses are cut, longer plain texts split.
         max_prompt_length: Longest prompt in tokens; samples with a longer one are dropped. How many were cut or
             dropped is said once for each file.
-        batch_size: Samples of a batch.
+        batch_size: Samples of a batch; with `packing`, rows of a training batch.
         validation_fraction: Share of the training data set aside, in (0, 1).
-        seed: Seed of the split.
+        seed: Seed of the split, of `train_size` and of the packing.
         num_workers: Processes that load data.
-        template: Function of instruction and input that gives the prompt; None takes `alpaca_prompt`.
+        template: Function of instruction and input that gives the prompt, or "chat" for the tokenizer's chat template,
+            which conversations always take; None takes `alpaca_prompt`.
+        teacher_tokenizer: Tokenizer of the teacher, to be compared with `tokenizer`; None compares nothing.
+        packing: Whether training samples share rows of up to `max_length` tokens.
+        predict_set: Set that `predict_dataloader` gives, in its order.
+        train_size: Number of training samples to use, chosen after the validation set is set aside; all if None.
 
     Raises:
-        ValueError: If a number is outside its range, or a file has a broken line, lacks a column or holds no sample.
+        ValueError: If an argument is outside its range, the tokenizers differ, or a file has a broken line, lacks a
+            column or holds no sample.
         FileNotFoundError: If a file is missing.
 
     Example:
         >>> data = InstructionDataModule(max_length=400, batch_size=4)
         >>> data.setup("fit")
         >>> sorted(next(iter(data.train_dataloader())))
-        ['attention_mask', 'input_ids', 'labels']
+        ['attention_mask', 'index', 'input_ids', 'labels']
+        >>> data.record("validation", 0).prompt.splitlines()[-1]
+        '### Response:'
     """
 
     def __init__(
         self,
         tokenizer: object | None = None,
         train_file: str | None = None,
-        validation_file: str | None = None,
-        test_file: str | None = None,
+        validation_file: str | dict[str, str] | None = None,
+        test_file: str | dict[str, str] | None = None,
         max_length: int = 512,
         max_prompt_length: int = 256,
         batch_size: int = 8,
         validation_fraction: float = 0.1,
         seed: int = 0,
         num_workers: int = 0,
-        template: Callable[[str, str], str] | None = None,
+        template: Callable[[str, str], str] | Literal["chat"] | None = None,
+        teacher_tokenizer: object | None = None,
+        packing: bool = False,
+        predict_set: Stage = "test",
+        train_size: int | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"Parameter `batch_size` should be at least 1. Found `batch_size = {batch_size}`.")
-        if not 1 <= max_prompt_length < max_length:
+        sizes = {"batch_size": batch_size, "train_size": train_size}
+        _check_numbers(sizes, max_prompt_length, max_length, validation_fraction)
+        if predict_set not in get_args(Stage):
             raise ValueError(
-                "Parameters should satisfy 1 <= `max_prompt_length` < `max_length`. "
-                f"Found `max_prompt_length = {max_prompt_length}`, `max_length = {max_length}`."
-            )
-        if not 0.0 < validation_fraction < 1.0:
-            raise ValueError(
-                "Parameter `validation_fraction` should lie in (0, 1). "
-                f"Found `validation_fraction = {validation_fraction}`."
+                f"Parameter `predict_set` should be one of {get_args(Stage)}. Found `predict_set = {predict_set!r}`."
             )
         super().__init__()
         self.tokenizer: Tokenizer = byte_tokenizer() if tokenizer is None else tokenizer  # type: ignore[assignment]
-        self.files = {"train": train_file, "validation": validation_file, "test": test_file}
+        self.teacher_tokenizer: Tokenizer | None = teacher_tokenizer  # type: ignore[assignment]
+        check_template(template, self.tokenizer)
+        self.padding = padding_id(self.tokenizer)
+        self.train_file = train_file
+        self.files = {"validation": _by_name("validation_file", validation_file)}
+        self.files["test"] = _by_name("test_file", test_file)
         self.max_length, self.max_prompt_length = max_length, max_prompt_length
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.validation_fraction, self.seed = validation_fraction, seed
-        self.template = template or alpaca_prompt
-        self.sets: dict[str, list[Sample]] = {}
+        self.validation_fraction, self.seed, self.train_size = validation_fraction, seed, train_size
+        self.template, self.packing, self.predict_set = template, packing, predict_set
+        self.sets: dict[str, dict[str, list[TextSample]]] = {}
+        self.rows: list[list[TextSample]] = []
 
     def setup(self, stage: str) -> None:
-        """Read, tokenise and split the files."""
-        if self.sets:
-            return
-        samples = self._samples(self.files["train"])
-        if self.files["validation"] is None:
-            order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(self.seed)).tolist()
-            held_out = max(1, round(self.validation_fraction * len(samples)))
-            self.sets["validation"] = [samples[i] for i in order[:held_out]]
-            samples = [samples[i] for i in sorted(order[held_out:])]
-        else:
-            self.sets["validation"] = self._samples(self.files["validation"])
-        self.sets["train"] = samples
-        test = self.files["test"]
-        self.sets["test"] = self.sets["validation"] if test is None else self._samples(test)
+        """Compare the tokenizers and read the files of the stage, each once.
 
-    def _samples(self, name: str | None) -> list[Sample]:
-        source = files("lightning_abkd.data") / "seed_tasks.jsonl" if name is None else Path(name)
-        with as_file(source) as path:
-            records = read_records(path)
-        samples, dropped, cut = [], 0, 0
-        for instruction, context, response in records:
-            prompt = self.tokenizer.encode(self.template(instruction, context), add_special_tokens=False)
-            answer = self.tokenizer.encode(response, add_special_tokens=False)
-            if self.tokenizer.eos_token_id is not None:
-                answer.append(self.tokenizer.eos_token_id)
-            if len(prompt) > self.max_prompt_length or not response.strip():
-                dropped += 1
-                continue
-            cut += len(prompt) + len(answer) > self.max_length
-            ids = (prompt + answer)[: self.max_length]
-            samples.append({"input_ids": ids, "labels": [-100] * len(prompt) + ids[len(prompt) :]})
-        if dropped or cut:
-            rank_zero_info(
-                f"{path.name}: {len(samples)} samples; dropped {dropped} with an empty response or a prompt of more "
-                f"than {self.max_prompt_length} tokens, cut {cut} to {self.max_length} tokens."
-            )
-        if not samples:
-            raise ValueError(f"{path} should hold a sample that fits. Found none. Raise `max_prompt_length`.")
-        return samples
+        Args:
+            stage: "fit", "validate", "test" or "predict".
+        """
+        if self.teacher_tokenizer is not None:
+            check_same_tokens(self.tokenizer, self.teacher_tokenizer)
+        stages: dict[str, list[Stage]] = {"fit": ["train", "validation"], "validate": ["validation"]}
+        for name in stages.get(stage, [self.predict_set if stage == "predict" else "test"]):
+            self._open(name)
 
-    def collate(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """Pad samples on the right to the longest of them."""
-        padding = self.tokenizer.pad_token_id
-        if padding is None:
-            # Padded positions are masked, so that any id will do.
-            padding = self.tokenizer.eos_token_id or 0
-        longest = max(len(sample["input_ids"]) for sample in samples)
+    def record(self, stage: Stage, index: int, name: str | None = None) -> TextSample:
+        """Look up the sample that a batch's `index` stands for.
 
-        def padded(rows: Iterable[list[int]], value: int) -> Tensor:
-            return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
+        Args:
+            stage: Set.
+            index: Position in it.
+            name: Name of the set where there are several.
 
-        return {
-            "input_ids": padded((sample["input_ids"] for sample in samples), padding),
-            "attention_mask": padded(([1] * len(sample["input_ids"]) for sample in samples), 0),
-            "labels": padded((sample["labels"] for sample in samples), -100),
-        }
+        Returns:
+            The sample, with the text of its prompt in `prompt` and all responses to it in `references`.
 
-    def _loader(self, name: str, shuffle: bool = False) -> DataLoader[Sample]:
-        return DataLoader(
-            self.sets[name],  # type: ignore[arg-type]
-            self.batch_size,
-            shuffle=shuffle,
-            num_workers=self.num_workers,
-            collate_fn=self.collate,
-            persistent_workers=self.num_workers > 0,
-        )
+        Raises:
+            ValueError: If there is no set of this name.
+        """
+        named: dict[str | None, list[TextSample]] = {key or None: value for key, value in self._open(stage).items()}
+        if name not in named:
+            raise ValueError(f"Parameter `name` should be in {list(named)} for {stage}. Found `name = {name!r}`.")
+        return named[name][index]
 
-    def train_dataloader(self) -> DataLoader[Sample]:
-        """Shuffled training batches."""
+    def set_names(self, stage: Literal["validation", "test", "predict"]) -> list[str]:
+        """List the names of a stage's sets in the order of its loaders; none for a single set without a name."""
+        source = self._source(self.predict_set if stage == "predict" else stage)
+        return [name for name in self.files.get(source, {}) if name]
+
+    def fingerprint(self, stage: Stage = "train") -> str:
+        """Compute 16 hex digits of all ids and labels of a stage's sets, to recognise what was computed from them."""
+        digest = hashlib.sha256()
+        for samples in self._open(stage).values():
+            digest.update(np.array([(len(sample), sample.prompt_length) for sample in samples], np.int64).tobytes())
+            for sample in samples:
+                digest.update(sample.tokens.tobytes())
+        return digest.hexdigest()[:16]
+
+    def train_dataloader(self) -> Loaders:
+        """Return the shuffled loader of the training set."""
         return self._loader("train", shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[Sample]:
-        """Validation batches."""
+    def val_dataloader(self) -> Loaders:
+        """Return the loader of the validation set, or a list of those of the named sets."""
         return self._loader("validation")
 
-    def test_dataloader(self) -> DataLoader[Sample]:
-        """Test batches."""
+    def test_dataloader(self) -> Loaders:
+        """Return the loader of the test set, or a list of those of the named sets."""
         return self._loader("test")
 
-    def predict_dataloader(self) -> DataLoader[Sample]:
-        """Test batches."""
-        return self._loader("test")
+    def predict_dataloader(self) -> Loaders:
+        """Return the loader of `predict_set`, neither shuffled nor packed, or a list of those of the named sets."""
+        return self._loader(self.predict_set)
+
+    def _source(self, stage: str) -> str:
+        return "validation" if stage == "test" and not self.files["test"] else stage
+
+    def _open(self, stage: Stage) -> dict[str, list[TextSample]]:
+        """Read the sets of a stage when they are first asked for; every rank reads the same."""
+        source = self._source(stage)
+        if source not in self.sets:
+            if self.files.get(source):
+                self.sets[source] = {name: self._read(file) for name, file in self.files[source].items()}
+            else:
+                self._open_training()
+        return self.sets[source]
+
+    def _open_training(self) -> None:
+        samples, held_out = self._read(self.train_file), 0
+        order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(self.seed)).tolist()
+        if not self.files["validation"]:
+            if len(samples) < 2:
+                raise ValueError("Parameter `train_file` should hold 2 samples, one to set aside. Found 1.")
+            held_out = min(max(1, round(self.validation_fraction * len(samples))), len(samples) - 1)
+            self.sets["validation"] = {"": [samples[i] for i in order[:held_out]]}
+        chosen = order[held_out:]
+        if self.train_size is not None and self.train_size > len(chosen):
+            raise ValueError(
+                f"Parameter `train_size` should be at most {len(chosen)}, the samples of the training set. "
+                f"Found `train_size = {self.train_size}`."
+            )
+        train = [samples[i] for i in sorted(chosen[: self.train_size])]
+        if self.packing:
+            rows = pack([len(sample) for sample in train], self.max_length, self.seed)
+            self.rows = [[train[i] for i in row] for row in rows]
+            rank_zero_info(f"Packed {len(train)} samples into {len(rows)} rows of up to {self.max_length} tokens.")
+        self.sets["train"] = {"": train}
+
+    def _read(self, file: str | None) -> list[TextSample]:
+        source = files("lightning_abkd.data") / "seed_tasks.jsonl" if file is None else Path(file)
+        with as_file(source) as path:
+            return read_samples(path, self.tokenizer, self.template, self.max_length, self.max_prompt_length)
+
+    def _loader(self, stage: Stage, shuffle: bool = False) -> Loaders:
+        loaders: list[DataLoader[Row]] = []
+        for samples in self._open(stage).values():
+            packed = shuffle and self.packing
+            loader: DataLoader[Row] = DataLoader(
+                self.rows if packed else list(enumerate(samples)),  # type: ignore[arg-type]
+                self.batch_size,
+                shuffle=shuffle,
+                num_workers=self.num_workers,
+                collate_fn=partial(collate_packed if packed else collate, padding=self.padding),
+                persistent_workers=self.num_workers > 0,
+            )
+            loaders.append(loader)
+        return loaders if "" not in self._open(stage) else loaders[0]
+
+
+def _by_name(parameter: str, given: str | dict[str, str] | None) -> dict[str, str]:
+    """Name files; a single one is named by nothing."""
+    if isinstance(given, dict) and (not given or "" in given):
+        raise ValueError(f"Parameter `{parameter}` should name every file. Found `{parameter} = {given}`.")
+    return given if isinstance(given, dict) else {} if given is None else {"": given}
+
+
+def _check_numbers(numbers: dict[str, int | None], max_prompt_length: int, max_length: int, fraction: float) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise ValueError(f"Parameter `{name}` should be at least 1. Found `{name} = {number}`.")
+    if not 1 <= max_prompt_length < max_length:
+        raise ValueError(
+            "Parameters should satisfy 1 <= `max_prompt_length` < `max_length`. "
+            f"Found `max_prompt_length = {max_prompt_length}`, `max_length = {max_length}`."
+        )
+    if not 0.0 < fraction < 1.0:
+        raise ValueError(
+            f"Parameter `validation_fraction` should lie in (0, 1). Found `validation_fraction = {fraction}`."
+        )

@@ -17,8 +17,11 @@ from lightning_abkd.losses._base import DistillationLoss
 from lightning_abkd.losses._decoupled import DecoupledDistillation
 from lightning_abkd.losses._dist import DIST
 from lightning_abkd.losses._divergence import Divergence
+from lightning_abkd.losses._head_loss import HeadLoss, against_head, head_loss
 from lightning_abkd.losses._mixture import JensenShannon, SkewedForwardKL, SkewedReverseKL, SymmetricKL
+from lightning_abkd.losses._output_head import OutputHead
 from lightning_abkd.losses._taid import TAID
+from lightning_abkd.losses._tokenwise import StudentAgreement, TeacherUncertainty, TokenRule, TokenwiseAlphaBeta
 from lightning_abkd.losses._total_variation import TotalVariation
 from lightning_abkd.losses._transformed import (
     LogitStandardization,
@@ -40,15 +43,23 @@ __all__ = [
     "Divergence",
     "EntropyWeightedKL",
     "ForwardKL",
+    "HeadLoss",
     "Hellinger",
     "JensenShannon",
     "LargerDivergence",
     "LogitStandardization",
+    "OutputHead",
     "ReverseKL",
     "SkewedForwardKL",
     "SkewedReverseKL",
+    "StudentAgreement",
     "SymmetricKL",
+    "TeacherUncertainty",
+    "TokenRule",
+    "TokenwiseAlphaBeta",
     "TotalVariation",
     "TransformedTeacherMatching",
     "WeightedTransformedTeacherMatching",
+    "against_head",
+    "head_loss",
 ]

@@ -95,7 +95,42 @@ class Divergence(DistillationLoss):
             values = self._values(student_logits, teacher_logits)
         if self.scale_by_temperature:
             values = values * self.temperature.square()
-        return reduce(values, mask, self.reduction)
+        loss = reduce(values, mask, self.reduction)
+        if self.training:
+            self.observe(loss.detach())
+        return loss
+
+    def observe(self, loss: Tensor) -> None:
+        """Take note of the loss of a training batch; for divergences that change as training goes on."""
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether it is the mean of one value per position, so that it may be computed without all logits at once."""
+        learnt = any(parameter.requires_grad for parameter in self.parameters())
+        return type(self).forward is Divergence.forward and self.reduction == "mean" and not learnt
+
+    def rows(self, student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor | None = None) -> Tensor:
+        """Compute the values (n,) of rows and write their gradient by the student's logits.
+
+        Args:
+            student_logits: Shape (n, V), float32 or wider, without the autograd's notice.
+            teacher_logits: Shape (n, V), same dtype.
+            gradient: Shape (n, V), overwritten; None computes values alone.
+
+        Returns:
+            Values of shape (n,), T² included where the divergence is scaled by it.
+        """
+        differentiate, values = self.differentiator(), student_logits.new_empty(len(student_logits))
+        factor = self.temperature.square() if self.scale_by_temperature else None
+        with torch.autocast(student_logits.device.type, enabled=False), torch.no_grad():
+            for chunk in _chunks(len(student_logits), student_logits.shape[-1], student_logits.device.type):
+                pair = student_logits[chunk], teacher_logits[chunk]
+                values[chunk] = self._values(*pair) if gradient is None else differentiate(*pair, gradient[chunk])
+            if factor is not None:
+                values.mul_(factor)
+                if gradient is not None:
+                    gradient.mul_(factor)
+        return values
 
     def differentiator(self) -> Differentiator:
         """Give the function that computes the values (n,) of a chunk of rows and writes their gradient.

@@ -76,15 +76,9 @@ class TAID(Divergence):
         target = torch.lerp(log_q.detach(), log_p, self.t).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
         return functional.forward_kl(torch.log_softmax(target, -1), log_q)
 
-    def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Compute the loss as `Divergence` does and, in training mode, move the target."""
-        loss = super().forward(student_logits, teacher_logits, mask)
-        if self.training:
-            self._move(loss.detach())
-        return loss
-
     @torch.no_grad()
-    def _move(self, loss: Tensor) -> None:
+    def observe(self, loss: Tensor) -> None:
+        """Move the target after a training batch."""
         started = self.batches > 0
         relative = (self.last_loss - loss) / (self.last_loss + 1e-15)
         average = self.momentum * self.improvement + (1.0 - self.momentum) * relative

@@ -7,10 +7,16 @@ from torch import Tensor, nn
 
 from lightning_abkd.losses import DistillationLoss
 
+_CHECK_INTERVAL = 50
 _PROVIDERS = {
     "teacher_logits": "Give the module a `teacher`.",
     "labels": "Let the batch be (inputs, labels).",
 }
+
+
+def is_watched(device: torch.device, batch_idx: int) -> bool:
+    """Tell whether a batch is checked: on a device every check waits for it, so that it runs once in so many."""
+    return device.type == "cpu" or batch_idx % _CHECK_INTERVAL == 0
 
 
 def check_networks(teacher: nn.Module | None, student: nn.Module | None) -> nn.Module:
@@ -54,8 +60,10 @@ def check_signals(loss: DistillationLoss, provided: Sequence[str] | Mapping[str,
             )
 
 
-def check_labels(labels: Tensor, classes: int, ignored: int = -100) -> None:
-    """Raise ValueError if a label is no class index; waits for the device."""
+def check_labels(labels: Tensor | None, classes: int, ignored: int = -100) -> None:
+    """Raise ValueError if there are labels and one is no class index; waits for the device."""
+    if labels is None:
+        return
     counted = labels[labels != ignored]
     if counted.numel() and (int(counted.min()) < 0 or int(counted.max()) >= classes):
         raise ValueError(

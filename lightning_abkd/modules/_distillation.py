@@ -13,18 +13,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
+import lightning_abkd.modules._checks as checks
 from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
 from lightning_abkd.metrics import classification_metrics
 from lightning_abkd.models import save_weights
-from lightning_abkd.modules._checks import check_labels, check_networks, check_not_nan, check_signals, logits_of
 from lightning_abkd.modules._normalisation import StepMean
 from lightning_abkd.modules._stage_metrics import StageMetrics
 from lightning_abkd.modules._teacher import Teacher, TeacherDtype
 
 Signals = dict[str, Tensor]
-
-# On a device every check waits for it, so that it runs once in so many batches.
-_NAN_CHECK_INTERVAL = 50
 
 
 class DistillationModule(LightningModule):
@@ -78,7 +75,7 @@ class DistillationModule(LightningModule):
         teacher_dtype: TeacherDtype | None = None,
         compile_student: bool = False,
     ) -> None:
-        student = check_networks(teacher, student)
+        student = checks.check_networks(teacher, student)
         super().__init__()
         self.student = student
         self._teacher = None if teacher is None else Teacher(teacher, teacher_dtype)
@@ -97,7 +94,7 @@ class DistillationModule(LightningModule):
 
     def _check_loss(self, provided: tuple[str, ...]) -> None:
         if self.divergence is not None and type(self).signals is DistillationModule.signals:
-            check_signals(self.divergence, provided)
+            checks.check_signals(self.divergence, provided)
 
     def _remember_arguments(self) -> None:
         """Save hyper-parameters without the teacher; objects of Python code are not saved, configurations are."""
@@ -117,7 +114,7 @@ class DistillationModule(LightningModule):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Compute the student's logits, shape (B, C)."""
-        return logits_of(self.student(inputs), "student")
+        return checks.logits_of(self.student(inputs), "student")
 
     def signals(self, batch: tuple[Tensor, Tensor]) -> Signals:
         """Turn a batch into named tensors: one forward pass of each network.
@@ -132,7 +129,7 @@ class DistillationModule(LightningModule):
         inputs, labels = batch
         signals = {"student_logits": self(inputs), "labels": labels}
         if self._teacher is not None:
-            signals["teacher_logits"] = logits_of(self._teacher(inputs), "teacher")
+            signals["teacher_logits"] = checks.logits_of(self._teacher(inputs), "teacher")
         return signals
 
     def task_loss(self, signals: Signals) -> Tensor:
@@ -163,43 +160,45 @@ class DistillationModule(LightningModule):
     def _distils(self, divergence: DistillationLoss, signals: Signals) -> bool:
         """Tell whether the divergence can be computed; outside training a module without teacher goes without it."""
         if self.training or self._teacher is not None:
-            check_signals(divergence, signals)
+            checks.check_signals(divergence, signals)
         return all(name in signals for name in divergence.required_signals)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of a micro-batch, log its terms, and count its positions."""
         signals = self.signals(batch)
-        self._check_batch(signals, batch_idx)
-        loss, positions = self._logged_loss(signals, "train")
-        if self.device.type == "cpu" or batch_idx % _NAN_CHECK_INTERVAL == 0:
-            check_not_nan(loss.detach(), signals, self.global_step)
+        loss, positions = self._logged_loss(signals, batch_idx, "train")
         count = signals["mask"].sum() if "mask" in signals else positions
+        return self._counted(loss, count, positions, signals, batch_idx)
+
+    def _counted(self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int) -> Tensor:
+        if checks.is_watched(self.device, batch_idx):
+            checks.check_not_nan(loss.detach(), signals, self.global_step)
         return self._step_mean.add(loss, count, positions, self.trainer)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Make the gradient that of the mean over the whole step's counted positions."""
         self._step_mean.finish(optimizer, self.trainer)
 
-    def _check_batch(self, signals: Signals, batch_idx: int) -> None:
-        if "labels" in signals and (self.device.type == "cpu" or batch_idx == 0):
-            check_labels(signals["labels"], signals["student_logits"].shape[-1])
-
-    def _logged_loss(self, signals: Signals, stage: str) -> tuple[Tensor, int]:
+    def _logged_loss(self, signals: Signals, batch_idx: int, stage: str) -> tuple[Tensor, int]:
+        logits = signals["student_logits"]
+        if checks.is_watched(self.device, batch_idx):
+            checks.check_labels(signals.get("labels"), logits.shape[-1])
         terms = self.losses(signals)
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
-        positions = signals["student_logits"].shape[:-1].numel()
         logged = {"loss": loss} | {name: term for name, (_, term) in terms.items()}
-        train = stage == "train"
-        if train and "mask" not in signals:
-            logged["accuracy"] = (signals["student_logits"].argmax(-1) == signals["labels"]).float().mean()
-        named = {f"{stage}/{name}": value.detach() for name, value in logged.items()}
-        self.log_dict(named, True, on_step=train, on_epoch=not train, batch_size=positions, sync_dist=not train)
+        if stage == "train" and "mask" not in signals:
+            logged["accuracy"] = logits.argmax(-1).eq(signals["labels"]).float().mean()
+        positions = logits.shape[:-1].numel()
+        self._log_terms(logged, stage, positions)
         return loss, positions
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor], batch_idx: int, stage: str) -> None:
-        signals = self.signals(batch)
-        self._check_batch(signals, batch_idx)
-        self._logged_loss(signals, stage)
+    def _log_terms(self, terms: Signals, stage: str, positions: int) -> None:
+        train, named = stage == "train", {f"{stage}/{name}": value.detach() for name, value in terms.items()}
+        options = {"batch_size": positions, "sync_dist": not train, "add_dataloader_idx": False}
+        self.log_dict(named, prog_bar=True, on_step=train, on_epoch=not train, **options)  # type: ignore[arg-type]
+
+    def _evaluate(self, signals: Signals, batch_idx: int, stage: str) -> None:
+        self._logged_loss(signals, batch_idx, stage)
         live = dict(self.divergence.named_buffers(recurse=False)) if self.divergence else {}
         self._stage_metrics.update(stage, live | signals, self.metrics)
 
@@ -208,11 +207,11 @@ class DistillationModule(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Evaluate a batch of the validation set."""
-        self._evaluate(batch, batch_idx, "val")
+        self._evaluate(self.signals(batch), batch_idx, "val")
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Evaluate a batch of the test set."""
-        self._evaluate(batch, batch_idx, "test")
+        self._evaluate(self.signals(batch), batch_idx, "test")
 
     def predict_step(self, batch: tuple[Tensor, Tensor] | list[Tensor] | Tensor, batch_idx: int) -> Tensor:
         """Compute the student's logits (B, C) of inputs, or of a batch (inputs, labels)."""

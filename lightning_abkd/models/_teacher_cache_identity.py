@@ -1,0 +1,62 @@
+"""What a teacher cache was written from."""
+
+import math
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from torch import nn
+
+_SAMPLED_VALUES = 64
+
+
+@dataclass(frozen=True)
+class CacheIdentity:
+    """What a cache was written from, as names with fingerprints for people to read; compared letter by letter.
+
+    Args:
+        model: The teacher, see `model_identity`.
+        tokenizer: What made the token ids.
+        data: The data set, its order included.
+    """
+
+    model: str
+    tokenizer: str
+    data: str
+
+
+def model_identity(network: nn.Module) -> str:
+    """Name a network: its class, where its configuration says it comes from, and a fingerprint of its parameters.
+
+    The fingerprint is the start of a SHA-256 over names, shapes, dtypes and at most 64 values of every parameter, the
+    same on every device and in every process. A change of other values alone goes unnoticed; training changes them
+    all. A network loaded in another dtype is another one, since its outputs are.
+
+    Args:
+        network: Any network; of a configuration of transformers its `name_or_path`, without the way to a local folder.
+
+    Returns:
+        Text such as "LlamaForCausalLM owner/name 3fa92c01d7be".
+
+    Example:
+        >>> model_identity(nn.Linear(2, 1).requires_grad_(False)).startswith("Linear ")
+        True
+    """
+    digest = sha256()
+    for name, parameter in network.named_parameters():
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype};".encode())
+        # An odd stride visits all columns of a matrix whose width is a power of two.
+        stride = math.ceil(parameter.numel() / _SAMPLED_VALUES) | 1
+        values = parameter.detach().reshape(-1)[::stride].cpu().contiguous()
+        digest.update(values.view(torch.uint8).numpy().tobytes())
+    source = str(getattr(getattr(network, "config", None), "name_or_path", ""))
+    if source.startswith((".", "/", "~")) or source.count("/") != 1:
+        source = Path(source).name
+    return " ".join(filter(None, (type(network).__name__, source, digest.hexdigest()[:12])))
+
+
+def differences(found: dict[str, object], expected: dict[str, object]) -> list[str]:
+    """Say what is not as expected, a sentence for each name."""
+    pairs = ((name, found.get(name), value) for name, value in expected.items())
+    return [f"Found `{name} = {old!r}`, expected {value!r}." for name, old, value in pairs if old != value]
