@@ -1,9 +1,10 @@
-"""Lightning callbacks that change numbers of a module while it trains.
+"""Lightning callbacks: they change numbers of a module while it trains, and write what has been trained.
 
-Here: who sets what when. Not here: the schedules themselves (see `lightning_abkd.schedules`).
+Here: who sets or saves what when. Not here: the schedules themselves (see `lightning_abkd.schedules`).
 """
 
 from lightning_abkd.callbacks._alpha_beta_scheduler import AlphaBetaScheduler
 from lightning_abkd.callbacks._hyperparameter_scheduler import HyperparameterScheduler
+from lightning_abkd.callbacks._save_pretrained import SavePretrained
 
-__all__ = ["AlphaBetaScheduler", "HyperparameterScheduler"]
+__all__ = ["AlphaBetaScheduler", "HyperparameterScheduler", "SavePretrained"]

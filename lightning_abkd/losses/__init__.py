@@ -17,7 +17,7 @@ from lightning_abkd.losses._base import DistillationLoss
 from lightning_abkd.losses._decoupled import DecoupledDistillation
 from lightning_abkd.losses._dist import DIST
 from lightning_abkd.losses._divergence import Divergence
-from lightning_abkd.losses._head_loss import HeadLoss, against_head, head_loss
+from lightning_abkd.losses._head_loss import Comparison, HeadLoss, against_head, head_loss, row_chunks
 from lightning_abkd.losses._mixture import JensenShannon, SkewedForwardKL, SkewedReverseKL, SymmetricKL
 from lightning_abkd.losses._output_head import OutputHead
 from lightning_abkd.losses._taid import TAID
@@ -38,6 +38,7 @@ __all__ = [
     "AlphaBetaDivergence",
     "AlphaDivergence",
     "BetaDivergence",
+    "Comparison",
     "DecoupledDistillation",
     "DistillationLoss",
     "Divergence",
@@ -62,4 +63,5 @@ __all__ = [
     "WeightedTransformedTeacherMatching",
     "against_head",
     "head_loss",
+    "row_chunks",
 ]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lightning_abkd.losses._base import check_logits
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses._output_head import OutputHead
 
@@ -26,7 +27,7 @@ class HeadLoss(NamedTuple):
     divergence: Tensor | None
 
 
-def chunks(rows: int, classes: int, device: str) -> list[slice]:
+def row_chunks(rows: int, classes: int, device: str) -> list[slice]:
     """Split rows so that the logits of a part stay small."""
     size = max(1, _CHUNK_ELEMENTS.get(device, _DEFAULT_CHUNK_ELEMENTS) // max(classes, 1))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
@@ -37,8 +38,8 @@ def against_head(hidden: Tensor, head: OutputHead) -> Comparison:
     buffer: list[Tensor] = []
 
     def compare(student_logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-        if not buffer or buffer[0].shape != student_logits.shape:
-            buffer[:] = [torch.empty_like(student_logits)]
+        if not buffer or len(buffer[0]) != len(student_logits):
+            buffer[:] = [student_logits.new_empty(len(student_logits), len(head.weight))]
         return student_logits, head.write(hidden[rows].to(head.weight.dtype), buffer[0])
 
     return compare
@@ -81,7 +82,8 @@ def head_loss(
         The loss, and its two terms for logging. Without a position all are zero, the loss connected.
 
     Raises:
-        ValueError: If the divergence is no mean over positions, or comes without `compare`.
+        ValueError: If the divergence is no mean over positions, or comes without `compare`, or the teacher has
+            another number of classes.
 
     Example:
         >>> from lightning_abkd.losses import ForwardKL
@@ -119,7 +121,7 @@ class _HeadLoss(torch.autograd.Function):
     def forward(
         ctx: _Context, hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, job: _Job
     ) -> tuple[Tensor, Tensor, Tensor]:
-        job = replace(job, head=replace(job.head, weight=weight, bias=bias).cast(dtype))
+        job = replace(job, head=replace(job.head, weight=weight, bias=bias).to(dtype))
         inputs, wide = (hidden, weight, bias), torch.promote_types(dtype, torch.float32)
         gradients = [
             torch.zeros_like(tensor, dtype=wide) if tensor is not None and needed else None
@@ -149,7 +151,7 @@ def _run(job: _Job, hidden: Tensor, wide: torch.dtype, gradients: list[Tensor | 
     sums = torch.zeros(2, dtype=wide, device=hidden.device)
     with_gradient = any(gradient is not None for gradient in gradients)
     buffers: Tensor | None = None
-    for rows in chunks(len(hidden), classes, hidden.device.type):
+    for rows in row_chunks(len(hidden), classes, hidden.device.type):
         count = rows.stop - rows.start
         if buffers is None:
             buffers = hidden.new_empty((3, count, classes), dtype=wide)
@@ -172,6 +174,7 @@ def _distance(job: _Job, logits: Tensor, rows: slice, gradient: Tensor | None) -
         return logits.new_zeros(())
     with torch.enable_grad():
         student, teacher = job.compare(leaf := logits.detach().requires_grad_(), rows)
+    check_logits(student, teacher, None)
     if student is leaf:
         total = job.divergence.rows(logits, teacher, gradient).sum()
     else:

@@ -56,6 +56,6 @@ class OutputHead:
         bias = None if self.bias is None else self.bias[:vocabulary]
         return replace(self, weight=self.weight[:vocabulary], bias=bias)
 
-    def cast(self, dtype: torch.dtype) -> "OutputHead":
-        """Give the head with weight and bias in a dtype."""
-        return replace(self, weight=self.weight.to(dtype), bias=None if self.bias is None else self.bias.to(dtype))
+    def to(self, target: torch.dtype | torch.device) -> "OutputHead":
+        """Give the head with weight and bias in a dtype or on a device."""
+        return replace(self, weight=self.weight.to(target), bias=None if self.bias is None else self.bias.to(target))

@@ -9,6 +9,7 @@ has is taken from there; losses, training and Lightning do not belong here.
 from lightning_abkd.models._adapters import lora, merged
 from lightning_abkd.models._causal_lm import causal_lm, causal_lm_from_config, truncated
 from lightning_abkd.models._checkpoint import load_weights, pretrained, save_weights
+from lightning_abkd.models._evaluated import evaluated
 from lightning_abkd.models._resnet import (
     SmallResNet,
     resnet8,
@@ -37,6 +38,7 @@ __all__ = [
     "TeacherCacheWriter",
     "causal_lm",
     "causal_lm_from_config",
+    "evaluated",
     "load_weights",
     "lora",
     "merged",

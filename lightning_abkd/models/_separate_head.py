@@ -1,7 +1,6 @@
 """A causal language model taken apart into what gives hidden states and what turns them into logits."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd.losses import OutputHead
+from lightning_abkd.models._evaluated import evaluated
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -64,7 +64,8 @@ def separate_head(network: nn.Module) -> SeparateHead:
     """
     name = type(network).__name__
     # peft keeps the model it has adapted inside its own.
-    inner = network.get_base_model() if callable(getattr(network, "get_base_model", None)) else network
+    unwrap: Callable[[], nn.Module] = getattr(network, "get_base_model", lambda: network)
+    inner = unwrap()
     layer_of: Callable[[], object] = getattr(inner, "get_output_embeddings", lambda: None)
     layer, backbone = layer_of(), getattr(inner, "base_model", None)
     if type(layer) is not nn.Linear:
@@ -72,7 +73,7 @@ def separate_head(network: nn.Module) -> SeparateHead:
     if not isinstance(backbone, nn.Module) or backbone is inner:
         raise ValueError(f"{name} has no backbone (`base_model`)")
     parts = SeparateHead(backbone, layer, *_finish(getattr(inner, "config")))  # noqa: B009
-    with _evaluated(network):
+    with evaluated(network), torch.autocast(layer.weight.device.type, enabled=False):
         ids = torch.arange(min(4, layer.out_features), device=layer.weight.device).unsqueeze(0)
         mask = torch.ones_like(ids)
         whole = network(input_ids=ids, attention_mask=mask).logits
@@ -92,17 +93,3 @@ def _finish(config: "PretrainedConfig") -> tuple[float, float | None]:
     scale = float(options.get("logit_scale") or 1.0) / float(options.get("logits_scaling") or 1.0)  # type: ignore[arg-type]
     softcap = options.get("final_logit_softcapping")
     return scale, None if softcap is None else float(softcap)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _evaluated(network: nn.Module) -> Iterator[None]:
-    """Put the network into eval mode without gradient and autocast, and every module back into its own mode after."""
-    modes = {module: module.training for module in network.modules()}
-    device = next((parameter.device.type for parameter in network.parameters()), "cpu")
-    network.eval()
-    try:
-        with torch.no_grad(), torch.autocast(device, enabled=False):
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

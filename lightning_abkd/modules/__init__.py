@@ -5,6 +5,18 @@ Not here: divergences (`lightning_abkd.losses`), schedules of their numbers (`li
 """
 
 from lightning_abkd.modules._distillation import DistillationModule
+from lightning_abkd.modules._generation import Answering, Responses, Sampling
 from lightning_abkd.modules._language import LanguageDistillationModule
+from lightning_abkd.modules._student_data import AdaptiveOffPolicy, OnPolicy
+from lightning_abkd.modules._token_rows import StoredTeacher
 
-__all__ = ["DistillationModule", "LanguageDistillationModule"]
+__all__ = [
+    "AdaptiveOffPolicy",
+    "Answering",
+    "DistillationModule",
+    "LanguageDistillationModule",
+    "OnPolicy",
+    "Responses",
+    "Sampling",
+    "StoredTeacher",
+]

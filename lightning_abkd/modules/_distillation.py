@@ -202,8 +202,10 @@ class DistillationModule(LightningModule):
         live = dict(self.divergence.named_buffers(recurse=False)) if self.divergence else {}
         self._stage_metrics.update(stage, live | signals, self.metrics)
 
-    def _log_metrics(self, stage: str) -> None:
-        self.log_dict(self._stage_metrics.compute(stage), prog_bar=True)
+    def _log_metrics(self, stage: str) -> dict[str, Tensor]:
+        values = self._stage_metrics.compute(stage)
+        self.log_dict(values, prog_bar=True)
+        return values
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Evaluate a batch of the validation set."""

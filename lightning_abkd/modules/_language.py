@@ -1,19 +1,33 @@
 """Distillation of causal language models."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.text import Perplexity
 
+import lightning_abkd.modules._checks as checks
+from lightning_abkd.data import real_vocabulary
+from lightning_abkd.losses import head_loss
 from lightning_abkd.metrics import StudentEntropy, TeacherAgreement, TeacherEntropy
-from lightning_abkd.modules._checks import logits_of
+from lightning_abkd.models import SeparateHead, separate_head
 from lightning_abkd.modules._distillation import DistillationModule, Signals
+from lightning_abkd.modules._generation import (
+    Answering,
+    Responses,
+    Sampling,
+    Special,
+    answered,
+    prompts_of,
+    respond,
+    special_of,
+)
+from lightning_abkd.modules._student_data import OnPolicy
 from lightning_abkd.modules._teacher import call
-
-_IGNORED = -100
+from lightning_abkd.modules._token_rows import IGNORED, StoredTeacher, TokenRows, network_inputs, token_rows
 
 
 class LanguageDistillationModule(DistillationModule):
@@ -22,15 +36,23 @@ class LanguageDistillationModule(DistillationModule):
     A batch is a mapping with input_ids (B, T), labels (B, T) in which -100 does not count, attention_mask (B, T) and
     whatever else both networks take. Labels are those of the input itself: the shift by one token happens here and
     nowhere else. Every loss is the mean over all counted tokens of the optimizer step. With the teacher left out it is
-    supervised fine-tuning. Arguments beside `vocabulary` are those of `DistillationModule`.
+    supervised fine-tuning. Arguments beside the four below are those of `DistillationModule`.
+
+    Where networks and divergence allow it, losses and metrics are computed from last hidden states for a few counted
+    tokens at a time, so that logits of a batch never exist in full (`lightning_abkd.losses.head_loss`); why not is said
+    otherwise. An override of `signals`, `task_loss` or `losses` gets the logits.
 
     Args:
         vocabulary: Number of real token ids, for networks whose embeddings are padded to different sizes: logits
-            beyond it are left out on both sides. None keeps all, which have to be equally many then.
+            beyond it are left out on both sides, as if they were -inf. None takes the ids of the data module's
+            tokenizer where the sizes differ, and all ids where they do not.
+        fused_head: Whether to compute from hidden states; None does so where it is possible.
+        student_data: Which training batches have their responses written by the student; None: none.
         **options: Arguments of `DistillationModule`.
 
     Raises:
-        ValueError: If `vocabulary` is below 2, or larger than what a network gives.
+        ValueError: If `vocabulary` is below 2, or larger than what a network gives; with `fused_head=True`, if it is
+            impossible.
 
     Example:
         >>> import torch
@@ -42,16 +64,26 @@ class LanguageDistillationModule(DistillationModule):
         torch.Size([1, 7, 11])
     """
 
-    def __init__(self, vocabulary: int | None = None, **options: object) -> None:
+    def __init__(
+        self,
+        vocabulary: int | None = None,
+        fused_head: bool | None = None,
+        student_data: OnPolicy | None = None,
+        **options: object,
+    ) -> None:
         if vocabulary is not None and vocabulary < 2:
             raise ValueError(f"Parameter `vocabulary` should be at least 2. Found `vocabulary = {vocabulary}`.")
         super().__init__(**options)  # type: ignore[arg-type]
         self.vocabulary = vocabulary
+        self.fused_head, self.student_data = fused_head, student_data
+        self.stored_teacher: StoredTeacher | None = None
+        self.answering = Answering()
+        self._separate: SeparateHead | None = None
         self._told: set[str] = set()
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
         """Compute the student's logits (B, T, V) of a mapping of its keyword arguments."""
-        return logits_of(call(self.student, inputs), "student")
+        return checks.logits_of(call(self.student, network_inputs(inputs, self.student)), "student")
 
     def signals(self, batch: Mapping[str, Tensor]) -> Signals:  # type: ignore[override]
         """Turn a batch into named tensors of the tokens that are predicted.
@@ -59,42 +91,156 @@ class LanguageDistillationModule(DistillationModule):
         Returns:
             student_logits and teacher_logits (B, T - 1, V), labels and mask (B, T - 1).
         """
-        inputs = {name: value for name, value in batch.items() if name != "labels"}
         labels = batch["labels"][:, 1:]
-        signals = {"student_logits": self._predictions(self(inputs), "student"), "labels": labels}
+        signals = {"student_logits": self._predictions(self(batch), "student"), "labels": labels}
         if self._teacher is not None:
-            signals["teacher_logits"] = self._predictions(logits_of(self._teacher(inputs), "teacher"), "teacher")
-        return signals | {"mask": labels != _IGNORED}
+            output = self._teacher(network_inputs(batch, self._teacher.network))
+            signals["teacher_logits"] = self._predictions(checks.logits_of(output, "teacher"), "teacher")
+        return signals | {"mask": labels != IGNORED}
 
     def _predictions(self, logits: Tensor, network: str) -> Tensor:
         """Leave out the prediction after the last token and the ids that only pad the vocabulary."""
-        size = logits.shape[-1]
+        self._check_size(logits.shape[-1], network)
+        return logits[:, :-1, : self.vocabulary]
+
+    def _check_size(self, size: int, network: str) -> None:
         if self.vocabulary is None or size == self.vocabulary:
-            return logits[:, :-1]
+            return
         if size < self.vocabulary:
             raise ValueError(
                 f"Parameter `vocabulary` should be at most the number of ids of each network. "
                 f"Found `vocabulary = {self.vocabulary}` and {size} ids in the logits of the {network}."
             )
-        if network not in self._told:
-            rank_zero_info(f"Left out {size - self.vocabulary} padding ids of the {network}'s {size}.")
-            self._told.add(network)
-        return logits[:, :-1, : self.vocabulary]
+        self._tell(f"Left out {size - self.vocabulary} padding ids of the {network}'s {size}.")
+
+    def _tell(self, message: str) -> None:
+        if message not in self._told:
+            rank_zero_info(message)
+            self._told.add(message)
+
+    def setup(self, stage: str) -> None:
+        """Find the common ids of both networks; put the student into train mode and compile it if asked to."""
+        super().setup(stage)
+        networks = [self.student] + ([] if self.teacher is None else [self.teacher])
+        sizes = [config.get_text_config().vocab_size for x in networks if (config := getattr(x, "config", None))]
+        tokenizer = getattr(self._data(), "tokenizer", None)
+        if self.vocabulary is None and len(set(sizes)) > 1 and tokenizer is not None:
+            self.vocabulary = real_vocabulary(tokenizer)
+
+    @property
+    def special(self) -> Special:
+        """Ids with a meaning: those of the data module's tokenizer, else those of the student's configuration."""
+        return special_of(getattr(self._data(), "tokenizer", None), self.student, self.vocabulary)
+
+    def _data(self) -> object:
+        return None if self._trainer is None else getattr(self._trainer, "datamodule", None)
+
+    def _rows(self, batch: Mapping[str, Tensor]) -> TokenRows | None:
+        """Give the counted tokens as hidden states, or None where logits are needed."""
+        if self._separate is None and self.fused_head is not False:
+            self._separate = self._take_apart()
+        if self._separate is None:
+            return None
+        self._check_size(self._separate.layer.out_features, "student")
+        if self._teacher is not None and self._teacher.separate is not None:
+            self._check_size(self._teacher.separate.layer.out_features, "teacher")
+        stored = self.stored_teacher if self.training else None
+        return token_rows(batch, self._separate, self._teacher, stored, self.vocabulary)
+
+    def _take_apart(self) -> SeparateHead | None:
+        """Take the networks apart if everything allows it, and say why not otherwise."""
+        try:
+            checks.check_fusible(self, LanguageDistillationModule)
+            parts = separate_head(self.student)
+            if self._teacher is not None:
+                self._teacher.separate = separate_head(self._teacher.network)
+        except ValueError as reason:
+            if self.fused_head or self.stored_teacher is not None:
+                raise ValueError(f"The loss cannot be computed from hidden states: {reason}.") from reason
+            self.fused_head = False
+            rank_zero_info(f"Logits are computed in full: {reason}.")
+            return None
+        if self._compile_student:
+            parts.backbone.compile()
+        return parts
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # type: ignore[override]
+        """Compute the loss of a micro-batch, log its terms, and count its tokens."""
+        if self.student_data is not None:
+            progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
+            batch = self.student_data(batch, min(1.0, progress), self._with_responses)
+        rows = self._rows(batch)
+        if rows is None:
+            return super().training_step(batch, batch_idx)  # type: ignore[arg-type]
+        if checks.is_watched(self.device, batch_idx):
+            checks.check_labels(rows.labels, len(rows.head.weight))
+        divergence = None if rows.compare is None else self.divergence
+        labels, weights = rows.labels, (self.task_weight, self.distillation_weight)
+        wanted = labels if divergence is None or self.task_weight else None
+        result = head_loss(rows.hidden, rows.head, wanted, rows.compare, divergence, *weights)  # type: ignore[arg-type]
+        terms = {name: term for name, term in result._asdict().items() if term is not None}
+        self._log_terms(terms, "train", max(1, len(labels)))
+        positions = batch["labels"][:, 1:].numel()
+        return self._counted(result.loss, len(labels), positions, rows.states, batch_idx)
+
+    def _with_responses(self, batch: dict[str, Tensor], sampling: Sampling, seed: int) -> dict[str, Tensor]:
+        """Let the student respond to a batch's prompts; without one response the batch stays."""
+        prompts, seed = prompts_of(batch), seed + 1_000_003 * self.global_rank
+        responses = respond(self.student, prompts, sampling, self.special, seed)
+        if not any(len(response) for response in responses):
+            rank_zero_warn("The student responded nothing to any prompt of a batch; its own responses are used.")
+            return batch
+        return answered(prompts, responses, self.special.padding)
 
     def task_loss(self, signals: Signals) -> Tensor:
         """Compute the mean cross-entropy of the counted tokens; without one it is a connected zero."""
         logits, labels = signals["student_logits"].flatten(0, -2), signals["labels"].flatten()
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        total = nn.functional.cross_entropy(logits, labels, ignore_index=_IGNORED, reduction="sum")
-        return total / signals["mask"].sum().clamp(min=1)
+        total = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+        return total / (labels != IGNORED).sum().clamp(min=1)
 
     def metrics(self, classes: int) -> MetricCollection:
         """Give perplexity on the labels, the student's entropy, and with a teacher agreement and its entropy."""
-        metrics = MetricCollection({"perplexity": Perplexity(_IGNORED), "student_entropy": StudentEntropy()})
+        metrics = MetricCollection({"perplexity": Perplexity(IGNORED), "student_entropy": StudentEntropy()})
         if self._teacher is not None:
             metrics.add_metrics({"agreement": TeacherAgreement(), "teacher_entropy": TeacherEntropy()})
         return metrics
 
-    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:  # type: ignore[override]
-        """Compute the student's logits (B, T, V) of a batch; labels are not needed."""
-        return self({name: value for name, value in batch.items() if name != "labels"})  # type: ignore[no-any-return]
+    def stage_names(self, stage: Literal["val", "test"]) -> list[str]:
+        """Name what is logged for each loader: the stage, with the set's name or number if there are several."""
+        data, loaders = self._data(), self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
+        names = data.set_names("validation" if stage == "val" else "test") if hasattr(data, "set_names") else []
+        if not names and len(loaders) > 1:
+            names = [str(position) for position in range(len(loaders))]
+        return [f"{stage}/{name}" for name in names] or [stage]
+
+    def _evaluate_batch(self, batch: Mapping[str, Tensor], batch_idx: int, name: str) -> None:
+        rows = self._rows(batch)
+        for signals in [self.signals(batch)] if rows is None else rows.signals():
+            self._evaluate(signals, batch_idx, name)
+
+    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:  # type: ignore[override]
+        """Evaluate a batch of a validation set."""
+        self._evaluate_batch(batch, batch_idx, self.stage_names("val")[dataloader_idx])
+
+    def test_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:  # type: ignore[override]
+        """Evaluate a batch of a test set."""
+        self._evaluate_batch(batch, batch_idx, self.stage_names("test")[dataloader_idx])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics; the first set's cross-entropy steers the student's own data."""
+        values: dict[str, Tensor] = {}
+        for name in self.stage_names("val"):
+            values |= self._log_metrics(name)
+        perplexity = values.get(f"{self.stage_names('val')[0]}/perplexity")
+        if self.student_data is not None and perplexity is not None and not self.trainer.sanity_checking:
+            self.student_data.validated(float(perplexity.log()))
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics."""
+        for name in self.stage_names("test"):
+            self._log_metrics(name)
+
+    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> Responses:  # type: ignore[override]
+        """Let a network respond to the batch's prompts, as `answering` says; the student by default."""
+        return self.answering.respond(self.student, self.teacher, batch, self.special)

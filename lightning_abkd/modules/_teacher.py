@@ -1,11 +1,13 @@
 """The frozen teacher, kept where Lightning does not see it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
+
+from lightning_abkd.models import SeparateHead
 
 TeacherDtype = Literal["float32", "bfloat16", "float16"]
 
@@ -25,6 +27,8 @@ class Teacher:
             rank_zero_info(f"Froze the teacher {type(network).__name__}: {trainable} trainable parameter tensors.")
         self.network = network.requires_grad_(False).eval()
         self.own_precision = dtype is not None
+        # Kept here, so that copies of the student's module do not copy the teacher with it.
+        self.separate: SeparateHead | None = None
         if dtype is not None:
             self.network.to(getattr(torch, dtype))
 
@@ -32,23 +36,27 @@ class Teacher:
         # Copies of a module (weight averaging, tuners) share the one teacher.
         return self
 
-    def __call__(self, inputs: object) -> object:
-        """Run the network on a batch of inputs, a tensor or a mapping of keyword arguments, cast to its dtype."""
+    def __call__(self, inputs: object, part: Callable[..., object] | None = None) -> object:
+        """Run the network on a batch of inputs, a tensor or a mapping of keyword arguments, cast to its dtype.
+
+        `part` is what to run instead of the whole network, such as its backbone.
+        """
         self.network.eval()
+        part = part or self.network
         dtype = next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
         with torch.no_grad():
             if not self.own_precision:
-                return call(self.network, inputs, dtype)
+                return call(part, inputs, dtype)
             device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
             with torch.autocast(device.type, enabled=False):
-                return call(self.network, inputs, dtype)
+                return call(part, inputs, dtype)
 
     def to(self, device: torch.device) -> None:
         """Move the network, and nothing else about it."""
         self.network.to(device)
 
 
-def call(network: nn.Module, inputs: object, dtype: torch.dtype | None = None) -> object:
+def call(network: Callable[..., object], inputs: object, dtype: torch.dtype | None = None) -> object:
     """Call a network with one argument, or with a mapping's items by keyword; cast floating tensors if asked to."""
     if isinstance(inputs, Mapping):
         return network(**{name: _cast(value, dtype) for name, value in inputs.items()})

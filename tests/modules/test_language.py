@@ -4,7 +4,7 @@ from torch.utils.data import DataLoader
 
 from lightning_abkd.losses import AlphaBetaDivergence
 from lightning_abkd.models import causal_lm_from_config
-from lightning_abkd.modules import LanguageDistillationModule
+from lightning_abkd.modules import Answering, LanguageDistillationModule, Sampling
 from tests.modules._training import trainer
 
 OPTIONS = {"n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 16}
@@ -100,7 +100,11 @@ def test_a_batch_without_labelled_tokens_changes_nothing(tmp_path):
     torch.testing.assert_close(net.student.lm_head.weight.detach(), before)
 
 
-def test_predictions_are_the_students_logits(tmp_path):
+def test_predictions_are_the_students_responses(tmp_path):
     net = module()
-    batches = trainer(tmp_path).predict(net, DataLoader([{"input_ids": row["input_ids"]} for row in rows()], 8))
-    assert batches[0].shape == (8, 9, 13)
+    net.answering = Answering(sampling=Sampling(max_new_tokens=3, temperature=0.0))
+    ids = [{"input_ids": row["input_ids"]} for row in rows()]
+    (responses,) = trainer(tmp_path).predict(net, DataLoader(ids, 8))
+    assert responses.samples == list(range(8))
+    best = net.student(ids[5]["input_ids"].unsqueeze(0)).logits[0, -1].argmax()
+    assert responses.ids[5][0] == best
