@@ -4,7 +4,8 @@ Here: who sets or saves what when. Not here: the schedules themselves (see `ligh
 """
 
 from lightning_abkd.callbacks._alpha_beta_scheduler import AlphaBetaScheduler
+from lightning_abkd.callbacks._cached_teacher import CachedTeacher
 from lightning_abkd.callbacks._hyperparameter_scheduler import HyperparameterScheduler
 from lightning_abkd.callbacks._save_pretrained import SavePretrained
 
-__all__ = ["AlphaBetaScheduler", "HyperparameterScheduler", "SavePretrained"]
+__all__ = ["AlphaBetaScheduler", "CachedTeacher", "HyperparameterScheduler", "SavePretrained"]

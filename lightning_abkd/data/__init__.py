@@ -19,7 +19,7 @@ from lightning_abkd.data._instructions import InstructionDataModule
 from lightning_abkd.data._prompts import alpaca_prompt
 from lightning_abkd.data._records import Record, read_records
 from lightning_abkd.data._samples import LabelledImages
-from lightning_abkd.data._text_samples import TextSample
+from lightning_abkd.data._text_samples import TextSample, collate
 from lightning_abkd.data._tokenizers import (
     Tokenizer,
     byte_tokenizer,
@@ -46,6 +46,7 @@ __all__ = [
     "alpaca_prompt",
     "byte_tokenizer",
     "check_same_tokens",
+    "collate",
     "fingerprint",
     "image_transform",
     "read_records",

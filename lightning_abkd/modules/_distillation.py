@@ -61,6 +61,8 @@ class DistillationModule(LightningModule):
         ['student.bias', 'student.weight']
     """
 
+    _objects: tuple[str, ...] = ("student", "divergence", "optimizer", "lr_scheduler")
+
     def __init__(
         self,
         teacher: nn.Module | None = None,
@@ -98,8 +100,7 @@ class DistillationModule(LightningModule):
 
     def _remember_arguments(self) -> None:
         """Save hyper-parameters without the teacher; objects of Python code are not saved, configurations are."""
-        objects = ["student", "divergence", "optimizer", "lr_scheduler"] if _given_hyperparameters.get() is None else []
-        self.save_hyperparameters(ignore=["teacher", *objects])
+        self.save_hyperparameters(ignore=["teacher", *(self._objects if _given_hyperparameters.get() is None else ())])
 
     @property
     def teacher(self) -> nn.Module | None:

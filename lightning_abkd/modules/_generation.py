@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -135,6 +136,18 @@ def answered(prompts: Sequence[Tensor], responses: Sequence[Tensor], padding: in
         "attention_mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True),
         "labels": pad_sequence(labels, batch_first=True, padding_value=_IGNORED),
     }
+
+
+def with_responses(
+    network: nn.Module, batch: dict[str, Tensor], sampling: Sampling, special: Special, seed: int
+) -> dict[str, Tensor]:
+    """Replace a batch's responses by those of a network; without a single one the batch stays, and that is said."""
+    prompts = prompts_of(batch)
+    responses = respond(network, prompts, sampling, special, seed)
+    if any(len(response) for response in responses):
+        return answered(prompts, responses, special.padding)
+    rank_zero_warn("The student responded nothing to any prompt of a batch; the batch's own responses are used.")
+    return batch
 
 
 class Responses(NamedTuple):

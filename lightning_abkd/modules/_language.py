@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.text import Perplexity
@@ -20,10 +20,8 @@ from lightning_abkd.modules._generation import (
     Responses,
     Sampling,
     Special,
-    answered,
-    prompts_of,
-    respond,
     special_of,
+    with_responses,
 )
 from lightning_abkd.modules._student_data import OnPolicy
 from lightning_abkd.modules._teacher import call
@@ -63,6 +61,8 @@ class LanguageDistillationModule(DistillationModule):
         >>> module.signals({"input_ids": ids, "labels": ids})["student_logits"].shape
         torch.Size([1, 7, 11])
     """
+
+    _objects = (*DistillationModule._objects, "student_data")
 
     def __init__(
         self,
@@ -118,6 +118,10 @@ class LanguageDistillationModule(DistillationModule):
             rank_zero_info(message)
             self._told.add(message)
 
+    def drop_teacher(self) -> None:
+        """Let go of the teacher; what is computed from it is left out from now on, unless it is stored."""
+        self._teacher = None
+
     def setup(self, stage: str) -> None:
         """Find the common ids of both networks; put the student into train mode and compile it if asked to."""
         super().setup(stage)
@@ -168,7 +172,7 @@ class LanguageDistillationModule(DistillationModule):
         """Compute the loss of a micro-batch, log its terms, and count its tokens."""
         if self.student_data is not None:
             progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
-            batch = self.student_data(batch, min(1.0, progress), self._with_responses)
+            batch = self.student_data(batch, min(1.0, progress), self._responded)
         rows = self._rows(batch)
         if rows is None:
             return super().training_step(batch, batch_idx)  # type: ignore[arg-type]
@@ -183,14 +187,8 @@ class LanguageDistillationModule(DistillationModule):
         positions = batch["labels"][:, 1:].numel()
         return self._counted(result.loss, len(labels), positions, rows.states, batch_idx)
 
-    def _with_responses(self, batch: dict[str, Tensor], sampling: Sampling, seed: int) -> dict[str, Tensor]:
-        """Let the student respond to a batch's prompts; without one response the batch stays."""
-        prompts, seed = prompts_of(batch), seed + 1_000_003 * self.global_rank
-        responses = respond(self.student, prompts, sampling, self.special, seed)
-        if not any(len(response) for response in responses):
-            rank_zero_warn("The student responded nothing to any prompt of a batch; its own responses are used.")
-            return batch
-        return answered(prompts, responses, self.special.padding)
+    def _responded(self, batch: dict[str, Tensor], sampling: Sampling, seed: int) -> dict[str, Tensor]:
+        return with_responses(self.student, batch, sampling, self.special, seed + 1_000_003 * self.global_rank)
 
     def task_loss(self, signals: Signals) -> Tensor:
         """Compute the mean cross-entropy of the counted tokens; without one it is a connected zero."""
