@@ -28,8 +28,8 @@ def network(seed, **options):
 
 
 def language_module(**options):
-    options = {"teacher": network(1), "student": network(2), "divergence": AlphaBetaDivergence(0.2, 0.7), **options}
-    return LanguageDistillationModule(optimizer=lambda p: torch.optim.SGD(p, lr=1.0), **options)
+    networks = {"teacher": network(1), "student": network(2), "divergence": AlphaBetaDivergence(0.2, 0.7)}
+    return LanguageDistillationModule(**{"optimizer": lambda p: torch.optim.SGD(p, lr=1.0), **networks, **options})
 
 
 def instructions(path, count=8):

@@ -2,9 +2,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from lightning_abkd.losses import AlphaBetaDivergence
+from lightning_abkd.losses import AlphaBetaDivergence, ForwardKL, LogitStandardization
 from lightning_abkd.models import causal_lm_from_config
-from lightning_abkd.modules import Answering, LanguageDistillationModule, Sampling
+from lightning_abkd.modules import AdaptiveOffPolicy, Answering, LanguageDistillationModule, Sampling
+from tests.modules._text import instruction_data, instructions, language_module, weights
+from tests.modules._text import network as tiny
 from tests.modules._training import trainer
 
 OPTIONS = {"n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 16}
@@ -108,3 +110,111 @@ def test_predictions_are_the_students_responses(tmp_path):
     assert responses.samples == list(range(8))
     best = net.student(ids[5]["input_ids"].unsqueeze(0)).logits[0, -1].argmax()
     assert responses.ids[5][0] == best
+
+
+def test_steps_from_hidden_states_are_those_from_logits(tmp_path):
+    steps, results = [], []
+    for fused in (True, False):
+        net = module(fused_head=fused, task_weight=0.3, teacher=network(1, 16), vocabulary=12)
+        run = trainer(tmp_path, max_epochs=1, accumulate_grad_batches=2)
+        # Labels stay below the vocabulary.
+        data = [row | {"labels": row["labels"].clamp(max=11)} for row in rows()]
+        run.fit(net, DataLoader(data, 3))
+        steps.append(torch.cat([p.detach().flatten() for p in net.student.parameters()]))
+        results.append(run.test(net, DataLoader(data, 8), verbose=False)[0])
+    torch.testing.assert_close(*steps, rtol=1e-9, atol=1e-11)
+    # Means of logits count all positions of a batch, those of hidden states the labelled ones: one batch makes them equal.
+    assert results[0] == pytest.approx(results[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"divergence": LogitStandardization()}, "LogitStandardization is not a plain mean over tokens"),
+        ({"divergence": ForwardKL(reduction="sum")}, "ForwardKL is not a plain mean over tokens"),
+    ],
+)
+def test_why_logits_are_computed_in_full_is_said_once(tmp_path, monkeypatch, options, reason):
+    said = []
+    monkeypatch.setattr("lightning_abkd.modules._language.rank_zero_info", said.append)
+    trainer(tmp_path, max_epochs=1).fit(module(**options), DataLoader(rows(), 4))
+    assert said == [f"Logits are computed in full: {reason}."]
+    with pytest.raises(ValueError, match=f"cannot be computed from hidden states: {reason}"):
+        trainer(tmp_path).fit(module(**options, fused_head=True), DataLoader(rows(), 4))
+
+
+def test_a_subclass_that_wants_logits_gets_them(tmp_path):
+    seen = []
+
+    class Own(LanguageDistillationModule):
+        def task_loss(self, signals):
+            seen.append(signals["student_logits"].shape)
+            return super().task_loss(signals)
+
+    trainer(tmp_path, max_epochs=1).fit(Own(teacher=network(1), student=network(2)), DataLoader(rows(), 4))
+    assert seen == [(4, 8, 13)] * 2
+
+
+def test_sets_are_logged_by_name(tmp_path):
+    files = {"one": instructions(tmp_path / "one.jsonl", 3), "two": instructions(tmp_path / "two.jsonl", 5)}
+    data = instruction_data(tmp_path, validation_file=files, test_file=files)
+    run, net = trainer(tmp_path, max_epochs=1), language_module()
+    run.fit(net, datamodule=data)
+    assert {"val/one/perplexity", "val/two/agreement", "train/divergence"} <= set(run.callback_metrics)
+    run.test(net, datamodule=data, verbose=False)
+    assert {"test/one/loss", "test/two/divergence"} <= set(run.callback_metrics)
+
+
+def test_several_loaders_without_names_are_numbered(tmp_path):
+    run = trainer(tmp_path)
+    run.test(module(), [DataLoader(rows(), 4), DataLoader(rows()[:2], 2)], verbose=False)
+    assert {"test/0/perplexity", "test/1/perplexity"} <= set(run.callback_metrics)
+
+
+def test_different_paddings_of_one_vocabulary_are_aligned_by_the_tokenizer(tmp_path):
+    net = language_module(teacher=tiny(1, vocab_size=400), student=tiny(2, vocab_size=390))
+    trainer(tmp_path, max_epochs=1).fit(net, datamodule=instruction_data(tmp_path))
+    assert net.vocabulary == 384
+    assert net._told == {
+        "Left out 6 padding ids of the student's 390.",
+        "Left out 16 padding ids of the teacher's 400.",
+    }
+
+
+def test_validation_steers_the_students_own_data(tmp_path):
+    policy = AdaptiveOffPolicy(tolerance=0.0)
+    net = language_module(student_data=policy, optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
+    run = trainer(tmp_path, max_epochs=3)
+    run.fit(net, datamodule=instruction_data(tmp_path))
+    # Nothing is learnt, so that each validation but the first has the same loss as the one before.
+    assert policy.threshold == pytest.approx(0.2)
+    assert policy.recorded == pytest.approx(run.callback_metrics["val/task_loss"].item(), rel=1e-4)
+
+
+def test_packed_samples_give_the_step_of_samples_apart(tmp_path):
+    learnt = []
+    for packing in (True, False):
+        net = language_module()
+        data = instruction_data(tmp_path, packing=packing, batch_size=8)
+        trainer(tmp_path, max_epochs=1).fit(net, datamodule=data)
+        learnt.append(weights(net))
+    torch.testing.assert_close(*learnt, rtol=1e-3, atol=1e-4)
+    assert not torch.equal(learnt[0], weights(language_module()))
+
+
+def test_compiled_students_run_their_backbone_compiled(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, *a, **k: compiled.append(type(self).__name__))
+    trainer(tmp_path, max_epochs=1).fit(module(compile_student=True), DataLoader(rows(), 8))
+    assert compiled == ["GPT2LMHeadModel", "GPT2Model"]
+
+
+def test_mixed_precision_stays_near_the_full_one(tmp_path):
+    learnt = []
+    for precision in ("32-true", "bf16-mixed"):
+        net = language_module(optimizer=lambda p: torch.optim.SGD(p, lr=0.1))
+        trainer(tmp_path, max_epochs=1, precision=precision).fit(
+            net, datamodule=instruction_data(tmp_path, batch_size=8)
+        )
+        learnt.append(weights(net))
+    torch.testing.assert_close(*learnt, rtol=0.05, atol=0.02)
