@@ -1,4 +1,6 @@
 import importlib
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -7,11 +9,47 @@ import torch
 import yaml
 
 from lightning_abkd.cli import AbkdCLI
+from lightning_abkd.data import byte_tokenizer, read_records
+from lightning_abkd.models import causal_lm_from_config, lora
 from tests.data._formats import accept_any_checksum, write_cifar100, write_fashion_mnist
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
-FORMATS = {"FashionMNISTDataModule": write_fashion_mnist, "CIFAR100DataModule": write_cifar100}
+IMAGES = ("FashionMNISTDataModule", "CIFAR100DataModule")
+QUIET = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+QUIET += ["--trainer.enable_model_summary", "false"]
+
+SIZES = {"vocab_size": 384, "bos_token_id": 1, "eos_token_id": 1}
+GPT2 = SIZES | {"n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 176}
+LLAMA = SIZES | {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "max_position_embeddings": 176}
+NETWORKS = {
+    "openai-community/gpt2": ("gpt2", GPT2),
+    "openai-community/gpt2-xl": ("gpt2", GPT2),
+    "models/gpt2-dolly": ("gpt2", GPT2),
+    "models/gpt2-medium-dolly": ("gpt2", GPT2),
+    "models/gpt2-large-dolly": ("gpt2", GPT2),
+    "models/gpt2-xl-dolly": ("gpt2", GPT2 | {"n_layer": 2}),
+    "models/openllama-7b-dolly": ("llama", LLAMA | {"num_hidden_layers": 2}),
+    "openlm-research/open_llama_3b_v2": ("llama", LLAMA | {"num_hidden_layers": 1}),
+    "HuggingFaceTB/SmolLM2-135M-Instruct": ("llama", LLAMA | {"num_hidden_layers": 30}),
+}
+TEXTS = ["instructions"] + [f"dolly/{name}" for name in ("train", "valid", "test")]
+TEXTS += [f"{name}/test" for name in ("self_instruct", "vicuna", "sinst", "uinst")]
+
+
+def documented(path):
+    """Take the command out of a config's head, with the files that the config goes over; none: the config alone."""
+    found = re.search(r"^# +abkd (\w+) +(--config .*)", (ROOT / path).read_text(), re.MULTILINE)
+    return (found[1], *found[2].split()) if found else ("fit", "--config", str(path))
+
+
+COMMANDS = sorted({documented(path) for path in CONFIGS})
+FITS = [each for each in COMMANDS if each[0] == "fit"]
+COSINES = [each for each in FITS if "CosineAnnealingLR" in (ROOT / each[2]).read_text()]
+
+
+def label(command):
+    return " ".join(Path(part).stem for part in command if part != "--config")
 
 
 def write_teacher(spec):
@@ -19,26 +57,85 @@ def write_teacher(spec):
     module, _, name = spec["network"]["class_path"].rpartition(".")
     network = getattr(importlib.import_module(module), name)(**spec["network"]["init_args"])
     path = Path(spec["checkpoint"])
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(network.state_dict(), path)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=str)
-@pytest.mark.filterwarnings("ignore:The `batch_size` .* larger", "ignore:.*lr_scheduler.step.*")
-def test_every_config_runs_two_steps(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Give a folder with small networks and texts where the configs expect their own."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "configs").symlink_to(ROOT / "configs")
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
+    for folder, (kind, options) in NETWORKS.items():
+        network = causal_lm_from_config(kind, options)
+        network.save_pretrained(home / folder)
+        tokenizer.save_pretrained(home / folder)
+    adapted = lora(causal_lm_from_config(*NETWORKS["openlm-research/open_llama_3b_v2"]))
+    adapted.save_pretrained(home / "models" / "openllama-3b-dolly-lora", save_embedding_layers=False)
+    lines = [json.dumps({"instruction": f"say {i}", "output": "x" * (1 + i % 5)}) for i in range(8)]
+    for text in TEXTS:
+        path = home / "data" / f"{text}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines))
+    write_fashion_mnist(home / "data", 40)
+    write_cifar100(home / "data", 40)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def at_home(home, monkeypatch):
+    monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "argv", ["abkd"])
     accept_any_checksum(monkeypatch)
-    config = yaml.safe_load((ROOT / path).read_text())
-    options = ["--trainer.fast_dev_run", "2", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
-    name = config["data"]["class_path"].rpartition(".")[2]
-    if name == "InstructionDataModule":
+
+
+def test_every_config_is_part_of_a_command():
+    assert {part for each in COMMANDS for part in each[2::2]} == {str(path) for path in CONFIGS}
+
+
+@pytest.mark.parametrize("command", FITS, ids=label)
+@pytest.mark.filterwarnings("ignore:The `batch_size` .* larger", "ignore:.*lr_scheduler.step.*")
+def test_every_experiment_runs_two_steps(command):
+    config = yaml.safe_load((ROOT / command[2]).read_text())
+    options = ["--trainer.fast_dev_run", "2", *QUIET]
+    data = config["data"]["class_path"].rpartition(".")[2]
+    if data == "InstructionDataModule":
         options += ["--data.batch_size", "2"]
-    if name in FORMATS:
-        FORMATS[name](tmp_path / "data", 40)
+    if data in IMAGES:
         options += ["--data.num_workers", "0", "--data.batch_size", "16"]
-    if teacher := config["model"]["init_args"].get("teacher"):
-        write_teacher(teacher["init_args"])
-    cli = AbkdCLI(["fit", "--config", str(ROOT / path), *options])
+    teacher = config["model"]["init_args"].get("teacher", {}).get("init_args", {})
+    if "checkpoint" in teacher:
+        write_teacher(teacher)
+    cli = AbkdCLI([*command, *options])
     assert cli.trainer.global_step == 2
     assert torch.isfinite(cli.trainer.callback_metrics["train/loss"])
+
+
+@pytest.mark.parametrize("command", COSINES, ids=label)
+def test_the_cosine_ends_with_the_training(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        AbkdCLI([*command, "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["model"]["init_args"]["lr_scheduler"]["init_args"]["T_max"] == config["trainer"]["max_epochs"]
+
+
+def test_a_size_of_gpt2_is_tested_on_five_sets():
+    options = ["--trainer.fast_dev_run", "1", "--trainer.callbacks.max_samples", "1", *QUIET]
+    result = AbkdCLI(["test", *documented("configs/language/gpt2_120m.yaml")[1:], *options]).trainer.callback_metrics
+    for each in ("dolly", "self_instruct", "vicuna", "sinst", "uinst"):
+        assert torch.isfinite(result[f"test/{each}/rouge_l"])
+
+
+def test_answers_are_training_data():
+    AbkdCLI([*documented("configs/language/answers.yaml"), *QUIET])
+    assert len(read_records("data/dolly/gpt2-xl.jsonl")) == 8
+
+
+def test_a_stored_teacher_is_not_loaded_again():
+    cached = [*documented("configs/language/cached.yaml"), "--trainer.fast_dev_run", "1", *QUIET]
+    AbkdCLI(cached)
+    cli = AbkdCLI([*cached, "--model.teacher", "null", "--model.divergence.alpha", "0.5"])
+    assert cli.model.stored_teacher is not None
+    assert cli.trainer.callback_metrics["val/loss"] > 0.0

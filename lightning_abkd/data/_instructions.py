@@ -213,7 +213,7 @@ class InstructionDataModule(LightningDataModule):
             packed = shuffle and self.packing
             loader: DataLoader[Row] = DataLoader(
                 self.rows if packed else list(enumerate(samples)),  # type: ignore[arg-type]
-                self.batch_size,
+                batch_size=self.batch_size,
                 shuffle=shuffle,
                 num_workers=self.num_workers,
                 collate_fn=partial(collate_packed if packed else collate, padding=self.padding),

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lightning_abkd.data._prompts import Template, prompt_of
-from lightning_abkd.data._records import read_records
+from lightning_abkd.data._records import Record, read_records
 from lightning_abkd.data._tokenizers import Tokenizer
 
 IGNORED = -100
+_NO_RECORD = Record(("",))
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class TextSample:
             whole document, of which the sample may be a block.
         tokens: Ids of prompt and response, int32 of shape (T,).
         prompt_length: How many of them are the prompt's.
+        record: What the file has, before a template made a prompt of it.
     """
 
     prompt: str
@@ -33,6 +35,7 @@ class TextSample:
     # numpy's arrays are small and cheap to hand to worker processes.
     tokens: np.ndarray[tuple[int], np.dtype[np.int32]]
     prompt_length: int
+    record: Record = _NO_RECORD
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -86,7 +89,7 @@ def read_samples(
         elif len(ids) > max_length:
             cut += 1
         arrays = [np.array(piece, dtype=np.int32) for piece in pieces if len(piece) > 1]
-        samples += [TextSample(prompt, record.responses, array, len(start)) for array in arrays]
+        samples += [TextSample(prompt, record.responses, array, len(start), record) for array in arrays]
     if dropped or cut:
         rank_zero_info(
             f"{path.name}: {len(samples)} samples; dropped {dropped} with an empty response or a prompt of more "

@@ -43,12 +43,15 @@ def read_metrics(path: str | Path) -> dict[str, list[float]]:
     return {name: [statistics.fmean(epochs[i]) for i in sorted(epochs)] for name, epochs in values.items()}
 
 
-def plot_curves(runs: Mapping[str, Sequence[str | Path]], output: str | Path) -> Path:
+def plot_curves(
+    runs: Mapping[str, Sequence[str | Path]], output: str | Path, panels: Mapping[str, str] | None = None
+) -> Path:
     """Draw α, β, losses and accuracies over epochs: for each method the mean over its runs and their range.
 
     Args:
         runs: Paths of metrics.csv files, one per seed, by the method's name.
         output: Picture to write, its format by its suffix.
+        panels: Title of a panel by the metric that it shows; None shows what a classifier logs.
 
     Returns:
         The path of the picture.
@@ -59,8 +62,14 @@ def plot_curves(runs: Mapping[str, Sequence[str | Path]], output: str | Path) ->
     """
     pyplot = _pyplot()
     metrics = {name: [read_metrics(path) for path in paths] for name, paths in runs.items()}
-    figure, axes = pyplot.subplots(3, 2, figsize=(10, 10), sharex=True, layout="constrained")
-    for axis, (metric, label) in zip(axes.flat, _PANELS.items(), strict=True):
+    panels = panels or _PANELS
+    lines = (len(panels) + 1) // 2
+    figure, axes = pyplot.subplots(
+        lines, 2, figsize=(10, 10 / 3 * lines), sharex=True, layout="constrained", squeeze=False
+    )
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (metric, label) in zip(axes.flat, panels.items(), strict=False):
         for colour, (name, measured) in zip(_COLOURS, metrics.items(), strict=False):
             curves = [values[metric] for values in measured if metric in values]
             if curves:
@@ -75,7 +84,8 @@ def plot_curves(runs: Mapping[str, Sequence[str | Path]], output: str | Path) ->
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
-    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    named = {name: line for axis in axes.flat for line, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, frameon=False)
     seeds = max(len(paths) for paths in runs.values())
     figure.suptitle(f"Mean over {seeds} seeds, shaded from the lowest to the highest" if seeds > 1 else "One seed")
     output = Path(output)

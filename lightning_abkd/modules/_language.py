@@ -11,7 +11,7 @@ from torchmetrics.text import Perplexity
 
 import lightning_abkd.modules._checks as checks
 from lightning_abkd.data import real_vocabulary
-from lightning_abkd.losses import head_loss
+from lightning_abkd.losses import DistillationLoss, head_loss
 from lightning_abkd.metrics import StudentEntropy, TeacherAgreement, TeacherEntropy
 from lightning_abkd.models import SeparateHead, separate_head
 from lightning_abkd.modules._distillation import DistillationModule, Signals
@@ -33,20 +33,22 @@ class LanguageDistillationModule(DistillationModule):
 
     A batch is a mapping with input_ids (B, T), labels (B, T) in which -100 does not count, attention_mask (B, T) and
     whatever else both networks take. Labels are those of the input itself: the shift by one token happens here and
-    nowhere else. Every loss is the mean over all counted tokens of the optimizer step. With the teacher left out it is
-    supervised fine-tuning. Arguments beside the four below are those of `DistillationModule`.
+    nowhere else. Every loss is the mean over all counted tokens of the optimizer step.
 
     Where networks and divergence allow it, losses and metrics are computed from last hidden states for a few counted
     tokens at a time, so that logits of a batch never exist in full (`lightning_abkd.losses.head_loss`); why not is said
     otherwise. An override of `signals`, `task_loss` or `losses` gets the logits.
 
     Args:
+        teacher: Frozen network, or None for supervised fine-tuning.
+        student: Network to train.
+        divergence: Distillation loss; None takes `AlphaBetaDivergence()` where there is a teacher.
         vocabulary: Number of real token ids, for networks whose embeddings are padded to different sizes: logits
             beyond it are left out on both sides, as if they were -inf. None takes the ids of the data module's
             tokenizer where the sizes differ, and all ids where they do not.
         fused_head: Whether to compute from hidden states; None does so where it is possible.
         student_data: Which training batches have their responses written by the student; None: none.
-        **options: Arguments of `DistillationModule`.
+        **options: The other arguments of `DistillationModule`.
 
     Raises:
         ValueError: If `vocabulary` is below 2, or larger than what a network gives; with `fused_head=True`, if it is
@@ -66,6 +68,9 @@ class LanguageDistillationModule(DistillationModule):
 
     def __init__(
         self,
+        teacher: nn.Module | None = None,
+        student: nn.Module | None = None,
+        divergence: DistillationLoss | None = None,
         vocabulary: int | None = None,
         fused_head: bool | None = None,
         student_data: OnPolicy | None = None,
@@ -73,7 +78,7 @@ class LanguageDistillationModule(DistillationModule):
     ) -> None:
         if vocabulary is not None and vocabulary < 2:
             raise ValueError(f"Parameter `vocabulary` should be at least 2. Found `vocabulary = {vocabulary}`.")
-        super().__init__(**options)  # type: ignore[arg-type]
+        super().__init__(teacher, student, divergence, **options)  # type: ignore[arg-type]
         self.vocabulary = vocabulary
         self.fused_head, self.student_data = fused_head, student_data
         self.stored_teacher: StoredTeacher | None = None

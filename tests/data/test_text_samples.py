@@ -62,6 +62,12 @@ def test_first_reference_is_trained_on(file):
     assert sample.input_ids.tolist() == byte_tokenizer().encode("ab")
 
 
+def test_the_record_is_kept_beside_its_prompt(file):
+    write(file, {"instruction": "a", "input": "b", "output": "c"})
+    (sample,) = read(file, template=lambda instruction, context: f"{context}{instruction}")
+    assert (sample.prompt, sample.record.instruction, sample.record.context) == ("ba", "a", "b")
+
+
 def test_last_answer_of_a_conversation_is_counted(file):
     write(file, conversation("Hi", "Hello", "Go", "Bye"))
     (sample,) = read(file, chat_tokenizer(), max_length=99, max_prompt_length=90)

@@ -27,6 +27,11 @@ def test_picture_is_drawn(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_panels_may_be_chosen_in_any_number(tmp_path):
+    runs = {"a": [write(tmp_path / "1.csv")]}
+    assert plot_curves(runs, tmp_path / "one.png", {"train/loss": "loss"}).is_file()
+
+
 def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'lightning-abkd\[quickstart\]'"):

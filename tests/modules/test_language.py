@@ -123,7 +123,7 @@ def test_steps_from_hidden_states_are_those_from_logits(tmp_path):
         steps.append(torch.cat([p.detach().flatten() for p in net.student.parameters()]))
         results.append(run.test(net, DataLoader(data, 8), verbose=False)[0])
     torch.testing.assert_close(*steps, rtol=1e-9, atol=1e-11)
-    # Means of logits count all positions of a batch, those of hidden states the labelled ones: one batch makes them equal.
+    # Logged means of logits count all positions, of hidden states the labelled ones: the same for one batch.
     assert results[0] == pytest.approx(results[1], rel=1e-5)
 
 
