@@ -151,11 +151,11 @@ class DistillationModule(LightningModule):
     def losses(self, signals: Signals) -> dict[str, tuple[float | Tensor, Tensor]]:
         """Compute each term of the loss: its name, its weight and its mean over counted positions."""
         terms: dict[str, tuple[float | Tensor, Tensor]] = {}
-        if self.divergence is None or self.task_weight:
-            terms["task_loss"] = (self.task_weight, self.task_loss(signals))
         if self.divergence is not None and self._distils(self.divergence, signals):
             wanted = {name: signals[name] for name in self.divergence.accepted_signals if name in signals}
             terms["divergence"] = (self.distillation_weight, self.divergence(**wanted))
+        if not terms or self.task_weight:
+            terms["task_loss"] = (self.task_weight or 1.0, self.task_loss(signals))
         return terms
 
     def _distils(self, divergence: DistillationLoss, signals: Signals) -> bool:
