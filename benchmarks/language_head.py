@@ -81,14 +81,15 @@ def main() -> None:
     rows = []
     for point in POINTS:
         divergence = AlphaBetaDivergence(*point)
-        times = interleaved({n: lambda n=n: step(n, divergence, data) for n in NAMES}, arguments.repeats)
+        times = interleaved({n: lambda n=n, d=divergence: step(n, d, data) for n in NAMES}, arguments.repeats)
         ratios = [f"{ratio(times, 'fused', other):.2f}" for other in NAMES[1:]]
         seconds = f"{statistics.median(times['fused']):.2f} s"
         rows.append([str(point), seconds, *ratios, f"{largest_error(divergence, data):.1e}"])
     memory = [f"{peaks[name] / 2**20:.0f} MiB" for name in NAMES] + [f"{peaks['fused'] / peaks['unfused']:.2f}"]
     text = (
-        f"{arguments.tokens} tokens, hidden size {arguments.hidden}, {arguments.vocabulary} ids, float32: cross-entropy "
-        f"and divergence, forward and backward, to the gradients of hidden states and head; median of "
+        f"{arguments.tokens} tokens, hidden size {arguments.hidden}, {arguments.vocabulary} ids, float32: "
+        f"cross-entropy and "
+        f"divergence, forward and backward, to the gradients of hidden states and head; median of "
         f"{arguments.repeats} rounds in which the candidates take turns. {machine()}.\n\n"
         + table(
             ["(α, β)", "fused", "time fused / unfused", "time fused / unfused F.kl_div (1, 0)", "gradient difference"],

@@ -8,9 +8,16 @@ from lightning_abkd.models import evaluated
 def test_modes_come_back_also_after_an_error():
     network = nn.Sequential(nn.Dropout().train(), nn.Dropout().eval()).train()
     network[1].eval()
-    with pytest.raises(RuntimeError, match="inside"), evaluated(network):
-        assert not network[0].training
-        raise RuntimeError("inside")
+    inside = []
+
+    def fail():
+        with evaluated(network):
+            inside.extend(module.training for module in network.modules())
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
+    assert not any(inside)
     assert [module.training for module in network.modules()] == [True, True, False]
 
 
