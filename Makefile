@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format benchmark clean
+.PHONY: help quickstart demo-language test lint format benchmark clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -18,6 +18,9 @@ $(STAMP): pyproject.toml
 
 quickstart: $(STAMP)  ## train a teacher on embedded digits, distil it and compare the objectives
 	$(BIN)/python examples/quickstart.py
+
+demo-language: $(STAMP)  ## distil a real 135M language model with six objectives, about 40 minutes on two cores
+	$(BIN)/python examples/demo_language.py
 
 test: $(STAMP) lint  ## lint, types and all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
