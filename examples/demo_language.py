@@ -63,7 +63,7 @@ PANELS = {
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=150, help="optimizer steps of each student")
+    parser.add_argument("--steps", type=int, default=100, help="optimizer steps of each student")
     parser.add_argument("--samples", type=int, default=64, help="samples of each test set")
     parser.add_argument("--new-tokens", type=int, default=96, help="longest response in the evaluation")
     parser.add_argument("--layers", type=int, default=10, help="layers of the student")
