@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightning_abkd.callbacks._responses import checked
 from lightning_abkd.data import InstructionDataModule, collate, fingerprint
 from lightning_abkd.losses import Divergence
 from lightning_abkd.models import (
@@ -65,7 +66,7 @@ class CachedTeacher(Callback):
         """Check that it is possible; without a teacher open the cache."""
         if stage != "fit":
             return
-        module, data = _checked(pl_module, trainer)
+        module, data = _checked(self, trainer, pl_module)
         if self.kind == "top_k" and float(getattr(module.divergence, "temperature", 1.0)) != 1.0:
             raise ValueError(
                 f"Stored classes of the kind 'top_k' are those of temperature 1. Found "
@@ -76,7 +77,7 @@ class CachedTeacher(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Store what is missing, and let go of the teacher."""
-        module, data = _checked(pl_module, trainer)
+        module, data = _checked(self, trainer, pl_module)
         if module.teacher is None:
             return
         if trainer.is_global_zero:
@@ -144,12 +145,10 @@ def _hidden(parts: SeparateHead, batch: dict[str, Tensor]) -> Tensor:
     return parts.hidden(**inputs)[:, :-1][batch["labels"][:, 1:].to(device) != -100]
 
 
-def _checked(module: LightningModule, trainer: Trainer) -> tuple[LanguageDistillationModule, InstructionDataModule]:
-    data: object = getattr(trainer, "datamodule", None)
-    if not isinstance(module, LanguageDistillationModule):
-        raise TypeError(f"CachedTeacher is for a LanguageDistillationModule. Found {type(module).__name__}.")
-    if not isinstance(data, InstructionDataModule):
-        raise TypeError(f"CachedTeacher needs the samples of an InstructionDataModule. Found {type(data).__name__}.")
+def _checked(
+    callback: Callback, trainer: Trainer, pl_module: LightningModule
+) -> tuple[LanguageDistillationModule, InstructionDataModule]:
+    module, data = checked(callback, trainer, pl_module)
     if data.packing:
         raise ValueError("Stored outputs belong to samples, which packed rows do not name. Set `packing: false`.")
     if module.student_data is not None:

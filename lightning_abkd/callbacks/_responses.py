@@ -1,4 +1,4 @@
-"""What the callbacks that let a network respond have in common."""
+"""What the callbacks of language models have in common."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ def check_role(network: Role) -> None:
 def checked(
     callback: Callback, trainer: Trainer, pl_module: LightningModule
 ) -> tuple[LanguageDistillationModule, InstructionDataModule]:
-    """Give module and data module if a callback can have responses to the data.
+    """Give module and data module if they are those of language models.
 
     Raises:
         TypeError: If the module is no `LanguageDistillationModule`, or the data module no `InstructionDataModule`.
@@ -40,7 +40,7 @@ def checked(
     if not isinstance(pl_module, LanguageDistillationModule):
         raise TypeError(f"{name} is for a LanguageDistillationModule. Found {type(pl_module).__name__}.")
     if not isinstance(data, InstructionDataModule):
-        raise TypeError(f"{name} needs the prompts of an InstructionDataModule. Found {type(data).__name__}.")
+        raise TypeError(f"{name} needs the samples of an InstructionDataModule. Found {type(data).__name__}.")
     return pl_module, data
 
 

@@ -25,10 +25,10 @@ def test_unfit_modules_and_data_are_named(tmp_path):
     run = trainer(tmp_path)
     with pytest.raises(TypeError, match="Callback is for a LanguageDistillationModule. Found DistillationModule"):
         checked(Callback(), run, classifier())
-    with pytest.raises(TypeError, match="prompts of an InstructionDataModule. Found NoneType"):
+    with pytest.raises(TypeError, match="samples of an InstructionDataModule. Found NoneType"):
         checked(Callback(), run, language_module())
     run.datamodule = LightningDataModule()
-    with pytest.raises(TypeError, match="prompts of an InstructionDataModule. Found LightningDataModule"):
+    with pytest.raises(TypeError, match="samples of an InstructionDataModule. Found LightningDataModule"):
         checked(Callback(), run, language_module())
 
 
