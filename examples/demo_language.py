@@ -42,13 +42,13 @@ VALIDATIONS = 5
 METHODS = ["truncated, before", "SFT", "forward KL (1, 0)", "reverse KL (0, 1)", "α-β (0.2, 0.7)", "α-β scheduled"]
 COLUMNS = {
     "gsm8k/divergence": "KL, GSM8K",
-    "gsm8k/perplexity": "perplexity",
-    "gsm8k/agreement": "agreement",
-    "gsm8k/rouge_l": "ROUGE-L",
+    "gsm8k/perplexity": "perplexity, GSM8K",
+    "gsm8k/agreement": "agreement, GSM8K",
+    "gsm8k/rouge_l": "ROUGE-L, GSM8K",
     "self_instruct/divergence": "KL, Self-Instruct",
-    "self_instruct/perplexity": "perplexity",
-    "self_instruct/agreement": "agreement",
-    "self_instruct/rouge_l": "ROUGE-L",
+    "self_instruct/perplexity": "perplexity, Self-Instruct",
+    "self_instruct/agreement": "agreement, Self-Instruct",
+    "self_instruct/rouge_l": "ROUGE-L, Self-Instruct",
     "tokens_per_second": "tokens/s",
     "peak_gib": "peak GiB",
 }

@@ -3,9 +3,10 @@
 import csv
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 # Okabe & Ito 2008: told apart also without colour vision.
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -17,6 +18,10 @@ _PANELS = {
     "val/accuracy": "validation accuracy",
     "val/agreement": "agreement with the teacher",
 }
+
+
+class _Line(Protocol):
+    def get_ydata(self) -> Sequence[float]: ...
 
 
 def read_metrics(path: str | Path) -> dict[str, list[float]]:
@@ -79,12 +84,16 @@ def plot_curves(
                 axis.plot(epochs, mean, color=colour, label=name, linewidth=1.6)
                 low, high = [min(c) for c in columns], [max(c) for c in columns]
                 axis.fill_between(epochs, low, high, color=colour, alpha=0.12, linewidth=0)
+        if _spans_decades(axis.lines):
+            axis.set_yscale("log")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_title(label, fontsize=11)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
     named = {name: line for axis in axes.flat for line, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    named = {name: named[name] for name in runs if name in named}
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, frameon=False)
     seeds = max(len(paths) for paths in runs.values())
     figure.suptitle(f"Mean over {seeds} seeds, shaded from the lowest to the highest" if seeds > 1 else "One seed")
@@ -93,6 +102,12 @@ def plot_curves(
     figure.savefig(output, dpi=130)
     pyplot.close(figure)
     return output
+
+
+def _spans_decades(lines: Iterable[_Line]) -> bool:
+    """Tell whether curves differ by so much that only a logarithmic axis shows them all."""
+    values = [float(value) for line in lines for value in line.get_ydata()]
+    return bool(values) and min(values) > 0 and max(values) > 1000 * min(values)
 
 
 def _pyplot() -> ModuleType:
