@@ -189,8 +189,9 @@ class LanguageDistillationModule(DistillationModule):
         result = head_loss(rows.hidden, rows.head, wanted, rows.compare, divergence, *weights)  # type: ignore[arg-type]
         terms = {name: term for name, term in result._asdict().items() if term is not None}
         self._log_terms(terms, "train", max(1, len(labels)))
-        positions = batch["labels"][:, 1:].numel()
-        return self._counted(result.loss, len(labels), positions, rows.states, batch_idx)
+        if not len(labels):
+            self._tell("A training batch has no labelled token: it counts nothing.")
+        return self._counted(result.loss, len(labels), batch["labels"][:, 1:].numel(), rows.states, batch_idx)
 
     def _responded(self, batch: dict[str, Tensor], sampling: Sampling, seed: int) -> dict[str, Tensor]:
         return with_responses(self.student, batch, sampling, self.special, seed + 1_000_003 * self.global_rank)
