@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart demo-language test lint format benchmark clean
+.PHONY: help quickstart demo-language test lint format benchmark benchmark-vision clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -37,6 +37,10 @@ format: $(STAMP)  ## rewrite the code in the house style
 benchmark: $(STAMP)  ## accuracy and speed of the divergence, written to benchmarks/README.md
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/divergence.py
+
+benchmark-vision: $(STAMP)  ## objectives on Fashion-MNIST (package dataset-fashion-mnist, 45 minutes) and their speed
+	$(BIN)/python benchmarks/objectives.py
+	$(BIN)/python benchmarks/fashion_mnist.py
 
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache runs

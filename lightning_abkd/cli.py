@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import LightningModule
@@ -22,6 +22,7 @@ import lightning_abkd.data
 import lightning_abkd.losses
 import lightning_abkd.models
 import lightning_abkd.modules  # noqa: F401  (imported, so that short class names are found)
+from lightning_abkd.diagnostics import sweep
 
 # Lines of jsonargparse that repeat what was tried, not what is wrong.
 _NOISE = re.compile(
@@ -103,7 +104,9 @@ class AbkdCLI(LightningCLI):
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},
             parser_class=_Parser,
-            parser_kwargs={"description": "Distil a frozen teacher into a student."},
+            parser_kwargs={
+                "description": "Distil a frozen teacher into a student. `abkd sweep --help`: over α, β and seeds."
+            },
             args=args,
         )
 
@@ -149,9 +152,46 @@ class AbkdCLI(LightningCLI):
     before_validate = before_test = before_predict = _best
 
 
+class _Point(AbkdCLI):
+    """One training of a sweep: it keeps nothing but its log, and survives a loss that becomes NaN."""
+
+    diverged = False
+
+    def before_instantiate_classes(self) -> None:
+        """Leave out what saves the student; refuse what would move α and β."""
+        trainer = self.config["fit"].trainer
+        callbacks = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
+        named = {id(callback): callback.class_path.rpartition(".")[2] for callback in callbacks if callback}
+        if "AlphaBetaScheduler" in named.values():
+            _fail(
+                "A sweep sets α and β. Found an AlphaBetaScheduler, which moves them; "
+                "leave it out of the config, or all callbacks with `--trainer.callbacks null`."
+            )
+        saving = ("ModelCheckpoint", "SavePretrained")
+        trainer.callbacks = [x for x in callbacks if x and named[id(x)] not in saving] or None
+
+    def fit(self, model: LightningModule, **options: Any) -> None:
+        """Train until the end or the first NaN."""
+        try:
+            self.trainer.fit(model, **options)
+        except FloatingPointError:
+            self.diverged = True
+
+
+def _train_point(options: list[str]) -> dict[str, float] | None:
+    """Train with options of `fit` and give what was measured last; None if the loss became NaN."""
+    cli = _Point(["fit", *options])
+    return None if cli.diverged else {name: x.item() for name, x in cli.trainer.callback_metrics.items()}
+
+
 def main() -> None:
-    """Run `abkd fit|validate|test|predict --config FILE …`."""
+    """Run `abkd fit|validate|test|predict --config FILE …`, or `abkd sweep …`."""
     # A user's own modules lie beside the configs they are named in.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    AbkdCLI()
+    if sys.argv[1:2] != ["sweep"]:
+        AbkdCLI()
+        return
+    arguments, sys.argv = sys.argv[2:], sys.argv[:1]
+    with _readable():
+        sweep(arguments, _train_point)

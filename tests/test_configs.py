@@ -3,21 +3,28 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 import yaml
+from torchvision.models import ResNet34_Weights, resnet18, resnet34
 
 from lightning_abkd.cli import AbkdCLI
 from lightning_abkd.data import byte_tokenizer, read_records
-from lightning_abkd.models import causal_lm_from_config, lora
+from lightning_abkd.data._coop import CoOpSet
+from lightning_abkd.models import WideResNet, causal_lm_from_config, lora
+from tests.data._coop import write_coop
 from tests.data._formats import accept_any_checksum, write_cifar100, write_fashion_mnist
+from tests.models._clips import write_clip
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
-IMAGES = ("FashionMNISTDataModule", "CIFAR100DataModule")
+IMAGES = ("FashionMNISTDataModule", "CIFAR100DataModule", "ImageFolderDataModule")
 QUIET = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
 QUIET += ["--trainer.enable_model_summary", "false"]
+ONE = [*QUIET, "--data.num_workers", "0", "--data.batch_size", "4"]
+ONE += ["--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1"]
 
 SIZES = {"vocab_size": 384, "bos_token_id": 1, "eos_token_id": 1}
 GPT2 = SIZES | {"n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 176}
@@ -45,6 +52,7 @@ def documented(path):
 
 COMMANDS = sorted({documented(path) for path in CONFIGS})
 FITS = [each for each in COMMANDS if each[0] == "fit"]
+STEPPED = ("cifar100/base", "cifar100/teacher", "cifar100/objectives/mlkd", "imagenet/base")
 COSINES = [each for each in FITS if "CosineAnnealingLR" in (ROOT / each[2]).read_text()]
 
 
@@ -52,13 +60,16 @@ def label(command):
     return " ".join(Path(part).stem for part in command if part != "--config")
 
 
-def write_teacher(spec):
-    """Save an untrained network where the config expects its teacher."""
-    module, _, name = spec["network"]["class_path"].rpartition(".")
-    network = getattr(importlib.import_module(module), name)(**spec["network"]["init_args"])
-    path = Path(spec["checkpoint"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(network.state_dict(), path)
+def write_teacher(command):
+    """Save an untrained network where one of the configs expects its teacher."""
+    for path in command[2::2]:
+        config = yaml.safe_load((ROOT / path).read_text())
+        spec = config.get("model", {}).get("init_args", {}).get("teacher", {}).get("init_args", {})
+        if "checkpoint" in spec:
+            module, _, name = spec["network"]["class_path"].rpartition(".")
+            network = getattr(importlib.import_module(module), name)(**spec["network"].get("init_args", {}))
+            Path(spec["checkpoint"]).parent.mkdir(parents=True, exist_ok=True)
+            torch.save(network.state_dict(), spec["checkpoint"])
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +92,13 @@ def home(tmp_path_factory):
         path.write_text("\n".join(lines))
     write_fashion_mnist(home / "data", 40)
     write_cifar100(home / "data", 40)
+    hub = home / "hub" / "checkpoints"
+    hub.mkdir(parents=True)
+    torch.save(resnet34().state_dict(), hub / Path(ResNet34_Weights.IMAGENET1K_V1.url).name)
+    for dataset in get_args(CoOpSet):
+        write_coop(home / "data", dataset, classes=4, per_class=8)
+    for name, size in {"large-patch14": 7, "base-patch16": 6}.items():
+        write_clip(home / "openai" / f"clip-vit-{name}", size, layers=9, image_size=224)
     return home
 
 
@@ -88,6 +106,7 @@ def home(tmp_path_factory):
 def at_home(home, monkeypatch):
     monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "argv", ["abkd"])
+    monkeypatch.setenv("TORCH_HOME", str(home))
     accept_any_checksum(monkeypatch)
 
 
@@ -104,10 +123,12 @@ def test_every_experiment_runs_two_steps(command):
     if data == "InstructionDataModule":
         options += ["--data.batch_size", "2"]
     if data in IMAGES:
-        options += ["--data.num_workers", "0", "--data.batch_size", "16"]
-    teacher = config["model"]["init_args"].get("teacher", {}).get("init_args", {})
-    if "checkpoint" in teacher:
-        write_teacher(teacher)
+        options += ["--data.num_workers", "0", "--data.batch_size", "4"]
+    if data == "ImageFolderDataModule":
+        options += ["--data.image_size", "32"]
+    if data == "BaseToNewDataModule":
+        options += ["--data.num_workers", "0"]
+    write_teacher(command)
     cli = AbkdCLI([*command, *options])
     assert cli.trainer.global_step == 2
     assert torch.isfinite(cli.trainer.callback_metrics["train/loss"])
@@ -119,6 +140,57 @@ def test_the_cosine_ends_with_the_training(command, capsys):
         AbkdCLI([*command, "--print_config"])
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["model"]["init_args"]["lr_scheduler"]["init_args"]["T_max"] == config["trainer"]["max_epochs"]
+
+
+@pytest.mark.parametrize("config", STEPPED)
+def test_the_rate_falls_three_times_before_the_training_ends(config, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        AbkdCLI([*documented(f"configs/{config}.yaml"), "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    milestones = config["model"]["init_args"]["lr_scheduler"]["init_args"]["milestones"]
+    assert [config["trainer"]["max_epochs"] > each for each in milestones] == [True] * 3
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_the_best_epoch_of_a_pair_is_tested_from_its_folder():
+    command = documented("configs/cifar100/pairs/resnet56_resnet20.yaml")
+    write_teacher(command)
+    short = [*ONE, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1"]
+    AbkdCLI([*command, *short])
+    best = "runs/cifar100/resnet56_resnet20/ab/version_0/checkpoints/best.ckpt"
+    result = AbkdCLI(["test", *command[1:], *short, "--ckpt_path", best]).trainer.callback_metrics
+    assert 0.0 <= result["test/accuracy"] <= 1.0
+
+
+def test_dkd_begins_with_a_twentieth_of_its_weight():
+    command = documented("configs/cifar100/objectives/dkd.yaml")
+    write_teacher(command)
+    cli = AbkdCLI([*command, *ONE, "--trainer.fast_dev_run", "1"])
+    assert cli.trainer.callback_metrics["train/distillation_weight"] == pytest.approx(0.05)
+
+
+def test_another_network_becomes_a_teacher_by_option():
+    option = ["--model.student", "lightning_abkd.models.wrn_16_1", "--trainer.callbacks.dirpath", "runs/cifar100/small"]
+    command = [*documented("configs/cifar100/teacher.yaml"), *option, *ONE]
+    cli = AbkdCLI([*command, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1"])
+    assert isinstance(cli.model.student, WideResNet)
+    assert Path("runs/cifar100/small/best.ckpt").is_file()
+
+
+def test_a_teacher_of_imagenet_is_read_from_a_file():
+    torch.save({"model": resnet18().state_dict()}, "resnet18.pth")
+    option = ["--model.teacher", "lightning_abkd.models.pretrained", "--model.teacher.checkpoint", "resnet18.pth"]
+    option += ["--model.teacher.network", "torchvision.models.resnet18", "--data.image_size", "32"]
+    command = [*documented("configs/imagenet/kd.yaml"), *option, *ONE]
+    assert AbkdCLI([*command, "--trainer.fast_dev_run", "1"]).trainer.global_step == 1
+
+
+def test_an_unknown_key_of_an_objective_fails(tmp_path, capsys):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("model: {init_args: {divergence: {init_args: {gamma: 1.0}}}}")
+    with pytest.raises(SystemExit, match="2"):
+        AbkdCLI([*documented("configs/cifar100/objectives/ab.yaml"), "--config", str(mine)])
+    assert "'gamma' is not accepted" in capsys.readouterr().err
 
 
 def test_a_size_of_gpt2_is_tested_on_five_sets():
@@ -139,3 +211,18 @@ def test_a_stored_teacher_is_not_loaded_again():
     cli = AbkdCLI([*cached, "--model.teacher", "null", "--model.divergence.alpha", "0.5"])
     assert cli.model.stored_teacher is not None
     assert cli.trainer.callback_metrics["val/loss"] > 0.0
+
+
+@pytest.mark.parametrize("dataset", ["dtd", "imagenet"])
+def test_both_halves_of_a_data_set_are_tested(dataset):
+    config = documented(f"configs/base_to_new/{dataset}.yaml")[1:]
+    result = AbkdCLI(["test", *config, "--data.num_workers", "0", *QUIET]).trainer.callback_metrics
+    base, new = (result[f"test/{half}/accuracy"].item() for half in ("base", "new"))
+    assert result["test/harmonic_mean"].item() == pytest.approx(2 * base * new / max(base + new, 1e-9))
+
+
+def test_the_published_base_to_new_protocol_sees_all_classes():
+    transductive = ["--data.transductive", "true", "--data.num_workers", "0"]
+    cli = AbkdCLI([*documented("configs/base_to_new/dtd.yaml"), *transductive, "--trainer.fast_dev_run", "4", *QUIET])
+    # 4 classes of 8 images in batches of 8
+    assert cli.trainer.global_step == 4

@@ -12,6 +12,8 @@ writes its prompt, the tokenizer turns both into a `TextSample`, and samples are
 What does not live here: networks, losses, and anything that looks at a teacher's weights or outputs.
 """
 
+from lightning_abkd.data._base_to_new import BaseToNewDataModule
+from lightning_abkd.data._coop import read_class_names
 from lightning_abkd.data._digits import DigitsDataModule
 from lightning_abkd.data._folder import ImageFolderDataModule
 from lightning_abkd.data._images import ImageDataModule
@@ -32,6 +34,7 @@ from lightning_abkd.data._torchvision import CIFAR10DataModule, CIFAR100DataModu
 from lightning_abkd.data._transforms import image_transform
 
 __all__ = [
+    "BaseToNewDataModule",
     "CIFAR10DataModule",
     "CIFAR100DataModule",
     "DigitsDataModule",
@@ -49,6 +52,7 @@ __all__ = [
     "collate",
     "fingerprint",
     "image_transform",
+    "read_class_names",
     "read_records",
     "real_vocabulary",
     "tokenizer",

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.transforms import v2
 
 from lightning_abkd.data._images import ImageDataModule, Split
 from lightning_abkd.data._samples import stratified_split
@@ -49,19 +50,22 @@ class DigitsDataModule(ImageDataModule):
         images, labels = _load_digits()
         test, train = stratified_split(labels, len(labels) // 5, torch.Generator().manual_seed(0))
         part = train if split == "train" else test
-        images = images[part] / 8 - 1
-        return _Digits(images.flatten(1) if self.flatten else images, labels[part])
+        return _Digits(images[part] / 8 - 1, labels[part])
 
     def transform(self, augment: bool) -> nn.Module:
-        """Return the identity: the digits are tensors already.
+        """Flatten the tensors that the digits are, if asked to.
 
         Args:
             augment: Without effect.
 
         Returns:
-            The identity.
+            The transform.
         """
-        return nn.Identity()
+        return nn.Flatten(0) if self.flatten else nn.Identity()
+
+    def strong_transform(self) -> v2.Transform:
+        """Build the transform of the strong view: turned by up to 15 degrees and moved by up to a pixel."""
+        return v2.Compose([v2.RandomAffine(15, (1 / 8, 1 / 8), fill=-1.0), self.transform(False)])
 
 
 class _Digits:

@@ -9,8 +9,9 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
+from torchvision.transforms import v2
 
-from lightning_abkd.data._samples import LabelledImages, Sample, Samples, noisy_labels, stratified_split
+from lightning_abkd.data._samples import LabelledImages, Sample, Samples, long_tail, noisy_labels, stratified_split
 
 Split = Literal["train", "validation", "test"]
 
@@ -40,6 +41,10 @@ class ImageDataModule(LightningDataModule, ABC):
             None.
         return_index: Whether batches get a third entry, the position of each sample among the files of its split as
             stored, int64 of shape (B,).
+        two_views: Whether training images are pairs (weak, strong): the same image by `transform` and by
+            `strong_transform`.
+        imbalance: Ratio of the largest to the smallest class in training, at least 1: classes shrink exponentially in
+            their order, after the validation set is split off.
 
     Raises:
         ValueError: If an argument is out of its range, here or, where it depends on the number of samples, in `setup`.
@@ -73,18 +78,14 @@ class ImageDataModule(LightningDataModule, ABC):
         label_noise: float = 0.0,
         train_size: int | None = None,
         return_index: bool = False,
+        two_views: bool = False,
+        imbalance: float = 1.0,
     ) -> None:
         sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "train_size": train_size}
         for name, size in sizes.items():
             if size is not None and size < 1:
                 raise ValueError(f"Parameter `{name}` should be at least 1. Found `{name} = {size}`.")
-        if not 0 <= validation_fraction < 1:
-            raise ValueError(
-                "Parameter `validation_fraction` should be in [0, 1), where 0 keeps all training files for training. "
-                f"Found `validation_fraction = {validation_fraction}`."
-            )
-        if not 0 <= label_noise <= 1:
-            raise ValueError(f"Parameter `label_noise` should be in [0, 1]. Found `label_noise = {label_noise}`.")
+        _check_shares(validation_fraction, label_noise, imbalance)
         super().__init__()
         self.data_dir = Path(data_dir).expanduser()
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
@@ -97,6 +98,8 @@ class ImageDataModule(LightningDataModule, ABC):
         self.label_noise = label_noise
         self.train_size = train_size
         self.return_index = return_index
+        self.two_views = two_views
+        self.imbalance = imbalance
         self.sets: dict[Split, Samples] = {}
 
     @property
@@ -126,6 +129,13 @@ class ImageDataModule(LightningDataModule, ABC):
         Returns:
             The transform, see `image_transform`.
         """
+
+    def strong_transform(self) -> Callable[[object], Tensor]:
+        """Build the transform of the strong view: RandAugment (Cubuk et al. 2020) and then that of training images."""
+        transform: Callable[[object], Tensor] = v2.Compose(
+            [v2.ToImage(), v2.RandAugment(), self.transform(self.augment)]
+        )
+        return transform
 
     def prepare_data(self) -> None:
         """Fetch the files, once per machine, if `download`."""
@@ -176,15 +186,18 @@ class ImageDataModule(LightningDataModule, ABC):
                 f"Parameter `validation_fraction` should leave some of the {len(labels)} samples on both sides. "
                 f"Found `validation_fraction = {self.validation_fraction}`."
             )
+        if self.imbalance > 1:
+            chosen = chosen[long_tail(labels[chosen], self.imbalance, self.num_classes, generator)]
         if self.train_size is not None:
             if self.train_size > len(chosen):
                 raise ValueError(
-                    f"Parameter `train_size` should be at most {len(chosen)}, what the validation set leaves. "
+                    f"Parameter `train_size` should be at most {len(chosen)}, what validation set and imbalance leave. "
                     f"Found `train_size = {self.train_size}`."
                 )
             chosen = chosen[stratified_split(labels[chosen], self.train_size, generator)[0]]
         noisy = noisy_labels(labels[chosen], self.label_noise, self.num_classes, generator)
-        self.sets["train"] = Samples(stored, chosen, noisy, self.transform(self.augment), self.return_index)
+        strong = self.strong_transform() if self.two_views else None
+        self.sets["train"] = Samples(stored, chosen, noisy, self.transform(self.augment), self.return_index, strong)
         if len(held_out):
             plain = self.transform(False)
             self.sets["validation"] = Samples(stored, held_out, labels[held_out], plain, self.return_index)
@@ -206,4 +219,19 @@ class ImageDataModule(LightningDataModule, ABC):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
+        )
+
+
+def _check_shares(validation_fraction: float, label_noise: float, imbalance: float) -> None:
+    if not 0 <= validation_fraction < 1:
+        raise ValueError(
+            "Parameter `validation_fraction` should be in [0, 1), where 0 keeps all training files for training. "
+            f"Found `validation_fraction = {validation_fraction}`."
+        )
+    if not 0 <= label_noise <= 1:
+        raise ValueError(f"Parameter `label_noise` should be in [0, 1]. Found `label_noise = {label_noise}`.")
+    if not 1 <= imbalance < float("inf"):
+        raise ValueError(
+            "Parameter `imbalance` should be finite and at least 1, where 1 keeps all classes as they are. "
+            f"Found `imbalance = {imbalance}`."
         )

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-Sample = tuple[Tensor, int] | tuple[Tensor, int, int]
+View = Tensor | tuple[Tensor, Tensor]
+Sample = tuple[View, int] | tuple[View, int, int]
 
 
 class LabelledImages(Protocol):
@@ -30,6 +31,7 @@ class Samples(Dataset[Sample]):
         labels: Classes of these samples, shape (N,); they replace the stored ones.
         transform: From a stored image to a tensor.
         return_index: Whether a sample is (image, label, position in `stored`) instead of (image, label).
+        strong: From a stored image to a second view; a sample's image is then the pair of both.
     """
 
     def __init__(
@@ -39,19 +41,23 @@ class Samples(Dataset[Sample]):
         labels: Tensor,
         transform: Callable[[object], Tensor],
         return_index: bool = False,
+        strong: Callable[[object], Tensor] | None = None,
     ) -> None:
         self.stored = stored
         self.indices = indices
         self.labels = labels
         self.transform = transform
         self.return_index = return_index
+        self.strong = strong
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Sample:
         index, label = int(self.indices[position]), int(self.labels[position])
-        image = self.transform(self.stored[index][0])
+        stored = self.stored[index][0]
+        weak = self.transform(stored)
+        image: View = weak if self.strong is None else (weak, self.strong(stored))
         return (image, label, index) if self.return_index else (image, label)
 
 
@@ -107,3 +113,32 @@ def noisy_labels(labels: Tensor, fraction: float, num_classes: int, generator: t
         shift = torch.randint(1, num_classes, changed.shape, generator=generator)
         noisy[changed] = (labels[changed] + shift) % num_classes
     return noisy
+
+
+def long_tail(labels: Tensor, ratio: float, num_classes: int, generator: torch.Generator) -> Tensor:
+    """Choose samples so that the classes shrink exponentially, from the first to the last by a ratio.
+
+    Cui et al. 2019, arXiv 1901.05555: class c of C keeps n · ratio^(-c / (C - 1)) samples, at least one, with n the
+    size of the largest class; a class that has fewer keeps all of its own.
+
+    Args:
+        labels: Class of every sample, shape (N,).
+        ratio: Size of the first class over that of the last one, at least 1.
+        num_classes: Number C of classes.
+        generator: Source of the randomness.
+
+    Returns:
+        Indices of the chosen samples, ascending.
+
+    Example:
+        >>> labels = torch.arange(300) % 3
+        >>> labels[long_tail(labels, 100.0, 3, torch.Generator().manual_seed(0))].bincount()
+        tensor([100,  10,   1])
+    """
+    largest = int(labels.bincount().max())
+    shuffled = torch.randperm(len(labels), generator=generator)
+    kept = []
+    for c in range(num_classes):
+        size = max(1, round(largest * ratio ** (-c / max(1, num_classes - 1))))
+        kept.append(shuffled[labels[shuffled] == c][:size])
+    return torch.cat(kept).sort().values

@@ -14,11 +14,14 @@ from lightning_abkd.losses._alpha_beta import (
 )
 from lightning_abkd.losses._alphanet import AdaptiveAlphaDivergence, LargerDivergence
 from lightning_abkd.losses._base import DistillationLoss
+from lightning_abkd.losses._crd import CRD
 from lightning_abkd.losses._decoupled import DecoupledDistillation
 from lightning_abkd.losses._dist import DIST
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses._head_loss import Comparison, HeadLoss, against_head, head_loss, row_chunks
+from lightning_abkd.losses._itrd import ITRD
 from lightning_abkd.losses._mixture import JensenShannon, SkewedForwardKL, SkewedReverseKL, SymmetricKL
+from lightning_abkd.losses._mlkd import MultiLevelDistillation
 from lightning_abkd.losses._output_head import OutputHead
 from lightning_abkd.losses._taid import TAID
 from lightning_abkd.losses._tokenwise import StudentAgreement, TeacherUncertainty, TokenRule, TokenwiseAlphaBeta
@@ -29,9 +32,12 @@ from lightning_abkd.losses._transformed import (
     WeightedTransformedTeacherMatching,
 )
 from lightning_abkd.losses._weighted_kl import AdaptiveKL, EntropyWeightedKL
+from lightning_abkd.losses._weighted_sum import WeightedSum, loss_terms
 
 __all__ = [
+    "CRD",
     "DIST",
+    "ITRD",
     "TAID",
     "AdaptiveAlphaDivergence",
     "AdaptiveKL",
@@ -49,6 +55,7 @@ __all__ = [
     "JensenShannon",
     "LargerDivergence",
     "LogitStandardization",
+    "MultiLevelDistillation",
     "OutputHead",
     "ReverseKL",
     "SkewedForwardKL",
@@ -60,8 +67,10 @@ __all__ = [
     "TokenwiseAlphaBeta",
     "TotalVariation",
     "TransformedTeacherMatching",
+    "WeightedSum",
     "WeightedTransformedTeacherMatching",
     "against_head",
     "head_loss",
+    "loss_terms",
     "row_chunks",
 ]

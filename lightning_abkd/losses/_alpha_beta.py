@@ -1,12 +1,15 @@
 """The α-β-divergence and the lines and points of its family, as losses."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from lightning_abkd import functional
 from lightning_abkd.kernels import AlphaBetaRows
 from lightning_abkd.losses._base import Reduction, check_finite
-from lightning_abkd.losses._divergence import Differentiator, Divergence
+from lightning_abkd.losses._chunked import Differentiator
+from lightning_abkd.losses._divergence import Divergence
 
 
 class AlphaBetaDivergence(Divergence):
@@ -51,6 +54,11 @@ class AlphaBetaDivergence(Divergence):
         super().__init__(temperature, scale_by_temperature, reduction)
         self.hyperparameter("alpha", alpha)
         self.hyperparameter("beta", beta)
+        self._rows: tuple[tuple[float, ...], AlphaBetaRows] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the fused rows out of copies and files: they hold buffers."""
+        return vars(self) | {"_rows": None}
 
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compute the divergence of each position, shape (..., V) to (...)."""
@@ -61,15 +69,32 @@ class AlphaBetaDivergence(Divergence):
         general = super().differentiator()
         if self.alpha.device.type != "cpu":
             return general
-        fused = AlphaBetaRows(self.alpha.item(), self.beta.item(), self.temperature.item())
+        fused = self._fused()
 
         def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
             if student_logits.dtype != torch.float32 or teacher_logits.dtype != torch.float32:
                 return general(student_logits, teacher_logits, gradient)
             values = fused(student_logits, teacher_logits, gradient)
-            return values if values.isfinite().all() else general(student_logits, teacher_logits, gradient)
+            return values if math.isfinite(values.sum().item()) else general(student_logits, teacher_logits, gradient)
 
         return differentiate
+
+    def _fused(self) -> AlphaBetaRows:
+        """Give the rows of the numbers at hand; their buffers stay from batch to batch."""
+        numbers = (self.alpha.item(), self.beta.item(), self.temperature.item())
+        if self._rows is None or self._rows[0] != numbers:
+            self._rows = numbers, AlphaBetaRows(*numbers)
+        return self._rows[1]
+
+    def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        single = student_logits.dtype == teacher_logits.dtype == torch.float32 and self.alpha.device.type == "cpu"
+        if single and not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+            # The fused rows with a gradient are faster than the general form without. Training uses their buffers too.
+            with torch.inference_mode(False), torch.no_grad():
+                values = self._fused()(student_logits, teacher_logits, torch.empty_like(student_logits))
+            if math.isfinite(values.sum().item()):
+                return values
+        return super()._values(student_logits, teacher_logits)
 
 
 class ForwardKL(AlphaBetaDivergence):

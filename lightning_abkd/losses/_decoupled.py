@@ -1,9 +1,11 @@
 """Decoupled knowledge distillation."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from lightning_abkd import functional
 from lightning_abkd.losses._alpha_beta import ForwardKL
 from lightning_abkd.losses._base import DistillationLoss, check_finite, check_logits
 from lightning_abkd.losses._divergence import Divergence, wide
@@ -67,19 +69,64 @@ class DecoupledDistillation(DistillationLoss):
         if labels.shape != student_logits.shape[:-1]:
             expected, found = tuple(student_logits.shape[:-1]), tuple(labels.shape)
             raise ValueError(f"Parameter `labels` should have shape {expected}. Found {found}.")
-        target = torch.nn.functional.one_hot(labels, student_logits.shape[-1]).bool()
-        temperature = self.divergence.temperature
-        pairs = (_pair(wide(x) / temperature, target) for x in (teacher_logits, student_logits))
-        binary = functional.forward_kl(*pairs).mean()
-        if self.divergence.scale_by_temperature:
-            binary = binary * temperature.square()
-        rest = (x[~target].reshape(*labels.shape, -1) for x in (student_logits, teacher_logits))
-        loss: Tensor = self.target_weight * binary + self.non_target_weight * self.divergence(*rest)
+        index, temperature = labels.unsqueeze(-1), self.divergence.temperature
+        student, teacher = wide(student_logits), wide(teacher_logits)
+        weight = self.target_weight * (temperature.square() if self.divergence.scale_by_temperature else 1.0)
+        rest = self.divergence(*(_Others.apply(x, index) for x in (student, teacher)))
+        loss: Tensor = weight * _TargetKL.apply(student, teacher, index, temperature) + self.non_target_weight * rest
         return loss
 
 
-def _pair(logits: Tensor, target: Tensor) -> Tensor:
-    """Compute the log-probabilities (B, 2) of the label's class and of all others."""
-    log_p = torch.log_softmax(logits, -1)
-    rest = log_p.masked_fill(target, -torch.inf).logsumexp(-1)
-    return torch.stack([log_p[target].view_as(rest), rest], -1)
+class _Context(Protocol):
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[Tensor, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
+class _Others(torch.autograd.Function):
+    """Logits (B, C - 1) without the class `index` (B, 1) of each row: the last one takes its place."""
+
+    @staticmethod
+    def forward(ctx: _Context, logits: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        return logits.scatter(-1, index, logits[..., -1:])[..., :-1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Context, upstream: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        gradient = torch.nn.functional.pad(upstream, (0, 1))
+        gradient[..., -1:] = gradient.gather(-1, index)
+        return gradient.scatter_(-1, index, 0.0), None
+
+
+class _TargetKL(torch.autograd.Function):
+    """Mean KL of the pairs (p, 1 - p) of the class `index` (B, 1): softplus's Bregman divergence of log p/(1 - p)."""
+
+    @staticmethod
+    def forward(ctx: _Context, student: Tensor, teacher: Tensor, index: Tensor, temperature: Tensor) -> Tensor:
+        (gap, others), (target, targets_others) = (_gap(x / temperature, index) for x in (student, teacher))
+        p, unit = target.sigmoid(), temperature * index.numel()
+        slopes = (gap.sigmoid() - p) / unit, p * (1.0 - p) * (target - gap) / unit
+        ctx.save_for_backward(index, others, targets_others, *slopes)
+        softplus = torch.nn.functional.softplus
+        return (softplus(gap) - softplus(target) - p * (gap - target)).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Context, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        index, *saved = ctx.saved_tensors
+        gradients = []
+        for others, slope, needed in zip(saved[:2], saved[2:], ctx.needs_input_grad, strict=False):
+            slope = upstream * slope
+            gradients.append((-slope * others).scatter_(-1, index, slope) if needed else None)
+        return gradients[0], gradients[1], None, None
+
+
+def _gap(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute log p/(1 - p) of the class `index`, shape (B, 1), and the probabilities (B, C) among the others."""
+    others = logits.scatter(-1, index, -torch.inf)
+    probabilities = others.softmax(-1)
+    # log Σ exp = z - log p, here of the most probable class.
+    return logits.gather(-1, index) - others.amax(-1, True) + probabilities.amax(-1, True).log(), probabilities

@@ -51,11 +51,12 @@ class DIST(DistillationLoss):
                 f"Found shape {tuple(student_logits.shape)}. Set drop_last or a larger batch."
             )
         q, p = (torch.softmax(wide(x) / self.temperature, -1) for x in (student_logits, teacher_logits))
-        inter, intra = 1.0 - _pearson(q, p).mean(), 1.0 - _pearson(q.T, p.T).mean()
+        # The probabilities of a row have the mean 1/C.
+        inter = 1.0 - _cosine(q - 1.0 / q.shape[1], p - 1.0 / p.shape[1], 1).mean()
+        intra = 1.0 - _cosine(q - q.mean(0), p - p.mean(0), 0).mean()
         return self.temperature.square() * (self.inter_weight * inter + self.intra_weight * intra)
 
 
-def _pearson(first: Tensor, second: Tensor) -> Tensor:
-    first, second = (x - x.mean(-1, keepdim=True) for x in (first, second))
-    correlation: Tensor = (first * second).sum(-1) / (first.norm(dim=-1) * second.norm(dim=-1) + 1e-8)
-    return correlation
+def _cosine(first: Tensor, second: Tensor, dim: int) -> Tensor:
+    cosine: Tensor = (first * second).sum(dim) / (first.norm(dim=dim) * second.norm(dim=dim) + 1e-8)
+    return cosine

@@ -1,11 +1,7 @@
 """The base class of all divergences between the output distributions of teacher and student."""
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
-
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from lightning_abkd.losses._base import (
     DistillationLoss,
@@ -15,12 +11,7 @@ from lightning_abkd.losses._base import (
     check_reduction,
     reduce,
 )
-
-Differentiator = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-# Elements of a chunk: on a processor a few working copies of it should fit in the cache.
-_CHUNK_ELEMENTS = {"cpu": 1 << 18}
-_DEFAULT_CHUNK_ELEMENTS = 1 << 24
+from lightning_abkd.losses._chunked import Chunked, Differentiator, chunks
 
 
 class Divergence(DistillationLoss):
@@ -88,14 +79,13 @@ class Divergence(DistillationLoss):
             TypeError: If the mask is not boolean.
         """
         check_logits(student_logits, teacher_logits, mask)
-        values: Tensor
+        loss: Tensor
         if self._chunkable(teacher_logits):
-            values = _Chunked.apply(student_logits, teacher_logits, mask, self)
+            loss = Chunked.apply(student_logits, teacher_logits, mask, self)
         else:
             values = self._values(student_logits, teacher_logits)
-        if self.scale_by_temperature:
-            values = values * self.temperature.square()
-        loss = reduce(values, mask, self.reduction)
+            values = values * self.temperature.square() if self.scale_by_temperature else values
+            loss = reduce(values, mask, self.reduction)
         if self.training:
             self.observe(loss.detach())
         return loss
@@ -123,7 +113,7 @@ class Divergence(DistillationLoss):
         differentiate, values = self.differentiator(), student_logits.new_empty(len(student_logits))
         factor = self.temperature.square() if self.scale_by_temperature else None
         with torch.autocast(student_logits.device.type, enabled=False), torch.no_grad():
-            for chunk in _chunks(len(student_logits), student_logits.shape[-1], student_logits.device.type):
+            for chunk in chunks(len(student_logits), student_logits.shape[-1], student_logits.device.type):
                 pair = student_logits[chunk], teacher_logits[chunk]
                 values[chunk] = self._values(*pair) if gradient is None else differentiate(*pair, gradient[chunk])
             if factor is not None:
@@ -170,72 +160,3 @@ class Divergence(DistillationLoss):
 def wide(tensor: Tensor) -> Tensor:
     """Promote to at least float32."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def _chunks(rows: int, classes: int, device: str) -> Iterator[slice]:
-    size = max(1, _CHUNK_ELEMENTS.get(device, _DEFAULT_CHUNK_ELEMENTS) // max(classes, 1))
-    # Threads share the rows of a chunk evenly.
-    size -= size % torch.get_num_threads() if size >= torch.get_num_threads() else 0
-    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
-
-
-class _Context(Protocol):
-    needs_input_grad: tuple[bool, ...]
-    saved_tensors: tuple[Tensor, ...]
-    divergence: Divergence
-    gradient: Tensor | None
-    mask: Tensor | None
-
-    def save_for_backward(self, *tensors: Tensor) -> None: ...
-
-
-class _Chunked(torch.autograd.Function):
-    """Values of all rows, and their gradient in the same pass; a second backward pass recomputes it."""
-
-    @staticmethod
-    def forward(ctx: _Context, student: Tensor, teacher: Tensor, mask: Tensor | None, divergence: Divergence) -> Tensor:
-        ctx.save_for_backward(student, teacher)
-        ctx.mask, ctx.divergence = mask, divergence
-        values, ctx.gradient = _run(divergence, student, teacher, mask, ctx.needs_input_grad[0])
-        return values
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: _Context, upstream: Tensor) -> tuple[Tensor, None, None, None]:
-        gradient, ctx.gradient = ctx.gradient, None
-        if gradient is None:
-            student, teacher = ctx.saved_tensors
-            gradient = _run(ctx.divergence, student, teacher, ctx.mask, True)[1]
-        if gradient is None:
-            raise RuntimeError("The gradient of a divergence was asked for, but its student logits need none.")
-        return gradient.mul_(upstream.unsqueeze(-1)).to(ctx.saved_tensors[0].dtype), None, None, None
-
-
-def _run(
-    divergence: Divergence, student: Tensor, teacher: Tensor, mask: Tensor | None, with_gradient: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Work off the rows in chunks; masked rows are never read."""
-    classes = student.shape[-1]
-    flat_student, flat_teacher = student.reshape(-1, classes), teacher.reshape(-1, classes)
-    dtype = torch.promote_types(student.dtype, torch.float32)
-    values = student.new_zeros(len(flat_student), dtype=dtype)
-    counted = None if mask is None else mask.reshape(-1).nonzero().squeeze(-1)
-    gradient = None
-    if with_gradient:
-        # The gradient of a row before scaling by the loss's own factor may be below what float16 holds.
-        store = dtype if student.dtype == torch.float16 else student.dtype
-        gradient = (torch.empty_like if counted is None else torch.zeros_like)(flat_student, dtype=store)
-    differentiate = divergence.differentiator()
-    rows = len(flat_student) if counted is None else len(counted)
-    with torch.autocast(student.device.type, enabled=False), torch.no_grad():
-        for chunk in _chunks(rows, classes, student.device.type):
-            index = chunk if counted is None else counted[chunk]
-            logits, target = wide(flat_student[index]), wide(flat_teacher[index])
-            if gradient is None:
-                values[index] = divergence._values(logits, target)
-            elif counted is None and store == logits.dtype:
-                values[index] = differentiate(logits, target, gradient[index])
-            else:
-                values[index] = differentiate(logits, target, slope := torch.empty_like(logits))
-                gradient[index] = slope.to(store)
-    return values.view(student.shape[:-1]), None if gradient is None else gradient.view(student.shape)

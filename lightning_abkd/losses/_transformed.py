@@ -1,5 +1,7 @@
 """Objectives that transform the logits before a divergence."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -84,13 +86,16 @@ class WeightedTransformedTeacherMatching(TransformedTeacherMatching):
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the mean over counted positions; shapes and errors as for `Divergence`."""
         values = super().forward(student_logits, teacher_logits, mask)
-        weights = (self.power * torch.log_softmax(wide(teacher_logits), -1)).exp().sum(-1)
         count = values.numel() if mask is None else mask.sum().clamp(min=1)
-        return (weights.detach() * values).sum() / count
+        with torch.no_grad():
+            # e^x as 2^(x / log 2), which torch is faster at on a processor.
+            weights = (torch.log_softmax(wide(teacher_logits), -1) * (self.power / math.log(2.0))).exp2().sum(-1)
+        return (weights / count).flatten().dot(values.flatten())
 
 
 def _standardised(logits: Tensor) -> Tensor:
-    logits = wide(logits)
-    # The floor gives equal logits a gradient, 0, where that of the square root is infinite.
-    deviation = logits.var(-1, keepdim=True).clamp(min=1e-14).sqrt()
-    return (logits - logits.mean(-1, keepdim=True)) / (1e-7 + deviation)
+    centred = wide(logits)
+    centred = centred - centred.mean(-1, keepdim=True)
+    # torch's norm has the gradient 0 at 0, and is faster than its deviation.
+    deviation: Tensor = centred.norm(dim=-1, keepdim=True) / (logits.shape[-1] - 1) ** 0.5
+    return centred / (1e-7 + deviation)

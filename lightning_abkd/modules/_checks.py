@@ -13,6 +13,16 @@ _CHECK_INTERVAL = 50
 _PROVIDERS = {
     "teacher_logits": "Give the module a `teacher`.",
     "labels": "Let the batch be (inputs, labels).",
+    "index": "Let the batch be (inputs, labels, index): set `return_index` of the data module.",
+    **dict.fromkeys(
+        ("student_logits_strong", "teacher_logits_strong"),
+        "Let the inputs be a pair (weak, strong): set `two_views` of the data module.",
+    ),
+    **{
+        name: f"Set the module's `{name}` to the path of a submodule, or take a network that has `forward_features`. "
+        "Override `signals` for any other."
+        for name in ("student_features", "teacher_features")
+    },
 }
 
 
@@ -60,6 +70,27 @@ def check_signals(loss: DistillationLoss, provided: Sequence[str] | Mapping[str,
                 f"{type(loss).__name__} asks for the signal `{name}`. Found only {', '.join(sorted(provided))}. "
                 + advice
             )
+
+
+def check_channels(network: nn.Module, inputs: Tensor, name: str, error: RuntimeError) -> None:
+    """Raise ValueError if images failed in a network whose first convolution takes another number of channels."""
+    found = next(((path, x) for path, x in network.named_modules() if isinstance(x, nn.Conv2d)), None)
+    if found is None or not isinstance(inputs, Tensor) or inputs.dim() != 4 or inputs.shape[1] == found[1].in_channels:
+        return
+    raise ValueError(
+        f"Images should have as many channels as the {name}'s first convolution `{found[0]}` takes, "
+        f"{found[1].in_channels}. Found images of shape {tuple(inputs.shape)}. "
+        f"Build the network for {inputs.shape[1]} channels (`in_channels`), or convert the images."
+    ) from error
+
+
+def check_labelled(signals: Mapping[str, object]) -> None:
+    """Raise ValueError if there are no labels."""
+    if "labels" not in signals:
+        raise ValueError(
+            f"The task loss asks for the signal `labels`. Found only {', '.join(sorted(signals))}. "
+            "Let the batch be (inputs, labels), or set `task_weight` to 0 to learn from the teacher alone."
+        )
 
 
 def check_labels(labels: Tensor | None, classes: int, ignored: int = -100) -> None:

@@ -17,9 +17,11 @@ import lightning_abkd.modules._checks as checks
 from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
 from lightning_abkd.metrics import classification_metrics
 from lightning_abkd.models import save_weights
+from lightning_abkd.modules._features import check_path, check_wanted, outputs, views_of
 from lightning_abkd.modules._normalisation import StepMean
 from lightning_abkd.modules._stage_metrics import StageMetrics
 from lightning_abkd.modules._teacher import Teacher, TeacherDtype
+from lightning_abkd.modules._terms import Terms, distillation_terms, label_cross_entropy
 
 Signals = dict[str, Tensor]
 
@@ -27,9 +29,9 @@ Signals = dict[str, Tensor]
 class DistillationModule(LightningModule):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
-    As it stands it takes batches (inputs, labels) and networks that map inputs to logits, a tensor or an object with
-    `.logits`. For another task override `signals(batch)`, `task_loss(signals)` or `metrics(classes)`. With the teacher
-    left out it is plain supervised training of the student: a teacher to be, or a baseline.
+    As it stands it takes batches (inputs, labels) or (inputs, labels, index) and networks that map inputs to logits, a
+    tensor or an object with `.logits`. For another task override `signals(batch)`, `task_loss(signals)` or
+    `metrics(classes)`. Without a teacher it is supervised training: of a teacher to be, or of a baseline.
 
     The loss of an optimizer step is task_weight · task loss + distillation_weight · divergence, each the mean over all
     counted positions of the step, however they are split into micro-batches and ranks. The teacher stays frozen, in
@@ -47,10 +49,13 @@ class DistillationModule(LightningModule):
         lr_monitor: What a `ReduceLROnPlateau` watches.
         teacher_dtype: Dtype the teacher is kept and run in; None keeps its weights' dtype.
         compile_student: Compile the student with `torch.compile` before training.
+        student_features: Path of the submodule, such as "layer3.1", whose output is the student's features, for a
+            divergence that asks for them; maps and tokens are averaged. None: what its `forward_features` returns.
+        teacher_features: The same of the teacher.
 
     Raises:
         TypeError: If the student is missing.
-        ValueError: If teacher and student are one object, or the divergence asks for a signal that nobody provides.
+        ValueError: If teacher and student are one object, nobody provides a signal, or a path leads nowhere.
 
     Example:
         >>> import torch
@@ -76,27 +81,31 @@ class DistillationModule(LightningModule):
         lr_monitor: str = "val/loss",
         teacher_dtype: TeacherDtype | None = None,
         compile_student: bool = False,
+        student_features: str | None = None,
+        teacher_features: str | None = None,
     ) -> None:
         student = checks.check_networks(teacher, student)
+        check_path(student, student_features, "student")
+        check_path(teacher, teacher_features, "teacher")
         super().__init__()
         self.student = student
         self._teacher = None if teacher is None else Teacher(teacher, teacher_dtype)
-        if divergence is None and teacher is not None:
-            divergence = AlphaBetaDivergence()
-        self.divergence = divergence
+        self.divergence = AlphaBetaDivergence() if divergence is None and teacher is not None else divergence
         self.task_weight, self.distillation_weight = task_weight, distillation_weight
         self._make_optimizer, self._make_lr_scheduler = optimizer, lr_scheduler
         self._lr_interval, self._lr_monitor = lr_interval, lr_monitor
         self._compile_student = compile_student
+        self._paths = {"student": student_features, "teacher": teacher_features}
         self._step_mean = StepMean()
         self._stage_metrics = StageMetrics()
         self._remember_arguments()
         # Without its teacher a trained module still loads, to be evaluated or exported.
-        self._check_loss(("student_logits", "labels", "teacher_logits"))
+        self._check_loss(teacher is None)
 
-    def _check_loss(self, provided: tuple[str, ...]) -> None:
+    def _check_loss(self, teacher_later: bool) -> None:
         if self.divergence is not None and type(self).signals is DistillationModule.signals:
-            checks.check_signals(self.divergence, provided)
+            networks = {"student": self.student, "teacher": self.teacher}
+            check_wanted(self.divergence, networks, self._paths, self._compile_student, teacher_later)
 
     def _remember_arguments(self) -> None:
         """Save hyper-parameters without the teacher; objects of Python code are not saved, configurations are."""
@@ -118,26 +127,26 @@ class DistillationModule(LightningModule):
         return checks.logits_of(self.student(inputs), "student")
 
     def signals(self, batch: tuple[Tensor, Tensor]) -> Signals:
-        """Turn a batch into named tensors: one forward pass of each network.
+        """Turn a batch into named tensors: one forward pass of each network for each view.
 
         Args:
-            batch: Inputs of any shape (B, ...) and labels (B,).
+            batch: Inputs (B, ...) or a pair of views (weak, strong), labels (B,) and, where asked for, positions (B,).
 
         Returns:
-            student_logits (B, C), labels (B,) and, with a teacher, teacher_logits (B, C). A subclass may add to it or
-            replace it; a loss picks by the names of its forward's parameters.
+            student_logits (B, C), labels (B,) and, with a teacher, teacher_logits (B, C); features (B, D) of those that
+            the divergence takes them of; `…_logits_strong` of a second view; index (B,) in training alone, as positions
+            of an evaluation are another set's. A subclass may add or replace; a loss picks by its forward's parameters.
         """
-        inputs, labels = batch
-        signals = {"student_logits": self(inputs), "labels": labels}
+        views, signals = views_of(batch, self.training)
+        wanted = () if self.divergence is None else self.divergence.accepted_signals
+        signals |= outputs("student", self, self.student, views, self._paths["student"], wanted)
         if self._teacher is not None:
-            signals["teacher_logits"] = checks.logits_of(self._teacher(inputs), "teacher")
+            signals |= outputs("teacher", self._teacher, self._teacher.network, views, self._paths["teacher"], wanted)
         return signals
 
     def task_loss(self, signals: Signals) -> Tensor:
         """Compute the loss of the task itself, the mean over counted positions: cross-entropy on the labels."""
-        logits = signals["student_logits"]
-        logits = logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32))
-        return nn.functional.cross_entropy(logits, signals["labels"].flatten())
+        return label_cross_entropy(signals)
 
     def metrics(self, classes: int) -> MetricCollection:
         """Give the metrics of an evaluation; each takes its signals by the names of its update's parameters.
@@ -148,21 +157,12 @@ class DistillationModule(LightningModule):
         concentration = isinstance(self.divergence, AlphaBetaDivergence)
         return classification_metrics(classes, self._teacher is not None, concentration and self._teacher is not None)
 
-    def losses(self, signals: Signals) -> dict[str, tuple[float | Tensor, Tensor]]:
+    def losses(self, signals: Signals) -> Terms:
         """Compute each term of the loss: its name, its weight and its mean over counted positions."""
-        terms: dict[str, tuple[float | Tensor, Tensor]] = {}
-        if self.divergence is not None and self._distils(self.divergence, signals):
-            wanted = {name: signals[name] for name in self.divergence.accepted_signals if name in signals}
-            terms["divergence"] = (self.distillation_weight, self.divergence(**wanted))
+        terms = distillation_terms(self.divergence, self.distillation_weight, signals, self.training)
         if not terms or self.task_weight:
             terms["task_loss"] = (self.task_weight or 1.0, self.task_loss(signals))
         return terms
-
-    def _distils(self, divergence: DistillationLoss, signals: Signals) -> bool:
-        """Tell whether the divergence can be computed; outside training a module without teacher goes without it."""
-        if self.training or self._teacher is not None:
-            checks.check_signals(divergence, signals)
-        return all(name in signals for name in divergence.required_signals)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of a micro-batch, log its terms, and count its positions."""
@@ -187,7 +187,7 @@ class DistillationModule(LightningModule):
         terms = self.losses(signals)
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         logged = {"loss": loss} | {name: term for name, (_, term) in terms.items()}
-        if stage == "train" and "mask" not in signals:
+        if stage == "train" and "labels" in signals and "mask" not in signals:
             logged["accuracy"] = logits.argmax(-1).eq(signals["labels"]).float().mean()
         positions = logits.shape[:-1].numel()
         self._log_terms(logged, stage, positions)
@@ -231,7 +231,7 @@ class DistillationModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Put the student into train mode before training and compile it if asked to."""
         if stage == "fit":
-            self._check_loss(("student_logits", "labels", *(["teacher_logits"] if self._teacher else [])))
+            self._check_loss(teacher_later=False)
             self.student.train()
         if self._compile_student:
             self.student.compile()

@@ -28,6 +28,14 @@ def test_images_can_be_vectors() -> None:
     assert images.shape == (4, 64)
 
 
+@pytest.mark.parametrize(("flatten", "shape"), [(True, (64,)), (False, (1, 8, 8))])
+def test_strong_view_is_moved_on_the_same_ground(flatten: bool, shape: tuple[int, ...]) -> None:
+    (weak, strong), _ = digits(flatten=flatten, two_views=True).sets["train"][0]
+    assert weak.shape == strong.shape == shape
+    assert (strong.min(), strong.dtype) == (-1, torch.float32)
+    assert not torch.equal(weak, strong)
+
+
 def test_parts_hold_all_1797_digits() -> None:
     # 1797 // 5 = 359; a quarter of the other 1438 is 359.5, which rounds to the even 360.
     sizes = {split: len(samples) for split, samples in digits(validation_fraction=0.25).sets.items()}

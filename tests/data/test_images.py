@@ -134,6 +134,40 @@ def test_train_size_takes_a_stratified_part_and_leaves_validation_alone() -> Non
     assert positions(data, "validation") == positions(grey(), "validation")
 
 
+def test_two_views_are_of_one_image_and_of_training_alone() -> None:
+    data = grey(two_views=True, return_index=True, augment=False)
+    (weak, strong), labels, index = next(iter(data.train_dataloader()))
+    assert torch.allclose(weak[:, 0, 0, 0], index / 127.5 - 1)
+    assert (strong.shape, strong.dtype) == (weak.shape, weak.dtype)
+    assert next(iter(data.val_dataloader()))[0].shape[1:] == (1, 2, 3)
+
+
+def test_strong_view_is_that_of_training_after_random_changes() -> None:
+    image = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
+    weak, strong = Grey(augment=False).transform(False), Grey(augment=False).strong_transform()
+    assert sum(not torch.equal(strong(image), weak(image)) for _ in range(10)) >= 8
+    assert (Grey().strong_transform()(torch.zeros(1, 2, 3, dtype=torch.uint8)) > 0).all()
+
+
+def test_imbalance_thins_out_training_classes_in_their_order() -> None:
+    data = grey(imbalance=8.0, validation_fraction=0)
+    # 10 · 8^(-c/3) of 10 samples each.
+    assert data.sets["train"].labels.bincount().tolist() == [10, 5, 2, 1]
+    assert data.sets["validation"].labels.bincount().tolist() == [3, 3, 2, 2]
+
+
+def test_imbalance_leaves_the_split_alone_and_is_seeded() -> None:
+    first, again, other = grey(imbalance=8.0), grey(imbalance=8.0), grey(imbalance=8.0, seed=1)
+    assert positions(first, "validation") == positions(grey(), "validation")
+    assert positions(first, "train") == positions(again, "train") != positions(other, "train")
+
+
+def test_noise_and_size_are_shares_of_what_imbalance_leaves() -> None:
+    data = grey(imbalance=8.0, validation_fraction=0, train_size=9, label_noise=1.0)
+    assert len(data.sets["train"]) == 9
+    assert (data.sets["train"].labels != data.sets["train"].indices % 4).all()
+
+
 def test_drop_last_and_eval_batch_size_reach_their_loaders() -> None:
     data = grey(drop_last=True, eval_batch_size=3)
     assert [len(labels) for _, labels in data.train_dataloader()] == [8] * 4
@@ -192,6 +226,12 @@ def test_validation_fraction_leaves_samples_on_both_sides(fraction: float) -> No
 def test_label_noise_is_a_share(noise: float) -> None:
     with pytest.raises(ValueError, match=rf"`label_noise` should be in \[0, 1\]. Found `label_noise = {noise}`"):
         Grey(label_noise=noise)
+
+
+@pytest.mark.parametrize("ratio", [0.5, float("inf"), float("nan")])
+def test_imbalance_is_at_least_one(ratio: float) -> None:
+    with pytest.raises(ValueError, match=rf"`imbalance` should be finite and at least 1.* `imbalance = {ratio}`"):
+        Grey(imbalance=ratio)
 
 
 def test_train_size_is_at_most_what_validation_leaves() -> None:

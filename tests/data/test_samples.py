@@ -1,6 +1,6 @@
 import torch
 
-from lightning_abkd.data._samples import Samples, noisy_labels, stratified_split
+from lightning_abkd.data._samples import Samples, long_tail, noisy_labels, stratified_split
 
 LABELS = torch.arange(100) % 10
 
@@ -69,3 +69,26 @@ def test_samples_take_their_own_labels_and_tell_their_position() -> None:
     stored = [(torch.tensor(float(i)), 0) for i in range(5)]
     samples = Samples(stored, torch.tensor([3, 1]), torch.tensor([7, 8]), torch.neg, return_index=True)
     assert list(map(samples.__getitem__, range(len(samples)))) == [(-3, 7, 3), (-1, 8, 1)]
+
+
+def test_strong_view_stands_beside_the_weak_one() -> None:
+    samples = Samples([(3, 0)], torch.tensor([0]), torch.tensor([7]), torch.tensor, strong=lambda x: torch.tensor(-x))
+    assert samples[0] == ((3, -3), 7)
+
+
+def test_tail_shrinks_by_the_ratio_and_keeps_one_of_each_class() -> None:
+    counts = LABELS[long_tail(LABELS, 100.0, 10, seeded())].bincount(minlength=10)
+    # 10 · 100^(-c/9), rounded, and at least 1.
+    assert counts.tolist() == [10, 6, 4, 2, 1, 1, 1, 1, 1, 1]
+
+
+def test_tail_keeps_all_of_a_class_that_is_smaller_already() -> None:
+    labels = torch.tensor([0] * 8 + [1] + [2] * 8)
+    assert labels[long_tail(labels, 4.0, 3, seeded())].bincount().tolist() == [8, 1, 2]
+
+
+def test_tail_follows_the_generator_and_ascends() -> None:
+    first, again, other = (long_tail(LABELS, 5.0, 10, seeded(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(first, first.sort().values)

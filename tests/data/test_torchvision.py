@@ -56,6 +56,15 @@ def test_cifar10_joins_its_five_batches(tmp_path: Path, monkeypatch: pytest.Monk
     assert [len(data.sets[split]) for split in ("train", "validation")] == [100, 20]
 
 
+def test_two_views_and_index_come_from_files(tmp_path: Path) -> None:
+    write_fashion_mnist(tmp_path, 20)
+    data = FashionMNISTDataModule(tmp_path, validation_fraction=0, two_views=True, return_index=True, batch_size=20)
+    data.setup("fit")
+    (weak, strong), labels, index = next(iter(data.train_dataloader()))
+    assert weak.shape == strong.shape == (20, 1, 28, 28)
+    assert torch.equal(labels, index % 10)
+
+
 def test_augmentation_moves_the_image_over_black(tmp_path: Path) -> None:
     augmented = CIFAR100DataModule(tmp_path).transform(augment=True)
     white = torch.full((3, 32, 32), 255, dtype=torch.uint8)

@@ -33,6 +33,18 @@ def test_parts_with_the_teachers_weights_make_up_forward_kl():
     torch.testing.assert_close(binary + (rest * others).mean(), ForwardKL()(student, teacher))
 
 
+def test_gradients_are_the_numerical_ones_for_student_and_teacher():
+    pair = logits(4, 5).requires_grad_(), logits(4, 5, seed=1).requires_grad_()
+    loss, labels = DecoupledDistillation(ForwardKL(2.0, scale_by_temperature=True)), torch.tensor([0, 2, 4, 4])
+    assert torch.autograd.gradcheck(lambda student, teacher: loss(student, teacher, labels), pair)
+
+
+def test_order_of_classes_does_not_matter():
+    student, teacher, labels = logits(5, 7), logits(5, 7, seed=1), torch.arange(5)
+    value = DecoupledDistillation()(student, teacher, labels)
+    torch.testing.assert_close(DecoupledDistillation()(student.flip(-1), teacher.flip(-1), 6 - labels), value)
+
+
 def test_gradient_is_finite_for_sharp_logits():
     student = logits(5, 7, scale=200.0).float().requires_grad_()
     DecoupledDistillation()(student, logits(5, 7, scale=200.0, seed=1).float(), torch.arange(5)).backward()

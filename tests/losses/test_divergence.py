@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from lightning_abkd.losses import AlphaBetaDivergence, Divergence, TotalVariation
-from lightning_abkd.losses import _divergence as implementation
+from lightning_abkd.losses import AlphaBetaDivergence, Divergence
 from tests._asserts import logits
 
 
@@ -18,26 +17,6 @@ class Learnt(Divergence):
 
     def pointwise(self, log_p, log_q):
         return (log_p - log_q).abs().pow(self.power).sum(-1)
-
-
-def reference(loss, student, teacher, mask=None):
-    """Mean over counted rows without chunks or fused rows."""
-    log_p, log_q = ((x / loss.temperature).log_softmax(-1) for x in (teacher, student))
-    values = loss.pointwise(log_p, log_q)
-    return (values if mask is None else values[mask]).mean()
-
-
-@pytest.mark.parametrize("loss", [SquaredGap(2.0), AlphaBetaDivergence(0.2, 0.7, temperature=2.0)])
-@pytest.mark.parametrize("masked", [False, True])
-def test_chunks_change_neither_value_nor_gradient(monkeypatch, loss, masked):
-    monkeypatch.setitem(implementation._CHUNK_ELEMENTS, "cpu", 3 * 11)
-    student, teacher = logits(5, 4, 11).float().requires_grad_(), logits(5, 4, 11, seed=1).float()
-    mask = torch.rand(5, 4) < 0.6 if masked else None
-    value = loss(student, teacher, mask)
-    expected = reference(loss, student, teacher, mask)
-    torch.testing.assert_close(value, expected)
-    actual, wanted = (torch.autograd.grad(x, student)[0] for x in (value, expected))
-    torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-7)
 
 
 def test_reductions_agree():
@@ -72,24 +51,6 @@ def test_empty_batch_gives_a_connected_zero():
     assert value == 0
 
 
-@pytest.mark.parametrize("loss", [SquaredGap(), AlphaBetaDivergence()])
-def test_masked_positions_are_never_read(loss):
-    student, teacher = logits(4, 5).float(), logits(4, 5, seed=1).float()
-    student[1], teacher[2] = torch.nan, torch.inf
-    student.requires_grad_()
-    value = loss(student, teacher, torch.tensor([True, False, False, True]))
-    value.backward()
-    assert value.isfinite()
-    assert student.grad.isfinite().all()
-
-
-def test_second_backward_pass_gives_the_same_gradient():
-    student = logits(4, 5).float().requires_grad_()
-    value = AlphaBetaDivergence()(student, logits(4, 5, seed=1).float())
-    first, second = torch.autograd.grad(value, student, retain_graph=True)[0], torch.autograd.grad(value, student)[0]
-    torch.testing.assert_close(first, second)
-
-
 def test_teacher_and_learnt_parameters_receive_gradients_when_asked_for():
     loss, teacher = Learnt(), logits(4, 5, seed=1).requires_grad_()
     loss(logits(4, 5).requires_grad_(), teacher).backward()
@@ -107,23 +68,8 @@ def test_half_precision_logits_are_evaluated_in_single(dtype):
     torch.testing.assert_close(value, AlphaBetaDivergence(0.2, 0.7)(student.float(), teacher.float()))
 
 
-def test_half_precision_gradients_survive_loss_scaling():
-    student = torch.zeros(1, 1000, dtype=torch.float16, requires_grad=True)
-    teacher = (1e-2 * torch.randn(1, 1000)).half()
-    (65536.0 * TotalVariation()(student, teacher)).backward()
-    single = student.detach().float().requires_grad_()
-    (65536.0 * TotalVariation()(single, teacher.float())).backward()
-    torch.testing.assert_close(student.grad.float(), single.grad, rtol=1e-2, atol=1e-4)
-
-
 def test_no_gradient_is_kept_where_none_is_needed():
     assert not SquaredGap()(logits(2, 3), logits(2, 3, seed=1)).requires_grad
-
-
-def test_non_contiguous_logits_are_fine():
-    student = logits(9, 4).float().T.requires_grad_()
-    value = AlphaBetaDivergence()(student, logits(9, 4, seed=1).float().T)
-    torch.testing.assert_close(value, AlphaBetaDivergence()(student.contiguous(), logits(9, 4, seed=1).float().T))
 
 
 def test_subclass_without_pointwise_says_what_to_define():

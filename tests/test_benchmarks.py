@@ -1,0 +1,63 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.data._formats import write_fashion_mnist_archives
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+
+import fashion_mnist
+import objectives
+
+
+def compare(folder, *options):
+    write = ["--data", str(folder), "--output", str(folder / "out"), "--seeds", "1", "--epochs", "1", "--samples", "20"]
+    fashion_mnist.main([*write, *options])
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+    write_fashion_mnist_archives(tmp_path, 40)
+    chosen = ("student alone", "α-β scheduled", "DKD")
+    monkeypatch.setattr(fashion_mnist, "METHODS", {name: fashion_mnist.METHODS[name] for name in chosen})
+    monkeypatch.setattr(fashion_mnist, "REDUCED", fashion_mnist.Budget(20, 1, (8, (4, 4, 4, 4)), (8, (2, 2, 2, 2))))
+    return tmp_path
+
+
+def test_comparison_runs_and_resumes(few, capsys):
+    compare(few)
+    first = capsys.readouterr().out
+    compare(few)
+    second = capsys.readouterr().out
+    assert "DKD, seed 0 …" in first
+    assert "…" not in second
+    assert first.endswith(second)
+    results = json.loads((few / "out" / "fashion_mnist" / "results.json").read_text())["results"]
+    assert set(results["DKD/0"]) == {"accuracy", "agreement", "calibration_error", "seconds"}
+
+
+def test_noise_and_long_tail_have_results_of_their_own(few):
+    compare(few, "--label-noise", "0.2", "--imbalance", "2")
+    assert (few / "out" / "fashion_mnist_noise_long_tail_0.2_2" / "results.json").exists()
+
+
+def test_missing_images_say_how_to_get_them(tmp_path):
+    with pytest.raises(SystemExit, match="apt-get install dataset-fashion-mnist"):
+        fashion_mnist.main(["--data", str(tmp_path), "--output", str(tmp_path)])
+
+
+def test_all_objectives_see_one_order():
+    first, second = (torch.stack([*fashion_mnist.Order(130, seed=3)]) for _ in range(2))
+    assert first.shape == (2, 64)
+    assert torch.equal(first, second)
+
+
+def test_objectives_are_their_formulas(monkeypatch):
+    monkeypatch.setattr(objectives, "BATCH", 16)
+    features = objectives.of_features()
+    signals = objectives.draw(10, features["CRD"][0]._draw(torch.device("cpu")))
+    for ours, other in (objectives.of_logits() | features).values():
+        assert objectives.difference(ours, other, signals) < 1e-4
