@@ -1,5 +1,6 @@
 """What every distillation loss is."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -30,13 +31,13 @@ class DistillationLoss(nn.Module):
     @property
     def required_signals(self) -> tuple[str, ...]:
         """Names of the signals that `forward` cannot do without."""
-        parameters = inspect.signature(self.forward).parameters.values()
+        parameters = _parameters(type(self).forward)
         return tuple(p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD)
 
     @property
     def accepted_signals(self) -> tuple[str, ...]:
         """Names of the signals that `forward` takes, the optional ones included."""
-        return tuple(inspect.signature(self.forward).parameters)
+        return tuple(p.name for p in _parameters(type(self).forward))
 
     def hyperparameter(self, name: str, value: float) -> None:
         """Register a live number as a 0-dim float32 buffer, saved in checkpoints and changed in place."""
@@ -51,6 +52,12 @@ class DistillationLoss(nn.Module):
             if moved is not None and moved.dtype != buffer.dtype:
                 self._buffers[name] = buffer.to(moved.device)
         return self
+
+
+@functools.cache
+def _parameters(forward: Callable[..., object]) -> tuple[inspect.Parameter, ...]:
+    """List the parameters of a method beside self; asked for at every step, and slow to find."""
+    return tuple(inspect.signature(forward).parameters.values())[1:]
 
 
 def check_positive(name: str, value: float) -> None:
