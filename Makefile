@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml
 quickstart: $(STAMP)  ## train a teacher on embedded digits, distil it and compare the objectives
 	$(BIN)/python examples/quickstart.py
 
-demo-language: $(STAMP)  ## distil a real 135M language model with six objectives, about 40 minutes on two cores
+demo-language: $(STAMP)  ## distil a real 135M language model with five objectives, about half an hour on two cores
 	$(BIN)/python examples/demo_language.py
 
 test: $(STAMP) lint  ## lint, types and all tests

@@ -4,7 +4,7 @@ The teacher (Apache-2.0) comes inside a package of the Python index. Its outputs
 and every student learns from them with the same steps and seed: 10 of the teacher's 30 layers, AdamW with warm-up and
 cosine. Measured are 64 held-out problems of GSM8K and 64 user-oriented instructions of Self-Instruct.
 
-    python examples/demo_language.py                about 35 minutes on two cores; run it again to resume
+    python examples/demo_language.py                about half an hour on two cores; run it again to resume
     python examples/demo_language.py --steps 20     a quick look
     python examples/demo_language.py --model DIR    another teacher, from a folder that transformers loads
 """
