@@ -105,9 +105,10 @@ def plot_curves(
 
 
 def _spans_decades(lines: Iterable[_Line]) -> bool:
-    """Tell whether curves differ by so much that only a logarithmic axis shows them all."""
+    """Tell whether curves are so far above others that only a logarithmic axis shows them all."""
     values = [float(value) for line in lines for value in line.get_ydata()]
-    return bool(values) and min(values) > 0 and max(values) > 1000 * min(values)
+    # Numbers that grow from near 0, as β does, are not meant.
+    return bool(values) and min(values) > 0 and max(values) > 1000 * max(min(values), 1.0)
 
 
 def _pyplot() -> ModuleType:

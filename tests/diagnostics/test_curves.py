@@ -1,8 +1,9 @@
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from lightning_abkd.diagnostics import plot_curves, read_metrics
+from lightning_abkd.diagnostics import _curves, plot_curves, read_metrics
 
 HEADER = "epoch,step,train/loss,val/accuracy\n"
 
@@ -30,6 +31,16 @@ def test_picture_is_drawn(tmp_path):
 def test_panels_may_be_chosen_in_any_number(tmp_path):
     runs = {"a": [write(tmp_path / "1.csv")]}
     assert plot_curves(runs, tmp_path / "one.png", {"train/loss": "loss"}).is_file()
+
+
+def test_an_axis_is_logarithmic_only_where_values_are_far_apart_and_large():
+    def line(*values):
+        return SimpleNamespace(get_ydata=lambda: values)
+
+    assert _curves._spans_decades([line(14.0, 15.0), line(1e28)])
+    assert not _curves._spans_decades([line(4e-4, 0.5)])
+    assert not _curves._spans_decades([line(0.0, 1e6)])
+    assert not _curves._spans_decades([])
 
 
 def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
