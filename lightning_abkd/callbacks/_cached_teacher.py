@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_abkd.callbacks._responses import checked
-from lightning_abkd.data import InstructionDataModule, collate, fingerprint
+from lightning_abkd.data import IGNORED, InstructionDataModule, collate, fingerprint
 from lightning_abkd.losses import Divergence
 from lightning_abkd.models import (
     CacheIdentity,
@@ -142,7 +142,7 @@ def _hidden(parts: SeparateHead, batch: dict[str, Tensor]) -> Tensor:
     """Compute the teacher's last hidden states at the counted tokens, shape (N, D)."""
     device = parts.layer.weight.device
     inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
-    return parts.hidden(**inputs)[:, :-1][batch["labels"][:, 1:].to(device) != -100]
+    return parts.hidden(**inputs)[:, :-1][batch["labels"][:, 1:].to(device) != IGNORED]
 
 
 def _checked(

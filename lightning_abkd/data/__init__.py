@@ -21,7 +21,7 @@ from lightning_abkd.data._instructions import InstructionDataModule
 from lightning_abkd.data._prompts import alpaca_prompt
 from lightning_abkd.data._records import Record, read_records
 from lightning_abkd.data._samples import LabelledImages
-from lightning_abkd.data._text_samples import TextSample, collate
+from lightning_abkd.data._text_samples import IGNORED, TextSample, collate
 from lightning_abkd.data._tokenizers import (
     Tokenizer,
     byte_tokenizer,
@@ -34,6 +34,7 @@ from lightning_abkd.data._torchvision import CIFAR10DataModule, CIFAR100DataModu
 from lightning_abkd.data._transforms import image_transform
 
 __all__ = [
+    "IGNORED",
     "BaseToNewDataModule",
     "CIFAR10DataModule",
     "CIFAR100DataModule",

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from lightning_abkd.models._image_classifier import ImageClassifier
+
 
 class _Block(nn.Module):
     """Two 3×3 convolutions around a shortcut."""
@@ -22,7 +24,7 @@ class _Block(nn.Module):
         return torch.relu(self.bn2(self.conv2(inner)) + self.downsample(x))
 
 
-class SmallResNet(nn.Module):
+class SmallResNet(ImageClassifier):
     """Residual network of depth 6n + 2 for small images, with RepDistiller's names of parameters.
 
     Args:
@@ -51,20 +53,12 @@ class SmallResNet(nn.Module):
         self.layer2 = _stage(stages[0], stages[1], blocks, 2)
         self.layer3 = _stage(stages[1], stages[2], blocks, 2)
         self.fc = nn.Linear(stages[2], num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.he_initialize()
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Compute the penultimate features (B, D) of images (B, in_channels, H, W)."""
-        x = torch.relu(self.bn1(self.conv1(x)))
-        maps: Tensor = self.layer3(self.layer2(self.layer1(x)))
-        return maps.mean((2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits (B, C) of images (B, in_channels, H, W)."""
-        logits: Tensor = self.fc(self.forward_features(x))
-        return logits
+    def maps(self, x: Tensor) -> Tensor:
+        """Compute the last maps (B, D, h, w) of images (B, in_channels, H, W)."""
+        maps: Tensor = self.layer3(self.layer2(self.layer1(torch.relu(self.bn1(self.conv1(x))))))
+        return maps
 
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:

@@ -11,10 +11,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from lightning_abkd.data import Tokenizer
+from lightning_abkd.data import IGNORED, Tokenizer
 from lightning_abkd.models import evaluated
-
-_IGNORED = -100
 
 
 class Sampling:
@@ -90,7 +88,7 @@ def prompts_of(batch: Mapping[str, Tensor]) -> list[Tensor]:
     ids = batch["input_ids"]
     attended = batch.get("attention_mask", torch.ones_like(ids)).bool()
     # A row without labels is all prompt.
-    counted = batch.get("labels", torch.full_like(ids, _IGNORED)) != _IGNORED
+    counted = batch.get("labels", torch.full_like(ids, IGNORED)) != IGNORED
     before = (counted.cumsum(-1) == 0) & attended
     return [row[keep] for row, keep in zip(ids, before, strict=True)]
 
@@ -130,11 +128,11 @@ def respond(
 def answered(prompts: Sequence[Tensor], responses: Sequence[Tensor], padding: int) -> dict[str, Tensor]:
     """Make a batch of prompts and responses, as the data module does: padded right, labels on the responses alone."""
     rows = [torch.cat(pair) for pair in zip(prompts, responses, strict=True)]
-    labels = [torch.cat([torch.full_like(a, _IGNORED), b]) for a, b in zip(prompts, responses, strict=True)]
+    labels = [torch.cat([torch.full_like(a, IGNORED), b]) for a, b in zip(prompts, responses, strict=True)]
     return {
         "input_ids": pad_sequence(rows, batch_first=True, padding_value=padding),
         "attention_mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True),
-        "labels": pad_sequence(labels, batch_first=True, padding_value=_IGNORED),
+        "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
     }
 
 

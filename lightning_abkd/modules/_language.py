@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.text import Perplexity
 
 import lightning_abkd.modules._checks as checks
-from lightning_abkd.data import real_vocabulary
+from lightning_abkd.data import IGNORED, real_vocabulary
 from lightning_abkd.losses import DistillationLoss, head_loss
 from lightning_abkd.metrics import StudentEntropy, TeacherAgreement, TeacherEntropy
 from lightning_abkd.models import SeparateHead, separate_head
@@ -25,7 +25,7 @@ from lightning_abkd.modules._generation import (
 )
 from lightning_abkd.modules._student_data import OnPolicy
 from lightning_abkd.modules._teacher import call
-from lightning_abkd.modules._token_rows import IGNORED, StoredTeacher, TokenRows, network_inputs, token_rows
+from lightning_abkd.modules._token_rows import StoredTeacher, TokenRows, network_inputs, token_rows
 
 
 class LanguageDistillationModule(DistillationModule):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from lightning_abkd.data import IGNORED
 from lightning_abkd.modules._generation import Sampling
 
 Batch = dict[str, Tensor]
-_IGNORED = -100
 
 
 class _State(TypedDict, total=False):
@@ -169,7 +169,7 @@ class AdaptiveOffPolicy(OnPolicy):
         padded = {
             "input_ids": pad_sequence(list(ids), batch_first=True),
             "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
-            "labels": pad_sequence(list(labels), batch_first=True, padding_value=_IGNORED),
+            "labels": pad_sequence(list(labels), batch_first=True, padding_value=IGNORED),
         }
         return {name: value.to(device, torch.int64) for name, value in padded.items()}
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lightning_abkd.data import IGNORED
 from lightning_abkd.losses import Comparison, OutputHead, against_head, row_chunks
 from lightning_abkd.models import SeparateHead, TeacherCache, top_k_buckets
 from lightning_abkd.modules._teacher import Teacher, call
 
-IGNORED = -100
 # What a batch holds for the module, not for a network.
 _OWN = ("labels", "index")
 
 
 def network_inputs(batch: Mapping[str, Tensor], network: object) -> dict[str, Tensor | bool]:
     """Leave out what is not for a network; no cache of keys and values, which would mix up packed samples."""
-    inputs: dict[str, Tensor | bool] = {name: value for name, value in batch.items() if name not in _OWN}
+    inputs: dict[str, Tensor | bool] = {**_inputs(batch)}
     return inputs | ({"use_cache": False} if hasattr(getattr(network, "config", None), "use_cache") else {})
 
 
