@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from lightning_abkd.kernels._alpha_beta_sums import AlphaBetaSums
+
 _LOG2E = 1.0 / math.log(2.0)
 # Below these |m_j - m_i| |d| a difference is replaced by its series: truncation and cancellation both below 5e-6.
 _PAIR_BOUND = 0.1
@@ -96,12 +98,14 @@ class AlphaBetaRows:
     """The α-β-divergence of rows of logits and its gradient by the student's logits, in one pass.
 
     The same numbers as `lightning_abkd.functional.alpha_beta_divergence`, to float32 rounding. Made for chunks whose
-    few working copies, kept from call to call, stay in the processor's cache.
+    few working copies, kept from call to call, stay in the processor's cache. Rows that are far enough apart are done
+    by the faster `AlphaBetaSums`, the others term by term.
 
     Args:
         alpha: α.
         beta: β.
         temperature: T > 0.
+        each: Whether each row's value counts, to 1e-5 of itself, or their mean alone, to 1e-4 where it is smallest.
 
     Example:
         >>> student, teacher = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
@@ -111,23 +115,37 @@ class AlphaBetaRows:
         (0.4338, [0.3808, -0.3808])
     """
 
-    def __init__(self, alpha: float, beta: float, temperature: float = 1.0) -> None:
+    def __init__(self, alpha: float, beta: float, temperature: float = 1.0, each: bool = True) -> None:
         self._plan = _Plan(alpha, beta)
+        self._sums = AlphaBetaSums(alpha, beta, temperature, each) if AlphaBetaSums.suits(alpha, beta) else None
         self._temperature = temperature
         self._work: _Workspace | None = None
 
-    def __call__(self, student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
+    def __call__(
+        self, student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor | None = None, scale: float = 1.0
+    ) -> Tensor | None:
         """Compute the divergence of each row and write its gradient.
 
         Args:
             student_logits: float32, shape (N, V).
             teacher_logits: float32, shape (N, V).
-            gradient: float32, shape (N, V), overwritten with the gradient by the student's logits.
+            gradient: float32, shape (N, V), overwritten with the gradient by the student's logits; None for none.
+            scale: Factor of the gradient.
 
         Returns:
-            Values, shape (N,). A value is not finite where logits are infinite, too large for float32, or NaN; such
-            rows are for the general form.
+            Values, shape (N,), or None where logits are infinite, too large for float32, or NaN: such rows are for the
+            general form, which also tells whether the divergence itself is infinite.
         """
+        if self._sums is not None:
+            sums = self._sums(student_logits, teacher_logits, gradient, scale)
+            if sums is not None:
+                return sums
+        values = self._term_by_term(student_logits, teacher_logits, gradient, scale)
+        return values if math.isfinite(values.sum().item()) else None
+
+    def _term_by_term(
+        self, student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor | None, scale: float
+    ) -> Tensor:
         if self._work is None or self._work.shape != student_logits.shape:
             self._work = _Workspace(student_logits)
         plan, work = self._plan, self._work
@@ -145,8 +163,9 @@ class AlphaBetaRows:
         _pair(work, plan, middle, high, plan.gaps[1], work.last)
         # Rounding may leave a sum of terms >= 0 below zero by its last bit.
         values = _terms(work, plan).sum(-1).clamp_(min=0.0)
-        slope, scale = _slope(work, plan)
-        scale /= self._temperature
-        share = slope.sum(-1, keepdim=True).mul_(scale)
-        torch.sub(work.log_q.mul_(_LOG2E).exp2_().mul_(share), slope, alpha=scale, out=gradient)
+        if gradient is not None:
+            slope, factor = _slope(work, plan)
+            factor *= scale / self._temperature
+            share = slope.sum(-1, keepdim=True).mul_(factor)
+            torch.sub(work.log_q.mul_(_LOG2E).exp2_().mul_(share), slope, alpha=factor, out=gradient)
         return values

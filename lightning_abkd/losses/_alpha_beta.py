@@ -1,7 +1,5 @@
 """The α-β-divergence and the lines and points of its family, as losses."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -64,18 +62,19 @@ class AlphaBetaDivergence(Divergence):
         """Compute the divergence of each position, shape (..., V) to (...)."""
         return functional.alpha_beta_divergence(log_p, log_q, self.alpha, self.beta)
 
-    def differentiator(self) -> Differentiator:
+    def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
         """Use the fused rows on a processor in float32; rows that they cannot do take the general form."""
-        general = super().differentiator()
+        general = super().differentiator(scale)
         if self.alpha.device.type != "cpu":
             return general
-        fused = self._fused()
+        fused, factor = self._fused(), float(scale)
 
         def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
-            if student_logits.dtype != torch.float32 or teacher_logits.dtype != torch.float32:
-                return general(student_logits, teacher_logits, gradient)
-            values = fused(student_logits, teacher_logits, gradient)
-            return values if math.isfinite(values.sum().item()) else general(student_logits, teacher_logits, gradient)
+            if student_logits.dtype == teacher_logits.dtype == torch.float32:
+                values = fused(student_logits, teacher_logits, gradient, factor)
+                if values is not None:
+                    return values
+            return general(student_logits, teacher_logits, gradient)
 
         return differentiate
 
@@ -83,16 +82,16 @@ class AlphaBetaDivergence(Divergence):
         """Give the rows of the numbers at hand; their buffers stay from batch to batch."""
         numbers = (self.alpha.item(), self.beta.item(), self.temperature.item())
         if self._rows is None or self._rows[0] != numbers:
-            self._rows = numbers, AlphaBetaRows(*numbers)
+            self._rows = numbers, AlphaBetaRows(*numbers, each=self.reduction == "none")
         return self._rows[1]
 
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         single = student_logits.dtype == teacher_logits.dtype == torch.float32 and self.alpha.device.type == "cpu"
         if single and not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
-            # The fused rows with a gradient are faster than the general form without. Training uses their buffers too.
+            # Training uses the fused rows' buffers too.
             with torch.inference_mode(False), torch.no_grad():
-                values = self._fused()(student_logits, teacher_logits, torch.empty_like(student_logits))
-            if math.isfinite(values.sum().item()):
+                values = self._fused()(student_logits, teacher_logits)
+            if values is not None:
                 return values
         return super()._values(student_logits, teacher_logits)
 

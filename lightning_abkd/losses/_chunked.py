@@ -1,5 +1,6 @@
 """Rows of logits worked off in chunks, value and gradient in one pass."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -23,8 +24,8 @@ class Rowwise(Protocol):
     scale_by_temperature: bool
     reduction: Reduction
 
-    def differentiator(self) -> Differentiator:
-        """Give the function that computes values (n,) and writes the gradient (n, V)."""
+    def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
+        """Give the function that computes values (n,) and writes the scaled gradient (n, V)."""
 
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor: ...
 
@@ -54,9 +55,8 @@ class Chunked(torch.autograd.Function):
     @staticmethod
     def forward(ctx: _Context, student: Tensor, teacher: Tensor, mask: Tensor | None, divergence: Rowwise) -> Tensor:
         ctx.save_for_backward(student, teacher)
-        ctx.mask, ctx.divergence = mask, divergence
-        values, ctx.gradient = _run(divergence, student, teacher, mask, ctx.needs_input_grad[0])
-        ctx.weight = _weight(divergence, values, mask)
+        ctx.mask, ctx.divergence, ctx.weight = mask, divergence, _weight(divergence, student, mask)
+        values, ctx.gradient = _run(divergence, student, teacher, mask, ctx.weight if ctx.needs_input_grad[0] else None)
         return (values if divergence.reduction == "none" else values.sum()) * ctx.weight
 
     @staticmethod
@@ -65,50 +65,55 @@ class Chunked(torch.autograd.Function):
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:
             student, teacher = ctx.saved_tensors
-            gradient = _run(ctx.divergence, student, teacher, ctx.mask, True)[1]
+            gradient = _run(ctx.divergence, student, teacher, ctx.mask, ctx.weight)[1]
         if gradient is None:
             raise RuntimeError("The gradient of a divergence was asked for, but its student logits need none.")
-        factor = upstream * ctx.weight
-        # Without a dimension it would be rounded to the gradient's dtype.
-        factor = factor.unsqueeze(-1) if factor.dim() else factor.view((1,) * gradient.dim())
-        return gradient.mul_(factor).to(ctx.saved_tensors[0].dtype), None, None, None
+        # On a processor it costs nothing to look: a loss that is not weighted saves a pass over the gradient.
+        if upstream.dim() or upstream.device.type != "cpu" or upstream.item() != 1.0:
+            # Without a dimension the factor would be rounded to the gradient's dtype.
+            gradient.mul_(upstream.unsqueeze(-1) if upstream.dim() else upstream.view((1,) * gradient.dim()))
+        return gradient.to(ctx.saved_tensors[0].dtype), None, None, None
 
 
-def _weight(divergence: Rowwise, values: Tensor, mask: Tensor | None) -> float | Tensor:
-    """Compute the factor of every value: T² where scaled by it, over the count for a mean."""
-    weight = divergence.temperature.to(values.dtype).square() if divergence.scale_by_temperature else 1.0
-    if divergence.reduction == "mean" and values.numel():
-        return weight / (values.numel() if mask is None else mask.sum().clamp(min=1).to(values.dtype))
+def _weight(divergence: Rowwise, student: Tensor, mask: Tensor | None) -> float | Tensor:
+    """Compute the factor of every value: T² where scaled by it, over the count for a mean; a number on processors."""
+    weight: float | Tensor = 1.0
+    if divergence.scale_by_temperature:
+        weight = divergence.temperature.item() ** 2 if student.device.type == "cpu" else divergence.temperature.square()
+    if divergence.reduction == "mean" and student.numel():
+        count = math.prod(student.shape[:-1]) if mask is None else mask.sum().clamp(min=1)
+        weight = weight / (count.item() if isinstance(count, Tensor) and count.device.type == "cpu" else count)
     return weight
 
 
 def _run_at_once(
-    divergence: Rowwise, student: Tensor, teacher: Tensor, gradient: Tensor | None
+    divergence: Rowwise, student: Tensor, teacher: Tensor, scale: float | Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Work off rows that are one chunk in few calls: these are what a small batch costs."""
     with torch.autocast(student.device.type, enabled=False):
-        if gradient is None:
+        if scale is None:
             return divergence._values(student, teacher), None
-        return divergence.differentiator()(student, teacher, gradient), gradient
+        gradient = torch.empty_like(student)
+        return divergence.differentiator(scale)(student, teacher, gradient), gradient
 
 
 def _run(
-    divergence: Rowwise, student: Tensor, teacher: Tensor, mask: Tensor | None, with_gradient: bool
+    divergence: Rowwise, student: Tensor, teacher: Tensor, mask: Tensor | None, scale: float | Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Work off the rows in chunks; masked rows are never read."""
+    """Work off the rows in chunks; the gradient is scaled, None leaves it out. Masked rows are never read."""
     plain = mask is None and student.dim() == 2 and student.dtype == teacher.dtype == torch.float32
     if plain and student.numel() <= _CHUNK_ELEMENTS.get(student.device.type, _DEFAULT_CHUNK_ELEMENTS):
-        return _run_at_once(divergence, student, teacher, torch.empty_like(student) if with_gradient else None)
+        return _run_at_once(divergence, student, teacher, scale)
     classes = student.shape[-1]
     flat_student, flat_teacher = student.reshape(-1, classes), teacher.reshape(-1, classes)
     dtype, teacher_dtype = (torch.promote_types(x.dtype, torch.float32) for x in (student, teacher))
     counted = None if mask is None else mask.reshape(-1).nonzero().squeeze(-1)
     gradient = None
-    if with_gradient:
+    if scale is not None:
         # The gradient of a row before scaling by the loss's own factor may be below what float16 holds.
         store = dtype if student.dtype == torch.float16 else student.dtype
         gradient = (torch.empty_like if counted is None else torch.zeros_like)(flat_student, dtype=store)
-    differentiate, values = divergence.differentiator(), []
+    differentiate, values = divergence.differentiator(1.0 if scale is None else scale), []
     rows = len(flat_student) if counted is None else len(counted)
     with torch.autocast(student.device.type, enabled=False):
         for chunk in chunks(rows, classes, student.device.type):

@@ -110,30 +110,27 @@ class Divergence(DistillationLoss):
         Returns:
             Values of shape (n,), T² included where the divergence is scaled by it.
         """
-        differentiate, values = self.differentiator(), student_logits.new_empty(len(student_logits))
+        values = student_logits.new_empty(len(student_logits))
         factor = self.temperature.square() if self.scale_by_temperature else None
+        differentiate = self.differentiator(1.0 if factor is None else factor)
         with torch.autocast(student_logits.device.type, enabled=False), torch.no_grad():
             for chunk in chunks(len(student_logits), student_logits.shape[-1], student_logits.device.type):
                 pair = student_logits[chunk], teacher_logits[chunk]
                 values[chunk] = self._values(*pair) if gradient is None else differentiate(*pair, gradient[chunk])
-            if factor is not None:
-                values.mul_(factor)
-                if gradient is not None:
-                    gradient.mul_(factor)
-        return values
+        return values if factor is None else values.mul_(factor)
 
-    def differentiator(self) -> Differentiator:
+    def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
         """Give the function that computes the values (n,) of a chunk of rows and writes their gradient.
 
         Its arguments have shape (n, V) and are float32 or wider: student logits, teacher logits, and the gradient by
-        the student's logits, which it overwrites. A fused kernel may stand in here.
+        the student's logits, which it overwrites, times `scale`. A fused kernel may stand in here.
         """
 
         def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
             with torch.enable_grad():
                 student_logits = student_logits.detach().requires_grad_()
                 values = self._values(student_logits, teacher_logits)
-                gradient.copy_(torch.autograd.grad(values.sum(), student_logits)[0])
+                gradient.copy_(torch.autograd.grad(values.sum(), student_logits)[0]).mul_(scale)
             return values.detach()
 
         return differentiate
