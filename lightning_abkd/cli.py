@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import logging
 import os
 import re
 import sys
@@ -189,6 +190,9 @@ def main() -> None:
     # A user's own modules lie beside the configs they are named in.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    # What the floors that do not know Lightning have to say, as Lightning says its own.
+    logging.getLogger("lightning_abkd").setLevel(logging.INFO)
+    logging.getLogger("lightning_abkd").addHandler(logging.StreamHandler())
     if sys.argv[1:2] != ["sweep"]:
         AbkdCLI()
         return

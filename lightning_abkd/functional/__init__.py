@@ -6,6 +6,7 @@ Not here: temperature, masks, reductions, modules (see `lightning_abkd.losses`).
 
 from lightning_abkd.functional._alpha_beta import (
     alpha_beta_divergence,
+    alpha_beta_slope,
     alpha_divergence,
     beta_divergence,
     forward_kl,
@@ -20,6 +21,7 @@ from lightning_abkd.functional._weighted_kl import adaptive_kl, entropy_weighted
 __all__ = [
     "adaptive_kl",
     "alpha_beta_divergence",
+    "alpha_beta_slope",
     "alpha_divergence",
     "beta_divergence",
     "entropy_weighted_kl",

@@ -118,6 +118,21 @@ def alpha_beta_divergence(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, b
     return result
 
 
+def alpha_beta_slope(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, beta: float | Tensor) -> Tensor:
+    """Weights g = q^β (p^α - q^α)/α, shape (..., V), of the divergence's gradient q Σg - g by the student's logits.
+
+    The first factor is the paper's confidence-concentration, the second its hardness-concentration, log(p/q) at α = 0.
+    Arguments as in `alpha_beta_divergence`.
+
+    Example:
+        >>> log_p, log_q = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log()
+        >>> [round(g, 4) for g in alpha_beta_slope(log_p, log_q, 1.0, 0.0).tolist()]
+        [-0.4, 0.4]
+    """
+    log_p, log_q = promote(log_p, log_q)
+    return _slope(log_p, log_q, _column(alpha, log_q), _column(beta, log_q))
+
+
 def forward_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """Kullback-Leibler divergence KL(p‖q) = Σ p log(p/q), the point (1, 0) of the family.
 

@@ -4,13 +4,12 @@ import torch
 from torch import Tensor
 
 from lightning_abkd import functional
-from lightning_abkd.kernels import AlphaBetaRows
 from lightning_abkd.losses._base import Reduction, check_finite
-from lightning_abkd.losses._chunked import Differentiator
 from lightning_abkd.losses._divergence import Divergence
+from lightning_abkd.losses._family import Backend, FamilyMember
 
 
-class AlphaBetaDivergence(Divergence):
+class AlphaBetaDivergence(FamilyMember):
     """α-β-divergence of the student from the teacher; see `lightning_abkd.functional.alpha_beta_divergence`.
 
     Wang et al., "ABKD", ICML 2025, arXiv 2505.04560. `alpha` and `beta` are live 0-dim buffers: a callback changes them
@@ -24,6 +23,9 @@ class AlphaBetaDivergence(Divergence):
         temperature: T > 0, see `Divergence`; the paper uses 4 for CIFAR-100 and 1 for language models.
         scale_by_temperature: Multiply by T²; the paper does not.
         reduction: "mean", "sum" or "none".
+        backend: What computes it; all give the same numbers. "auto" takes the fastest for the logits at hand and logs
+            its choice: "fused" (processors, float32), else "eager" (plain torch, anywhere, any precision). "compile"
+            has torch.compile make one program of the plain form.
 
     Raises:
         ValueError: If `alpha` or `beta` is not finite.
@@ -46,54 +48,17 @@ class AlphaBetaDivergence(Divergence):
         temperature: float = 1.0,
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
+        backend: Backend = "auto",
     ) -> None:
         check_finite("alpha", alpha)
         check_finite("beta", beta)
-        super().__init__(temperature, scale_by_temperature, reduction)
+        super().__init__(temperature, scale_by_temperature, reduction, backend)
         self.hyperparameter("alpha", alpha)
         self.hyperparameter("beta", beta)
-        self._rows: tuple[tuple[float, ...], AlphaBetaRows] | None = None
 
-    def __getstate__(self) -> dict[str, object]:
-        """Leave the fused rows out of copies and files: they hold buffers."""
-        return vars(self) | {"_rows": None}
-
-    def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        """Compute the divergence of each position, shape (..., V) to (...)."""
-        return functional.alpha_beta_divergence(log_p, log_q, self.alpha, self.beta)
-
-    def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
-        """Use the fused rows on a processor in float32; rows that they cannot do take the general form."""
-        general = super().differentiator(scale)
-        if self.alpha.device.type != "cpu":
-            return general
-        fused, factor = self._fused(), float(scale)
-
-        def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
-            if student_logits.dtype == teacher_logits.dtype == torch.float32:
-                values = fused(student_logits, teacher_logits, gradient, factor)
-                if values is not None:
-                    return values
-            return general(student_logits, teacher_logits, gradient)
-
-        return differentiate
-
-    def _fused(self) -> AlphaBetaRows:
-        """Give the rows of the numbers at hand; their buffers stay from batch to batch."""
-        numbers = (self.alpha.item(), self.beta.item(), self.temperature.item())
-        if self._rows is None or self._rows[0] != numbers:
-            self._rows = numbers, AlphaBetaRows(*numbers, each=self.reduction == "none")
-        return self._rows[1]
-
-    def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        single = student_logits.dtype == teacher_logits.dtype == torch.float32 and self.alpha.device.type == "cpu"
-        if single and not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
-            # Training uses the fused rows' buffers too.
-            with torch.inference_mode(False), torch.no_grad():
-                values = self._fused()(student_logits, teacher_logits)
-            if values is not None:
-                return values
-        return super()._values(student_logits, teacher_logits)
+    def exponents(self) -> tuple[Tensor, Tensor]:
+        """Give the live α and β."""
+        return self.alpha, self.beta
 
 
 class ForwardKL(AlphaBetaDivergence):
@@ -105,6 +70,7 @@ class ForwardKL(AlphaBetaDivergence):
         temperature: T > 0, see `Divergence`.
         scale_by_temperature: Multiply by T².
         reduction: "mean", "sum" or "none".
+        backend: As in `AlphaBetaDivergence`.
 
     Example:
         >>> import torch
@@ -113,9 +79,13 @@ class ForwardKL(AlphaBetaDivergence):
     """
 
     def __init__(
-        self, temperature: float = 1.0, scale_by_temperature: bool = False, reduction: Reduction = "mean"
+        self,
+        temperature: float = 1.0,
+        scale_by_temperature: bool = False,
+        reduction: Reduction = "mean",
+        backend: Backend = "auto",
     ) -> None:
-        super().__init__(1.0, 0.0, temperature, scale_by_temperature, reduction)
+        super().__init__(1.0, 0.0, temperature, scale_by_temperature, reduction, backend)
 
 
 class ReverseKL(AlphaBetaDivergence):
@@ -127,6 +97,7 @@ class ReverseKL(AlphaBetaDivergence):
         temperature: T > 0, see `Divergence`.
         scale_by_temperature: Multiply by T².
         reduction: "mean", "sum" or "none".
+        backend: As in `AlphaBetaDivergence`.
 
     Example:
         >>> import torch
@@ -135,12 +106,16 @@ class ReverseKL(AlphaBetaDivergence):
     """
 
     def __init__(
-        self, temperature: float = 1.0, scale_by_temperature: bool = False, reduction: Reduction = "mean"
+        self,
+        temperature: float = 1.0,
+        scale_by_temperature: bool = False,
+        reduction: Reduction = "mean",
+        backend: Backend = "auto",
     ) -> None:
-        super().__init__(0.0, 1.0, temperature, scale_by_temperature, reduction)
+        super().__init__(0.0, 1.0, temperature, scale_by_temperature, reduction, backend)
 
 
-class AlphaDivergence(Divergence):
+class AlphaDivergence(FamilyMember):
     """Amari's α-divergence: the line (α, 1 - α), from reverse KL at α = 0 to forward KL at α = 1; `alpha` is live.
 
     Args:
@@ -148,6 +123,7 @@ class AlphaDivergence(Divergence):
         temperature: T > 0, see `Divergence`.
         scale_by_temperature: Multiply by T².
         reduction: "mean", "sum" or "none".
+        backend: As in `AlphaBetaDivergence`.
 
     Raises:
         ValueError: If `alpha` is not finite.
@@ -161,17 +137,18 @@ class AlphaDivergence(Divergence):
         temperature: float = 1.0,
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
+        backend: Backend = "auto",
     ) -> None:
         check_finite("alpha", alpha)
-        super().__init__(temperature, scale_by_temperature, reduction)
+        super().__init__(temperature, scale_by_temperature, reduction, backend)
         self.hyperparameter("alpha", alpha)
 
-    def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        """Compute the divergence of each position, shape (..., V) to (...)."""
-        return functional.alpha_divergence(log_p, log_q, self.alpha)
+    def exponents(self) -> tuple[Tensor, Tensor]:
+        """Give α and 1 - α."""
+        return self.alpha, 1.0 - self.alpha
 
 
-class BetaDivergence(Divergence):
+class BetaDivergence(FamilyMember):
     """β-divergence (Basu et al. 1998): the line (1, β), forward KL at β = 0; `beta` is live.
 
     Args:
@@ -179,6 +156,7 @@ class BetaDivergence(Divergence):
         temperature: T > 0, see `Divergence`.
         scale_by_temperature: Multiply by T².
         reduction: "mean", "sum" or "none".
+        backend: As in `AlphaBetaDivergence`.
 
     Raises:
         ValueError: If `beta` is not finite.
@@ -192,14 +170,15 @@ class BetaDivergence(Divergence):
         temperature: float = 1.0,
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
+        backend: Backend = "auto",
     ) -> None:
         check_finite("beta", beta)
-        super().__init__(temperature, scale_by_temperature, reduction)
+        super().__init__(temperature, scale_by_temperature, reduction, backend)
         self.hyperparameter("beta", beta)
 
-    def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        """Compute the divergence of each position, shape (..., V) to (...)."""
-        return functional.beta_divergence(log_p, log_q, self.beta)
+    def exponents(self) -> tuple[Tensor, Tensor]:
+        """Give 1 and β."""
+        return torch.ones_like(self.beta), self.beta
 
 
 class Hellinger(Divergence):

@@ -1,0 +1,43 @@
+"""The closed form of value and gradient of the α-β-divergence in plain operations of torch."""
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lightning_abkd.functional import alpha_beta_divergence, alpha_beta_slope
+
+
+def closed_form(
+    student_logits: Tensor, teacher_logits: Tensor, alpha: Tensor, beta: Tensor, temperature: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute the α-β-divergence of rows and its gradient by the student's logits on any device, in any precision.
+
+    Args:
+        student_logits: Shape (N, V), float32 or wider.
+        teacher_logits: Shape (N, V), float32 or wider.
+        alpha: α, 0-dimensional or (N,).
+        beta: β, as `alpha`.
+        temperature: T > 0, 0-dimensional.
+
+    Returns:
+        Values (N,) and gradient (N, V).
+
+    Example:
+        >>> numbers = torch.tensor(1.0), torch.tensor(0.0), torch.tensor(1.0)
+        >>> value, gradient = closed_form(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]), *numbers)
+        >>> round(value.item(), 4), [round(x, 4) for x in gradient[0].tolist()]
+        (0.4338, [0.3808, -0.3808])
+    """
+    log_p = torch.log_softmax(teacher_logits / temperature, -1)
+    log_q = torch.log_softmax(student_logits / temperature, -1)
+    slope = alpha_beta_slope(log_p, log_q, alpha, beta)
+    gradient = (log_q.exp() * slope.sum(-1, keepdim=True) - slope) / temperature
+    return alpha_beta_divergence(log_p, log_q, alpha, beta), gradient
+
+
+@functools.cache
+def compiled_form() -> Callable[..., tuple[Tensor, Tensor]]:
+    """Give `closed_form` compiled by torch.compile, once; no α, β, T or number of rows compiles it again."""
+    return torch.compile(closed_form, dynamic=True)

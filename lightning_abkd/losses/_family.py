@@ -1,0 +1,128 @@
+"""What the members of the α-β family share: the ways to compute them fast."""
+
+import logging
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from lightning_abkd import functional
+from lightning_abkd.kernels import AlphaBetaRows, closed_form, compiled_form
+from lightning_abkd.losses._base import Reduction
+from lightning_abkd.losses._chunked import Differentiator
+from lightning_abkd.losses._divergence import Divergence, wide
+
+Backend = Literal["auto", "eager", "fused", "compile"]
+
+_logger = logging.getLogger("lightning_abkd")
+
+
+class FamilyMember(Divergence):
+    """A divergence that is D_αβ at exponents which a subclass gives.
+
+    Args:
+        temperature: T > 0, see `Divergence`.
+        scale_by_temperature: Multiply by T².
+        reduction: "mean", "sum" or "none".
+        backend: What computes it; all give the same numbers. "auto" takes the fastest that the logits allow and logs
+            its choice: "fused" (processors, float32), else "eager" (plain torch, everywhere, in any precision).
+            "compile" has torch.compile make one program of the plain form.
+
+    Raises:
+        ValueError: If the backend is unknown, or on the first batch if it cannot do what it is given.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        scale_by_temperature: bool = False,
+        reduction: Reduction = "mean",
+        backend: Backend = "auto",
+    ) -> None:
+        if backend not in get_args(Backend):
+            raise ValueError(
+                f"Parameter `backend` should be one of {', '.join(get_args(Backend))}. Found `backend = {backend!r}`."
+            )
+        super().__init__(temperature, scale_by_temperature, reduction)
+        self.backend: Backend = backend
+        self._rows: tuple[tuple[float, ...], AlphaBetaRows] | None = None
+        self._said: str | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the fused rows out of copies and files: they hold buffers."""
+        return vars(self) | {"_rows": None}
+
+    def exponents(self) -> tuple[Tensor, Tensor]:
+        """Give α and β, each 0-dimensional."""
+        raise NotImplementedError(f"{type(self).__name__} should define exponents(self) -> tuple[Tensor, Tensor].")
+
+    def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
+        """Compute the divergence of each position, shape (..., V) to (...)."""
+        return functional.alpha_beta_divergence(log_p, log_q, *self.exponents())
+
+    def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
+        """Give what the backend has; rows that the fused form cannot do take the plain one."""
+        exponents = self.exponents()
+        fused = self._fused() if self.temperature.device.type == "cpu" else None
+        factor = float(scale) if fused else scale
+
+        def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
+            backend = self.chosen(student_logits, teacher_logits)
+            if backend == "fused" and fused is not None:
+                values = fused(student_logits, teacher_logits, gradient, float(factor))
+                if values is not None:
+                    return values
+            form = compiled_form() if backend == "compile" else closed_form
+            values, slope = form(student_logits, teacher_logits, *exponents, self.temperature)
+            torch.mul(slope, factor, out=gradient)
+            return values
+
+        return differentiate
+
+    def chosen(self, student_logits: Tensor, teacher_logits: Tensor) -> Backend:
+        """Say what computes the divergence of such logits; the first choice, and each other one, is logged.
+
+        Args:
+            student_logits: Shape (..., V).
+            teacher_logits: Shape (..., V).
+
+        Returns:
+            The backend, never "auto".
+
+        Raises:
+            ValueError: If the wanted backend cannot do such logits.
+        """
+        device = student_logits.device.type
+        single = torch.float64 not in (student_logits.dtype, teacher_logits.dtype)
+        suited = {"fused": device == "cpu" and single, "eager": True, "compile": True}
+        backend: Backend = self.backend
+        if backend == "auto":
+            backend = "fused" if suited["fused"] else "eager"
+        if not suited[backend]:
+            raise ValueError(
+                f"The backend {backend!r} computes in float32 on a processor. Found {student_logits.dtype} and "
+                f'{teacher_logits.dtype} on `{device}`. Take another, or "auto".'
+            )
+        if backend != self._said:
+            self._said = backend
+            _logger.info("%s: backend %s for %s on %s.", type(self).__name__, backend, student_logits.dtype, device)
+        return backend
+
+    def _fused(self) -> AlphaBetaRows:
+        """Give the rows of the numbers at hand; their buffers stay from batch to batch."""
+        alpha, beta = self.exponents()
+        numbers = (alpha.item(), beta.item(), self.temperature.item())
+        if self._rows is None or self._rows[0] != numbers:
+            self._rows = numbers, AlphaBetaRows(*numbers, each=self.reduction == "none")
+        return self._rows[1]
+
+    def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return super()._values(student_logits, teacher_logits)
+        if self.chosen(student_logits, teacher_logits) == "fused":
+            # Training uses the fused rows' buffers too.
+            with torch.inference_mode(False), torch.no_grad():
+                values = self._fused()(wide(student_logits), wide(teacher_logits))
+            if values is not None:
+                return values
+        return super()._values(student_logits, teacher_logits)
