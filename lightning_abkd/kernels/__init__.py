@@ -6,5 +6,6 @@ Not here: definitions, masks, reductions.
 
 from lightning_abkd.kernels._alpha_beta_rows import AlphaBetaRows
 from lightning_abkd.kernels._closed_form import closed_form, compiled_form
+from lightning_abkd.kernels._exponents import binary_exponents
 
-__all__ = ["AlphaBetaRows", "closed_form", "compiled_form"]
+__all__ = ["AlphaBetaRows", "binary_exponents", "closed_form", "compiled_form"]

@@ -11,6 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from lightning_abkd.kernels._exponents import binary_exponents
+
 _LN2 = math.log(2.0)
 # Quotients by a smaller exponent lose digits of the gradient, and powers below a total of this spread over all classes.
 _SMALLEST_ALPHA = 0.1
@@ -26,9 +28,7 @@ class _Side:
     """One network's rows: the binary logarithm of exp(z/T - max), its power s, and their sums."""
 
     def __init__(self, logits: Tensor, temperature: float, total: float, buffers: list[Tensor]) -> None:
-        factor = 1.0 / (_LN2 * temperature)
-        shift = logits.amax(-1, keepdim=True).mul_(-factor)
-        self.log = torch.add(shift, logits, alpha=factor, out=buffers[0])
+        self.log = binary_exponents(logits, temperature, buffers[0])
         self.exp = self.power = torch.exp2(self.log, out=buffers[1])
         self.sum = self.exp.sum(-1, keepdim=True)
         self.unit = self.sum.reciprocal()

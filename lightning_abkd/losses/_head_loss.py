@@ -1,5 +1,6 @@
 """The loss of last hidden states: logits exist for a few tokens at a time, never in full."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lightning_abkd.kernels import binary_exponents
 from lightning_abkd.losses._base import check_logits
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses._output_head import OutputHead
@@ -192,12 +194,14 @@ def _cross_entropy(job: _Job, logits: Tensor, rows: slice, gradient: Tensor | No
     if job.labels is None:
         return logits.new_zeros(())
     labels = job.labels[rows].unsqueeze(-1)
-    log_q = torch._log_softmax(logits, -1, False, out=spare)
-    total = -log_q.gather(-1, labels).sum()
+    exponents = binary_exponents(logits, out=spare)
+    chosen = exponents.gather(-1, labels)
+    powers = exponents.exp2_()
+    total = powers.sum(-1, keepdim=True)
     if gradient is not None and job.task_weight:
-        gradient.add_(log_q.exp_(), alpha=job.task_weight)
+        gradient.addcmul_(powers, total.reciprocal(), value=job.task_weight)
         gradient.scatter_add_(-1, labels, torch.full_like(labels, -job.task_weight, dtype=gradient.dtype))
-    return total
+    return (total.log() - math.log(2.0) * chosen).sum()
 
 
 def _spread(head: OutputHead, inputs: Tensor, slope: Tensor, rows: slice, gradients: list[Tensor | None]) -> None:
