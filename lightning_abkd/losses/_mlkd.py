@@ -1,13 +1,49 @@
 """Distillation of predictions at several levels."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lightning_abkd.losses._alpha_beta import ForwardKL
 from lightning_abkd.losses._base import DistillationLoss, check_logits, check_positive
 from lightning_abkd.losses._divergence import Divergence, wide
+
+
+class _Context(Protocol):
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
+class _Correlations(torch.autograd.Function):
+    """‖QᵀQ - PᵀP‖²/C + ‖QQᵀ - PPᵀ‖²/B; its gradient needs half the products that autograd takes: all are symmetric."""
+
+    @staticmethod
+    def forward(ctx: _Context, q: Tensor, p: Tensor) -> Tensor:
+        samples, classes = q.shape
+        of_classes = torch.addmm(p.T @ p, q.T, q, beta=-1.0)
+        of_samples = torch.addmm(p @ p.T, q, q.T, beta=-1.0)
+        ctx.save_for_backward(q, p, of_classes, of_samples)
+        return of_classes.square().sum() / classes + of_samples.square().sum() / samples
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Context, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        q, p, of_classes, of_samples = ctx.saved_tensors
+        samples, classes = q.shape
+
+        def pull(x: Tensor, sign: float) -> Tensor:
+            slope = torch.addmm(x @ of_classes, of_samples, x, beta=1.0 / classes, alpha=1.0 / samples)
+            return slope.mul_(4.0 * sign * upstream)
+
+        return tuple(
+            pull(x, sign) if needed else None
+            for x, sign, needed in zip((q, p), (1.0, -1.0), ctx.needs_input_grad, strict=True)
+        )
 
 
 class MultiLevelDistillation(DistillationLoss):
@@ -72,8 +108,5 @@ class MultiLevelDistillation(DistillationLoss):
         factor = temperature**2 if self.divergence.scale_by_temperature else 1.0
         of_weak, of_strong = (self.divergence(*(wide(x) / temperature for x in pair)) for pair in (weak, strong))
         q, p = (torch.softmax(wide(x) / temperature, -1) for x in weak)
-        samples, classes = p.shape
-        of_classes = (p.T @ p - q.T @ q).square().sum() / classes
-        of_samples = (p @ p.T - q @ q.T).square().sum() / samples
-        value: Tensor = factor * (0.5 * of_weak + of_strong) + 0.5 * (of_classes + of_samples)
+        value: Tensor = factor * (0.5 * of_weak + of_strong) + 0.5 * _Correlations.apply(q, p)
         return value

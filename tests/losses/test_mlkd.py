@@ -42,8 +42,8 @@ def test_any_divergence_stands_inside():
 
 def test_gradient_is_the_numerical_one():
     weak, teacher, strong, strong_teacher = views(3, 5)
-    inputs = (weak.requires_grad_(), strong.requires_grad_())
-    assert torch.autograd.gradcheck(lambda a, b: MultiLevelDistillation()(a, teacher, b, strong_teacher), inputs)
+    inputs = (weak.requires_grad_(), teacher.requires_grad_(), strong.requires_grad_())
+    assert torch.autograd.gradcheck(lambda a, b, c: MultiLevelDistillation()(a, b, c, strong_teacher), inputs)
 
 
 def test_it_asks_for_both_views():
