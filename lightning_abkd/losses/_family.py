@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_abkd import functional
-from lightning_abkd.kernels import AlphaBetaRows, closed_form, compiled_form
+from lightning_abkd.kernels import AlphaBetaSums, alpha_beta_rows, closed_form, compiled_form
 from lightning_abkd.losses._base import Reduction
 from lightning_abkd.losses._chunked import Differentiator
 from lightning_abkd.losses._divergence import Divergence, wide
@@ -45,12 +45,12 @@ class FamilyMember(Divergence):
             )
         super().__init__(temperature, scale_by_temperature, reduction)
         self.backend: Backend = backend
-        self._rows: tuple[tuple[float, ...], AlphaBetaRows] | None = None
+        self._sums: tuple[tuple[float, ...], AlphaBetaSums | None] | None = None
         self._said: str | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave the fused rows out of copies and files: they hold buffers."""
-        return vars(self) | {"_rows": None}
+        """Leave the sums out of copies and files: they hold buffers."""
+        return vars(self) | {"_sums": None}
 
     def exponents(self) -> tuple[Tensor, Tensor]:
         """Give α and β, each 0-dimensional."""
@@ -61,20 +61,18 @@ class FamilyMember(Divergence):
         return functional.alpha_beta_divergence(log_p, log_q, *self.exponents())
 
     def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
-        """Give what the backend has; rows that the fused form cannot do take the plain one."""
+        """Give what the backend has; rows that the fused forms cannot do take the plain one."""
         exponents = self.exponents()
-        fused = self._fused() if self.temperature.device.type == "cpu" else None
-        factor = float(scale) if fused else scale
 
         def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
             backend = self.chosen(student_logits, teacher_logits)
-            if backend == "fused" and fused is not None:
-                values = fused(student_logits, teacher_logits, gradient, float(factor))
+            if backend == "fused":
+                values = self._fused(student_logits, teacher_logits, gradient, float(scale))
                 if values is not None:
                     return values
             form = compiled_form() if backend == "compile" else closed_form
             values, slope = form(student_logits, teacher_logits, *exponents, self.temperature)
-            torch.mul(slope, factor, out=gradient)
+            torch.mul(slope, scale, out=gradient)
             return values
 
         return differentiate
@@ -108,21 +106,28 @@ class FamilyMember(Divergence):
             _logger.info("%s: backend %s for %s on %s.", type(self).__name__, backend, student_logits.dtype, device)
         return backend
 
-    def _fused(self) -> AlphaBetaRows:
-        """Give the rows of the numbers at hand; their buffers stay from batch to batch."""
+    def _fused(
+        self, student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor | None = None, scale: float = 1.0
+    ) -> Tensor | None:
+        """Take sums of powers for rows that are far apart, and the form that never cancels for the others."""
         alpha, beta = self.exponents()
         numbers = (alpha.item(), beta.item(), self.temperature.item())
-        if self._rows is None or self._rows[0] != numbers:
-            self._rows = numbers, AlphaBetaRows(*numbers, each=self.reduction == "none")
-        return self._rows[1]
+        if self._sums is None or self._sums[0] != numbers:
+            suits = AlphaBetaSums.suits(*numbers[:2])
+            self._sums = numbers, AlphaBetaSums(*numbers, each=self.reduction == "none") if suits else None
+        sums = self._sums[1]
+        if sums is not None and (values := sums(student_logits, teacher_logits, gradient, scale)) is not None:
+            return values
+        log_p, log_q = (torch.log_softmax(x / numbers[2], -1) for x in (teacher_logits, student_logits))
+        return alpha_beta_rows(log_p, log_q, alpha, beta, gradient, scale / numbers[2])
 
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return super()._values(student_logits, teacher_logits)
         if self.chosen(student_logits, teacher_logits) == "fused":
-            # Training uses the fused rows' buffers too.
+            # Training uses the sums' buffers too.
             with torch.inference_mode(False), torch.no_grad():
-                values = self._fused()(wide(student_logits), wide(teacher_logits))
+                values = self._fused(wide(student_logits), wide(teacher_logits))
             if values is not None:
                 return values
         return super()._values(student_logits, teacher_logits)

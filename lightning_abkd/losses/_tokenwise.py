@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd import functional
+from lightning_abkd.kernels import alpha_beta_rows, closed_form
 from lightning_abkd.losses._base import Reduction, check_finite
+from lightning_abkd.losses._chunked import Differentiator
 from lightning_abkd.losses._divergence import Divergence
 
 
@@ -112,8 +114,8 @@ class TokenwiseAlphaBeta(Divergence):
         for name, value in ends.items():
             self.hyperparameter(name, value)
 
-    def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        """Compute the divergence of each position, shape (..., V) to (...)."""
+    def exponents(self, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+        """Give α and β of each position, shape (..., V) to (...), without a gradient."""
         with torch.no_grad():
             share = self.rule(log_p, log_q)
         if share.shape != log_p.shape[:-1]:
@@ -122,5 +124,24 @@ class TokenwiseAlphaBeta(Divergence):
                 f"Found shape {tuple(share.shape)}."
             )
         alpha = (1.0 - share) * self.alpha + share * self.other_alpha
-        beta = (1.0 - share) * self.beta + share * self.other_beta
-        return functional.alpha_beta_divergence(log_p, log_q, alpha, beta)
+        return alpha, (1.0 - share) * self.beta + share * self.other_beta
+
+    def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
+        """Compute the divergence of each position, shape (..., V) to (...)."""
+        return functional.alpha_beta_divergence(log_p, log_q, *self.exponents(log_p, log_q))
+
+    def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
+        """Use the fused form on a processor in float32; rows that it cannot do take the plain one."""
+
+        def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
+            log_p, log_q = (torch.log_softmax(x / self.temperature, -1) for x in (teacher_logits, student_logits))
+            exponents = self.exponents(log_p, log_q)
+            if log_q.device.type == "cpu" and log_p.dtype == log_q.dtype == torch.float32:
+                values = alpha_beta_rows(log_p, log_q, *exponents, gradient, scale / self.temperature)
+                if values is not None:
+                    return values
+            values, slope = closed_form(student_logits, teacher_logits, *exponents, self.temperature)
+            torch.mul(slope, scale, out=gradient)
+            return values
+
+        return differentiate

@@ -1,44 +1,66 @@
 import pytest
 import torch
 
-from lightning_abkd.kernels import AlphaBetaRows
-from tests._asserts import CASES, gradient_error, logits, relative_error, rounding_bound
+from lightning_abkd.kernels import alpha_beta_rows, closed_form
+from tests._asserts import CASES, gradient_error, log_probabilities, relative_error, rounding_bound
 
 POINTS = sorted({(case["alpha"], case["beta"]) for case in CASES})
+SUITED = [(alpha, beta) for alpha, beta in POINTS if abs(alpha + beta) >= 0.05]
+
+
+def pair(rows=4, classes=33):
+    return log_probabilities(rows, classes).float(), log_probabilities(rows, classes, seed=1).float()
+
+
+def numbers(*values):
+    return tuple(torch.tensor(float(value)) for value in values)
 
 
 @pytest.mark.parametrize("near", [False, True])
 def test_agrees_with_fifty_digits(near):
-    for case in (case for case in CASES if case["near"] is near):
-        student, teacher = (torch.tensor([case[f"{side}_logits"]]) for side in ("student", "teacher"))
-        gradient = torch.full_like(student, torch.nan)
-        value = AlphaBetaRows(case["alpha"], case["beta"], case["temperature"])(student, teacher, gradient)
-        bound = rounding_bound(case, torch.finfo(torch.float32).eps) if near else 2e-5
+    refused = 0
+    for case in (case for case in CASES if case["near"] is near and (case["alpha"], case["beta"]) in SUITED):
+        sides = (torch.tensor([case[f"{side}_logits"]]) / case["temperature"] for side in ("teacher", "student"))
+        log_p, log_q = (side.log_softmax(-1) for side in sides)
+        gradient = torch.full_like(log_q, torch.nan)
+        exponents = numbers(case["alpha"], case["beta"])
+        value = alpha_beta_rows(log_p, log_q, *exponents, gradient, 1.0 / case["temperature"])
+        if value is None:
+            refused += 1
+            continue
+        bound = rounding_bound(case, torch.finfo(torch.float32).eps) if near else 5e-5
         assert relative_error(value.item(), case) <= bound
-        assert gradient_error(gradient[0], case) <= 1e-4
+        assert gradient_error(gradient[0], case) <= 1e-5
         assert value >= 0
+    # e^(2d) of one row leaves float32.
+    assert refused <= 1
 
 
-@pytest.mark.parametrize(("alpha", "beta"), POINTS)
+@pytest.mark.parametrize(("alpha", "beta"), SUITED)
 def test_equal_rows_give_zero(alpha, beta):
-    rows = logits(4, 33).float()
-    gradient = torch.full_like(rows, torch.nan)
-    value = AlphaBetaRows(alpha, beta)(rows, rows.clone(), gradient)
-    assert (value == 0).all()
+    log_p, _ = pair()
+    gradient = torch.full_like(log_p, torch.nan)
+    assert (alpha_beta_rows(log_p, log_p.clone(), *numbers(alpha, beta), gradient) == 0).all()
     assert (gradient == 0).all()
 
 
-def test_infinite_logits_are_refused():
-    student = torch.tensor([[0.0, 1.0, -torch.inf]])
-    value = AlphaBetaRows(1.0, 0.0)(student, torch.zeros(1, 3))
-    assert value is None
+def test_exponents_of_each_row():
+    (log_p, log_q), gradient = pair(), torch.empty(4, 33)
+    alpha, beta = torch.tensor([0.0, 1.0, 0.2, -0.3]), torch.tensor([1.0, 0.0, 0.7, 0.9])
+    values = alpha_beta_rows(log_p, log_q, alpha, beta, gradient)
+    expected = closed_form(log_q, log_p, alpha, beta, torch.tensor(1.0))
+    torch.testing.assert_close((values, gradient), expected, rtol=2e-5, atol=1e-6)
 
 
-def test_workspace_adapts_to_another_shape():
-    fused = AlphaBetaRows(0.2, 0.7)
-    student, teacher = logits(5, 17).float(), logits(5, 17, seed=1).float()
-    gradient, parts = torch.empty(5, 17), torch.empty(5, 17)
-    values = fused(student, teacher, gradient)
-    split = [fused(student[rows], teacher[rows], parts[rows]) for rows in (slice(0, 3), slice(3, 5))]
-    torch.testing.assert_close(torch.cat(split), values)
-    torch.testing.assert_close(parts, gradient)
+@pytest.mark.parametrize("point", [(0.0, 0.0), (-0.5, 0.5), (0.01, 0.01)])
+def test_a_total_near_zero_is_refused(point):
+    assert alpha_beta_rows(*pair(), *numbers(*point)) is None
+    mixed = torch.tensor([1.0, 1.0, 1.0, point[0]]), torch.tensor([0.0, 0.0, 0.0, point[1]])
+    assert alpha_beta_rows(*pair(), *mixed) is None
+
+
+@pytest.mark.parametrize("value", [-torch.inf, torch.nan])
+def test_what_is_not_finite_is_refused(value):
+    log_p, log_q = pair()
+    log_q[2, 3] = value
+    assert alpha_beta_rows(log_p, log_q, *numbers(0.2, 0.7)) is None

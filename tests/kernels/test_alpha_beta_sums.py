@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lightning_abkd.functional import alpha_beta_divergence
-from lightning_abkd.kernels._alpha_beta_sums import AlphaBetaSums
+from lightning_abkd.kernels import AlphaBetaSums
 from tests._asserts import CASES, gradient_error, logits, relative_error
 
 POINTS = sorted({(case["alpha"], case["beta"]) for case in CASES})

@@ -79,8 +79,8 @@ def test_copies_hold_no_buffers_of_the_last_batch(pair):
     loss = AlphaBetaDivergence(0.2, 0.7)
     loss(*pair)
     copied = copy.deepcopy(loss)
-    assert loss._rows is not None
-    assert copied._rows is None
+    assert loss._sums is not None
+    assert copied._sums is None
     assert copied.alpha == loss.alpha
 
 
