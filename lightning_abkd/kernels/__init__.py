@@ -4,6 +4,7 @@ Here: the same numbers from logits, with value and gradient in one pass, faster 
 Not here: definitions, masks, reductions.
 """
 
+from lightning_abkd.kernels._alpha_beta_grid import AlphaBetaGrid, alpha_beta_grid
 from lightning_abkd.kernels._alpha_beta_rows import AlphaBetaRows
 
-__all__ = ["AlphaBetaRows"]
+__all__ = ["AlphaBetaGrid", "AlphaBetaRows", "alpha_beta_grid"]
