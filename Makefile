@@ -37,6 +37,7 @@ format: $(STAMP)  ## rewrite the code in the house style
 benchmark: $(STAMP)  ## accuracy and speed of the divergence, written to benchmarks/README.md
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/divergence.py
+	$(BIN)/python benchmarks/divergence_map.py
 
 benchmark-vision: $(STAMP)  ## objectives on Fashion-MNIST (package dataset-fashion-mnist, 45 minutes) and their speed
 	$(BIN)/python benchmarks/objectives.py

@@ -9,6 +9,7 @@ from tests.data._formats import write_fashion_mnist_archives
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
+import divergence_map
 import fashion_mnist
 import objectives
 
@@ -61,3 +62,10 @@ def test_objectives_are_their_formulas(monkeypatch):
     signals = objectives.draw(10, features["CRD"][0]._draw(torch.device("cpu")))
     for ours, other in (objectives.of_logits() | features).values():
         assert objectives.difference(ours, other, signals) < 1e-4
+
+
+def test_map_is_that_of_single_divergences(capsys):
+    divergence_map.main(["--shapes", "4x50", "--repeats", "1", "--threads", "1", "--print"])
+    cells = capsys.readouterr().out.splitlines()[-1].split(" | ")
+    assert cells[0] == "| 4×50"
+    assert all(float(cell.strip(" |")) < 1e-3 for cell in cells[4:])
