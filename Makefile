@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart demo-language test lint format benchmark benchmark-vision clean
+.PHONY: help quickstart demo-language test lint format benchmark benchmark-vision benchmark-step clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -42,6 +42,9 @@ benchmark: $(STAMP)  ## accuracy and speed of the divergence, written to benchma
 benchmark-vision: $(STAMP)  ## objectives on Fashion-MNIST (package dataset-fashion-mnist, 45 minutes) and their speed
 	$(BIN)/python benchmarks/objectives.py
 	$(BIN)/python benchmarks/fashion_mnist.py
+
+benchmark-step: $(STAMP)  ## training steps against bare loops, plain Lightning and TRL
+	$(BIN)/python benchmarks/training_step.py
 
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache runs

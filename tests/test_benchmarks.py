@@ -1,5 +1,6 @@
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 import divergence_map
 import fashion_mnist
 import objectives
+import training_step
 
 
 def compare(folder, *options):
@@ -69,3 +71,46 @@ def test_map_is_that_of_single_divergences(capsys):
     cells = capsys.readouterr().out.splitlines()[-1].split(" | ")
     assert cells[0] == "| 4×50"
     assert all(float(cell.strip(" |")) < 1e-3 for cell in cells[4:])
+
+
+STEPS = {
+    "vision": partial(training_step.vision, training_step.TINY, "cpu", 2),
+    "language": partial(training_step.language, training_step.TINY, "cpu", 2, Path("no folder")),
+}
+
+
+def trained(build, name):
+    pair = build()
+    pair.ways(False)[name]().train(training_step.Clock("cpu"))
+    return torch.cat([parameter.detach().flatten() for parameter in pair.student.parameters()])
+
+
+# Lightning's remark on a teacher that is part of a module.
+EVAL = pytest.mark.filterwarnings("ignore:Found .* module.s. in eval mode")
+
+
+@EVAL
+@pytest.mark.parametrize("pair", STEPS)
+def test_training_steps_that_are_compared_are_one_step(pair):
+    ours = trained(STEPS[pair], training_step.OURS)
+    for name in (training_step.LOOP, training_step.PLAIN):
+        torch.testing.assert_close(trained(STEPS[pair], name), ours, rtol=1e-3, atol=1e-6)
+    assert not torch.equal(torch.cat([p.detach().flatten() for p in STEPS[pair]().student.parameters()]), ours)
+
+
+@EVAL
+def test_a_peer_that_fails_is_shown_with_its_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trl.experimental.gkd", None)
+    rows = training_step.measure(STEPS["language"](), False, 1, lambda name: 3 << 20).splitlines()
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows[2:]] == [
+        training_step.OURS,
+        training_step.LOOP,
+        training_step.PLAIN,
+        f"{training_step.OURS}, teacher in bfloat16",
+        training_step.TRL,
+    ]
+    assert "failed: ModuleNotFoundError: " in rows[-1]
+    assert all(row.count(" | ") == 7 for row in rows)
+    shares = [int(cell.removesuffix(" %")) for cell in rows[2].removesuffix(" |").split(" | ")[4:]]
+    assert min(shares) > 0
+    assert sum(shares) == pytest.approx(100, abs=2)

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from lightning_abkd.modules._step_log import is_logged
 from lightning_abkd.schedules import Constant, Schedule
 
 
@@ -70,11 +71,14 @@ class HyperparameterScheduler(Callback):
         self._set(pl_module, self._values or self._now(trainer))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
-        """Set and log the values of the optimizer step at hand."""
+        """Set the values of the optimizer step at hand, and log them where training steps are logged."""
         self._set(pl_module, self._now(trainer))
+        if not is_logged(trainer, batch_idx):
+            return
         for path, value in self._values.items():
             name = path.removeprefix("divergence.")
-            pl_module.log(f"train/{name}", value, prog_bar=name in ("alpha", "beta"), batch_size=1)
+            # A tensor stays on the processor, where Lightning would move a number to the device.
+            pl_module.log(f"train/{name}", torch.tensor(value), prog_bar=name in ("alpha", "beta"), batch_size=1)
 
     def _now(self, trainer: Trainer) -> dict[str, float]:
         if self._interval == "step":

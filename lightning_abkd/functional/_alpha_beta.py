@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lightning_abkd.functional._numerics import finite, first_difference, promote, second_difference
+from lightning_abkd.functional._numerics import finite, first_difference, is_free_to_ask, promote, second_difference
+
+# Below it the division of a term by |α + β| costs digits that its series does not.
+_SMALLEST_TOTAL = 0.25
 
 
 class _Context(Protocol):
-    saved_tensors: tuple[Tensor, ...]
+    saved_tensors: tuple[Tensor | None, ...]
     needs_input_grad: tuple[bool, ...]
 
-    def save_for_backward(self, *tensors: Tensor) -> None: ...
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
 
 
 def _ordered(node: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -25,44 +28,63 @@ def _ordered(node: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return low, middle - low, high - middle
 
 
-def _value(log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Sum max(p, q)^s d² exp[0, -c|d|, -s|d|] over classes, c = α where q > p and β where p > q (all terms >= 0)."""
+def _terms(u: Tensor, v: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    """Compute max(p, q)^s d² exp[0, -c|d|, -s|d|] of each class, c = α where q > p and β where p > q (all >= 0)."""
     total = alpha + beta
-    u, v = finite(log_p, log_q)
     distance, student_larger = (u - v).abs(), u < v
     sides = zip(_ordered(alpha, total), _ordered(beta, total), strict=True)
     low, gap, next_gap = (torch.where(student_larger, left, right) for left, right in sides)
     # The lowest node joins the power in one exponent, so that neither factor overflows alone.
     power = torch.exp(total * torch.maximum(u, v) - low * distance)
-    terms = power * distance.square() * second_difference(gap * distance, next_gap * distance)
-    infinite = torch.isneginf(log_p) & ~torch.isneginf(log_q) & ((alpha <= 0) | (total <= 0))
-    infinite = infinite | (torch.isneginf(log_q) & ~torch.isneginf(log_p) & ((beta <= 0) | (total <= 0)))
-    return terms.masked_fill(infinite, torch.inf).sum(-1)
+    return power * distance.square() * second_difference(gap * distance, next_gap * distance)
 
 
-def _slope(log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+def _infinite(log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    """Tell which classes, excluded by one side alone, have no finite term."""
+    total, no_p, no_q = alpha + beta, torch.isneginf(log_p), torch.isneginf(log_q)
+    return (no_p & ~no_q & ((alpha <= 0) | (total <= 0))) | (no_q & ~no_p & ((beta <= 0) | (total <= 0)))
+
+
+def _slope(u: Tensor, v: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """Compute -∂D/∂log q = q^s (e^(αd) - 1)/α, d = log p - log q, with the larger exponential taken out."""
-    u, v = finite(log_p, log_q)
     d = u - v
-    larger = torch.exp(torch.maximum((alpha + beta) * v, alpha * u + beta * v))
-    return larger * d * first_difference((alpha * d).abs())
+    larger = torch.maximum((alpha + beta) * v, (alpha * u).add_(beta * v)).exp_()
+    return larger.mul_(d).mul_(first_difference(d.mul_(alpha).abs_()))
 
 
 class _AlphaBeta(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: _Context, log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-        ctx.save_for_backward(log_p, log_q, alpha, beta)
-        return _value(log_p, log_q, alpha, beta)
+    def forward(
+        ctx: _Context, log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor, far_from_zero: bool
+    ) -> Tensor:
+        u, v = finite(log_p, log_q)
+        # Duality: D_αβ(p‖q) = D_βα(q‖p).
+        teacher = _slope(v, u, beta, alpha) if far_from_zero or ctx.needs_input_grad[0] else None
+        student = _slope(u, v, alpha, beta) if far_from_zero or ctx.needs_input_grad[1] else None
+        ctx.save_for_backward(
+            *(x if y else None for x, y in zip((teacher, student), ctx.needs_input_grad, strict=False))
+        )
+        if far_from_zero and teacher is not None and student is not None:
+            # A quotient of both slopes, which cancels to the rounding of d, at a fraction of the price.
+            terms = (teacher + student).div_(-(alpha + beta))
+        else:
+            terms = _terms(u, v, alpha, beta)
+        if u is not log_p:
+            terms.masked_fill_(_infinite(log_p, log_q, alpha, beta), torch.inf)
+        return terms.sum(-1).clamp_(min=0.0)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        log_p, log_q, alpha, beta = ctx.saved_tensors
-        grad = grad.unsqueeze(-1)
-        # Duality: D_αβ(p‖q) = D_βα(q‖p).
-        teacher = -grad * _slope(log_q, log_p, beta, alpha) if ctx.needs_input_grad[0] else None
-        student = -grad * _slope(log_p, log_q, alpha, beta) if ctx.needs_input_grad[1] else None
-        return teacher, student, None, None
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
+        slopes = (None if slope is None else -grad.unsqueeze(-1) * slope for slope in ctx.saved_tensors)
+        return *slopes, None, None, None
+
+
+def _is_far_from_zero(total: float | Tensor) -> bool:
+    """Tell whether all α + β allow a division; asked of numbers that the processor knows, not of a device."""
+    if not isinstance(total, Tensor):
+        return abs(total) >= _SMALLEST_TOTAL
+    return is_free_to_ask(total) and bool((total.detach().abs() >= _SMALLEST_TOTAL).all())
 
 
 def _column(value: float | Tensor, like: Tensor) -> Tensor:
@@ -114,7 +136,8 @@ def alpha_beta_divergence(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, b
             f"Found {tuple(log_p.shape)} and {tuple(log_q.shape)}."
         )
     log_p, log_q = promote(log_p, log_q)
-    result: Tensor = _AlphaBeta.apply(log_p, log_q, _column(alpha, log_q), _column(beta, log_q))
+    exponents = _column(alpha, log_q), _column(beta, log_q)
+    result: Tensor = _AlphaBeta.apply(log_p, log_q, *exponents, _is_far_from_zero(alpha + beta))
     return result
 
 
@@ -130,7 +153,7 @@ def alpha_beta_slope(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, beta: 
         [-0.4, 0.4]
     """
     log_p, log_q = promote(log_p, log_q)
-    return _slope(log_p, log_q, _column(alpha, log_q), _column(beta, log_q))
+    return _slope(*finite(log_p, log_q), _column(alpha, log_q), _column(beta, log_q))
 
 
 def forward_kl(log_p: Tensor, log_q: Tensor) -> Tensor:

@@ -1,21 +1,42 @@
 """Divergences from a mixture of teacher and student."""
 
-import math
+from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from lightning_abkd.functional._alpha_beta import forward_kl
-from lightning_abkd.functional._numerics import promote
+from lightning_abkd.functional._numerics import finite, promote
 
 
-def _mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
-    """Compute log(share · p + (1 - share) · q) without leaving log space, for a share in the open interval (0, 1)."""
-    log_p, log_q = promote(log_p, log_q)
-    # logaddexp has a NaN gradient where both sides are -inf.
-    dead = torch.isneginf(log_p) & torch.isneginf(log_q)
-    weighted = log_p.masked_fill(dead, 0.0) + math.log(share), log_q.masked_fill(dead, 0.0) + math.log1p(-share)
-    return torch.logaddexp(*weighted).masked_fill(dead, -torch.inf)
+class _Context(Protocol):
+    saved_tensors: tuple[Tensor, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
+class _Euler(torch.autograd.Function):
+    """Sum ∂D/∂log p + ∂D/∂log q, which is D where D grows with p and q in proportion, as all of these do."""
+
+    @staticmethod
+    def forward(ctx: _Context, log_p: Tensor, log_q: Tensor, by_teacher: Tensor, by_student: Tensor) -> Tensor:
+        ctx.save_for_backward(by_teacher, by_student)
+        return (by_teacher + by_student).sum(-1).clamp_(min=0.0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *(grad.unsqueeze(-1) * slope for slope in ctx.saved_tensors), None, None
+
+
+def _ratios(log_p: Tensor, log_q: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Compute log(p/m) and log(q/m) for m = share · p + (1 - share) · q; neither cancels as p → q nor overflows."""
+    u, v = finite(log_p, log_q)
+    d = u - v
+    of_student, of_teacher = d.new_tensor([1.0 - share, share]).unbind()
+    other = torch.where(d > 0, of_student, of_teacher)
+    rest = other.mul_(torch.expm1(-d.abs())).log1p_()
+    return d.clamp(max=0.0).sub_(rest), d.clamp_(min=0.0).add_(rest).neg_()
 
 
 def _check_share(name: str, value: float, limits: str) -> None:
@@ -47,8 +68,13 @@ def jensen_shannon(log_p: Tensor, log_q: Tensor, weight: float = 0.5) -> Tensor:
         0.1017
     """
     _check_share("weight", weight, "Use `forward_kl` or `reverse_kl` for one direction alone.")
-    mixture = _mixture(log_p, log_q, weight)
-    return weight * forward_kl(log_p, mixture) + (1.0 - weight) * forward_kl(log_q, mixture)
+    log_p, log_q = promote(log_p, log_q)
+    with torch.no_grad():
+        a, b = _ratios(log_p, log_q, weight)
+        # By p the slope is w (p a + p - p), as the mixture's own change takes away what p's adds.
+        slopes = a.mul_(log_p.exp()).mul_(weight), b.mul_(log_q.exp()).mul_(1.0 - weight)
+    result: Tensor = _Euler.apply(log_p, log_q, *slopes)
+    return result
 
 
 def skewed_forward_kl(log_p: Tensor, log_q: Tensor, skew: float = 0.1) -> Tensor:
@@ -74,7 +100,15 @@ def skewed_forward_kl(log_p: Tensor, log_q: Tensor, skew: float = 0.1) -> Tensor
         0.3653
     """
     _check_share("skew", skew, "At 0 the divergence is `forward_kl`.")
-    return forward_kl(log_p, _mixture(log_p, log_q, skew))
+    log_p, log_q = promote(log_p, log_q)
+    with torch.no_grad():
+        a, b = _ratios(log_p, log_q, skew)
+        p = log_p.exp()
+        by_student = b.exp_().mul_(p).mul_(skew - 1.0)
+        # p (a + 1 - λ p/m), and λ p/m = 1 - (1 - λ) q/m.
+        by_teacher = a.mul_(p).sub_(by_student)
+    result: Tensor = _Euler.apply(log_p, log_q, by_teacher, by_student)
+    return result
 
 
 def skewed_reverse_kl(log_p: Tensor, log_q: Tensor, skew: float = 0.1) -> Tensor:
@@ -99,4 +133,4 @@ def skewed_reverse_kl(log_p: Tensor, log_q: Tensor, skew: float = 0.1) -> Tensor
         0.3071
     """
     _check_share("skew", skew, "At 0 the divergence is `reverse_kl`.")
-    return forward_kl(log_q, _mixture(log_p, log_q, 1.0 - skew))
+    return skewed_forward_kl(log_q, log_p, skew)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lightning_abkd.functional._numerics import is_free_to_ask
 from lightning_abkd.losses._base import Reduction
 
 Differentiator = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -69,8 +70,8 @@ class Chunked(torch.autograd.Function):
             gradient = _run(ctx.divergence, student, teacher, ctx.mask, ctx.weight)[1]
         if gradient is None:
             raise RuntimeError("The gradient of a divergence was asked for, but its student logits need none.")
-        # On a processor it costs nothing to look: a loss that is not weighted saves a pass over the gradient.
-        if upstream.dim() or upstream.device.type != "cpu" or upstream.item() != 1.0:
+        # A loss that is not weighted saves a pass over the gradient.
+        if upstream.dim() or not is_free_to_ask(upstream) or upstream.item() != 1.0:
             # Without a dimension the factor would be rounded to the gradient's dtype.
             gradient.mul_(upstream.unsqueeze(-1) if upstream.dim() else upstream.view((1,) * gradient.dim()))
         return gradient.to(ctx.saved_tensors[0].dtype), None, None, None
@@ -80,10 +81,11 @@ def _weight(divergence: Rowwise, student: Tensor, mask: Tensor | None) -> float 
     """Compute the factor of every value: T² where scaled by it, over the count for a mean; a number on processors."""
     weight: float | Tensor = 1.0
     if divergence.scale_by_temperature:
-        weight = divergence.temperature.item() ** 2 if student.device.type == "cpu" else divergence.temperature.square()
+        temperature = divergence.temperature
+        weight = temperature.item() ** 2 if is_free_to_ask(temperature) else temperature.square()
     if divergence.reduction == "mean" and student.numel():
         count = math.prod(student.shape[:-1]) if mask is None else mask.sum().clamp(min=1)
-        weight = weight / (count.item() if isinstance(count, Tensor) and count.device.type == "cpu" else count)
+        weight = weight / (count.item() if isinstance(count, Tensor) and is_free_to_ask(count) else count)
     return weight
 
 

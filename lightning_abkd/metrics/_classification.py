@@ -39,4 +39,5 @@ def classification_metrics(classes: int, teacher: bool = False, concentration: b
         metrics |= {"agreement": TeacherAgreement(), "teacher_entropy": TeacherEntropy()}
     if concentration:
         metrics |= {"hardness": HardnessConcentration(), "confidence": ConfidenceConcentration()}
-    return MetricCollection(metrics, compute_groups=False)
+    # Found out by itself, groups would be of metrics whose first batches are equal by chance.
+    return MetricCollection(metrics, compute_groups=[["hardness", "confidence"]] if concentration else False)

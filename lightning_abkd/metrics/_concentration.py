@@ -10,7 +10,14 @@ _FLOOR = -1e4
 
 
 class _Concentration(PositionMean):
+    """Both effects in one state, as the weight is most of the work: a `MetricCollection` may let them share it."""
+
     higher_is_better = None
+    _shape = (2,)
+    _effect: int
+
+    def _state_name(self) -> str:
+        return "concentration"
 
     def update(
         self,
@@ -41,10 +48,11 @@ class _Concentration(PositionMean):
         log_q = (student / temperature).log_softmax(-1).clamp_min(_FLOOR)
         log_p = (teacher / temperature).log_softmax(-1).clamp_min(_FLOOR)
         weight = _gradient_weight(log_p, log_q, alpha, beta)
-        return (weight * self._quantity(log_p, log_q)).sum(-1)
+        return torch.stack([(weight * x).sum(-1) for x in ((log_p - log_q).abs(), log_q.exp())], -1)
 
-    def _quantity(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        raise NotImplementedError
+    def compute(self) -> Tensor:
+        """Return the mean over all counted positions, shape (); NaN while there is none."""
+        return super().compute()[self._effect]
 
 
 class HardnessConcentration(_Concentration):
@@ -75,8 +83,7 @@ class HardnessConcentration(_Concentration):
         tensor(0.5493)
     """
 
-    def _quantity(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        return (log_p - log_q).abs()
+    _effect = 0
 
 
 class ConfidenceConcentration(_Concentration):
@@ -94,8 +101,7 @@ class ConfidenceConcentration(_Concentration):
         tensor(0.6250)
     """
 
-    def _quantity(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        return log_q.exp()
+    _effect = 1
 
 
 def _gradient_weight(log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:

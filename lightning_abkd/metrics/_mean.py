@@ -14,30 +14,37 @@ _BLOCK = 2**24
 class PositionMean(Metric):
     """Mean over the positions that count; a subclass gives one value per position to `_accumulate`.
 
-    The states carry the name of the class: a `MetricCollection` shares one state between metrics whose states are
-    equal after the first batch, which two of these would be by chance (a student that starts as its teacher).
+    The states carry the name of the class, unless classes mean to share them: a `MetricCollection` shares one state
+    between metrics whose states are equal after the first batch, which two of these would be by chance (a student that
+    starts as its teacher).
     """
 
     is_differentiable = False
     full_state_update = False
+    # Of what is measured at a position.
+    _shape: tuple[int, ...] = ()
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self._total = f"{type(self).__name__}_total"
-        self._count = f"{type(self).__name__}_count"
-        self.add_state(self._total, default=torch.tensor(0.0), dist_reduce_fx="sum")
+        self._total, self._count = f"{self._state_name()}_total", f"{self._state_name()}_count"
+        self.add_state(self._total, default=torch.zeros(self._shape), dist_reduce_fx="sum")
         self.add_state(self._count, default=torch.tensor(0), dist_reduce_fx="sum")
 
+    def _state_name(self) -> str:
+        return type(self).__name__
+
     def _accumulate(self, values: Tensor, mask: Tensor | None) -> None:
-        """Add values of shape (…), those where `mask` of the same shape is True if one is given."""
-        mask = torch.ones_like(values, dtype=torch.bool) if mask is None else mask.bool()
-        if mask.shape != values.shape:
+        """Add values of shape (…), or (…, quantities), at the positions (…) where `mask` is True if one is given."""
+        positions = values.shape[: values.dim() - len(self._shape)]
+        mask = torch.ones(positions, dtype=torch.bool, device=values.device) if mask is None else mask.bool()
+        if mask.shape != positions:
             raise ValueError(
-                f"Parameter `mask` should have the shape of the positions, {tuple(values.shape)}. "
+                f"Parameter `mask` should have the shape of the positions, {tuple(positions)}. "
                 f"Found `mask.shape = {tuple(mask.shape)}`. Give one value per position, without the class dimension."
             )
         # where, not a product: what is masked out may be NaN
-        counted = torch.where(mask, values, torch.zeros_like(values)).sum()
+        kept = mask.reshape((*positions, *(1 for _ in self._shape)))
+        counted = torch.where(kept, values, torch.zeros_like(values)).reshape(-1, *self._shape).sum(0)
         total, count = getattr(self, self._total), getattr(self, self._count)
         setattr(self, self._total, total + counted.to(total.dtype))
         setattr(self, self._count, count + mask.sum())
@@ -49,10 +56,11 @@ class PositionMean(Metric):
 
 
 def rowwise(function: Callable[..., Tensor], *logits: Tensor, columns: tuple[float | Tensor, ...] = ()) -> Tensor:
-    """Apply a function of rows to logits of shape (…, V) block by block and return its values, shape (…).
+    """Apply a function of rows to logits of shape (…, V) block by block and return its values, shape (…) or (…, k).
 
     Args:
-        function: Takes as many tensors of shape (N, V) as `logits` and of shape (N, 1) as `columns`, returns (N,).
+        function: Takes as many tensors of shape (N, V) as `logits` and of shape (N, 1) as `columns`, returns (N,) or
+            (N, k).
         *logits: Tensors of one shape (…, V), promoted to float32 where they are narrower.
         columns: Numbers, or tensors that broadcast against the leading shape (…).
 
@@ -72,7 +80,8 @@ def rowwise(function: Callable[..., Tensor], *logits: Tensor, columns: tuple[flo
     tensors = [x.reshape(-1, classes) for x in logits]
     tensors += [_as_tensor(x, first).expand(lead).reshape(-1, 1) for x in columns]
     blocks = zip(*(x.split(max(1, _BLOCK // classes)) for x in tensors), strict=True)
-    return torch.cat([function(*(x.to(dtype) for x in block)) for block in blocks]).reshape(lead)
+    values = torch.cat([function(*(x.to(dtype) for x in block)) for block in blocks])
+    return values.reshape((*lead, *values.shape[1:]))
 
 
 def _as_tensor(x: float | Tensor, like: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What can be wrong with networks, batches and signals, said in one sentence."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -97,6 +98,8 @@ def check_labels(labels: Tensor | None, classes: int, ignored: int = -100) -> No
     """Raise ValueError if there are labels and one is no class index; waits for the device."""
     if labels is None:
         return
+    if not labels.numel() or all(0 <= int(bound) < classes for bound in labels.aminmax()):
+        return
     counted = labels[labels != ignored]
     if counted.numel() and (int(counted.min()) < 0 or int(counted.max()) >= classes):
         raise ValueError(
@@ -108,7 +111,7 @@ def check_labels(labels: Tensor | None, classes: int, ignored: int = -100) -> No
 
 def check_not_nan(loss: Tensor, signals: Mapping[str, object], step: int) -> None:
     """Raise FloatingPointError if the loss is NaN, naming the network it came from; waits for the device."""
-    if not loss.isnan().any():
+    if not math.isnan(loss.item()):
         return
     for network in ("teacher", "student"):
         logits = signals.get(f"{network}_logits")

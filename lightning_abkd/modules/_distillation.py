@@ -20,8 +20,9 @@ from lightning_abkd.models import save_weights
 from lightning_abkd.modules._features import check_path, check_wanted, outputs, views_of
 from lightning_abkd.modules._normalisation import StepMean
 from lightning_abkd.modules._stage_metrics import StageMetrics
+from lightning_abkd.modules._step_log import is_logged, log_epoch, log_step
 from lightning_abkd.modules._teacher import Teacher, TeacherDtype
-from lightning_abkd.modules._terms import Terms, distillation_terms, label_cross_entropy
+from lightning_abkd.modules._terms import Terms, accuracy, distillation_terms, label_cross_entropy, weighted_sum
 
 Signals = dict[str, Tensor]
 
@@ -35,7 +36,10 @@ class DistillationModule(LightningModule):
 
     The loss of an optimizer step is task_weight · task loss + distillation_weight · divergence, each the mean over all
     counted positions of the step, however they are split into micro-batches and ranks. The teacher stays frozen, in
-    eval mode and on its own precision, and is in no checkpoint, optimizer or hyper-parameters.
+    eval mode and on its own precision, and is in no checkpoint, optimizer or hyper-parameters; compile it beforehand by
+    its own `compile()`. Steps are logged every `log_every_n_steps` of the trainer and at both ends of an epoch. Between
+    them no step waits for a GPU, unless its logits are masked; NaN and wrong labels are looked for once in 50 batches
+    there, and in each on a processor.
 
     Args:
         teacher: Frozen network, or None for supervised training.
@@ -139,10 +143,10 @@ class DistillationModule(LightningModule):
         """
         views, signals = views_of(batch, self.training)
         wanted = () if self.divergence is None else self.divergence.accepted_signals
-        signals |= outputs("student", self, self.student, views, self._paths["student"], wanted)
+        # First the teacher, whose activations are gone before the student keeps its own.
         if self._teacher is not None:
             signals |= outputs("teacher", self._teacher, self._teacher.network, views, self._paths["teacher"], wanted)
-        return signals
+        return signals | outputs("student", self, self.student, views, self._paths["student"], wanted)
 
     def task_loss(self, signals: Signals) -> Tensor:
         """Compute the loss of the task itself, the mean over counted positions: cross-entropy on the labels."""
@@ -185,18 +189,14 @@ class DistillationModule(LightningModule):
         if checks.is_watched(self.device, batch_idx):
             checks.check_labels(signals.get("labels"), logits.shape[-1])
         terms = self.losses(signals)
-        loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
+        loss = weighted_sum(terms)
         logged = {"loss": loss} | {name: term for name, (_, term) in terms.items()}
-        if stage == "train" and "labels" in signals and "mask" not in signals:
-            logged["accuracy"] = logits.argmax(-1).eq(signals["labels"]).float().mean()
         positions = logits.shape[:-1].numel()
-        self._log_terms(logged, stage, positions)
+        if stage != "train":
+            log_epoch(self, stage, logged, positions)
+        elif is_logged(self.trainer, batch_idx):
+            log_step(self, logged | accuracy(signals), positions)
         return loss, positions
-
-    def _log_terms(self, terms: Signals, stage: str, positions: int) -> None:
-        train, named = stage == "train", {f"{stage}/{name}": value.detach() for name, value in terms.items()}
-        options = {"batch_size": positions, "sync_dist": not train, "add_dataloader_idx": False}
-        self.log_dict(named, prog_bar=True, on_step=train, on_epoch=not train, **options)  # type: ignore[arg-type]
 
     def _evaluate(self, signals: Signals, batch_idx: int, stage: str) -> None:
         self._logged_loss(signals, batch_idx, stage)

@@ -11,21 +11,15 @@ from torchmetrics.text import Perplexity
 
 import lightning_abkd.modules._checks as checks
 from lightning_abkd.data import IGNORED, real_vocabulary
-from lightning_abkd.losses import DistillationLoss, head_loss
+from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.metrics import StudentEntropy, TeacherAgreement, TeacherEntropy
 from lightning_abkd.models import SeparateHead, separate_head
 from lightning_abkd.modules._distillation import DistillationModule, Signals
-from lightning_abkd.modules._generation import (
-    Answering,
-    Responses,
-    Sampling,
-    Special,
-    special_of,
-    with_responses,
-)
+from lightning_abkd.modules._generation import Answering, Responses, Sampling, Special, special_of, with_responses
+from lightning_abkd.modules._step_log import is_logged, log_step
 from lightning_abkd.modules._student_data import OnPolicy
 from lightning_abkd.modules._teacher import call
-from lightning_abkd.modules._token_rows import StoredTeacher, TokenRows, network_inputs, token_rows
+from lightning_abkd.modules._token_rows import StoredTeacher, TokenRows, network_inputs, token_rows, with_counted
 
 
 class LanguageDistillationModule(DistillationModule):
@@ -37,7 +31,8 @@ class LanguageDistillationModule(DistillationModule):
 
     Where networks and divergence allow it, losses and metrics are computed from last hidden states for a few counted
     tokens at a time, so that logits of a batch never exist in full (`lightning_abkd.losses.head_loss`); why not is said
-    otherwise. An override of `signals`, `task_loss` or `losses` gets the logits.
+    otherwise. Only the `base_model` of a network runs then: it is what to compile of a teacher, which also saves a wait
+    for the GPU in each pass of transformers. An override of `signals`, `task_loss` or `losses` gets the logits.
 
     Args:
         teacher: Frozen network, or None for supervised fine-tuning.
@@ -97,11 +92,11 @@ class LanguageDistillationModule(DistillationModule):
             student_logits and teacher_logits (B, T - 1, V), labels and mask (B, T - 1).
         """
         labels = batch["labels"][:, 1:]
-        signals = {"student_logits": self._predictions(self(batch), "student"), "labels": labels}
+        signals = {"labels": labels, "mask": labels != IGNORED}
         if self._teacher is not None:
             output = self._teacher(network_inputs(batch, self._teacher.network))
             signals["teacher_logits"] = self._predictions(checks.logits_of(output, "teacher"), "teacher")
-        return signals | {"mask": labels != IGNORED}
+        return signals | {"student_logits": self._predictions(self(batch), "student")}
 
     def _predictions(self, logits: Tensor, network: str) -> Tensor:
         """Leave out the prediction after the last token and the ids that only pad the vocabulary."""
@@ -173,6 +168,12 @@ class LanguageDistillationModule(DistillationModule):
             parts.backbone.compile()
         return parts
 
+    def _on_before_batch_transfer(self, batch: object, dataloader_idx: int = 0) -> object:
+        """Find the tokens that count while the labels are on the processor; they should not change thereafter."""
+        # Not the public hook: of that, Lightning runs either the module's or the data module's, and says so.
+        batch = super()._on_before_batch_transfer(batch, dataloader_idx)
+        return batch if self._separate is None or self.student_data is not None else with_counted(batch)
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # type: ignore[override]
         """Compute the loss of a micro-batch, log its terms, and count its tokens."""
         if self.student_data is not None:
@@ -183,15 +184,13 @@ class LanguageDistillationModule(DistillationModule):
             return super().training_step(batch, batch_idx)  # type: ignore[arg-type]
         if checks.is_watched(self.device, batch_idx):
             checks.check_labels(rows.labels, len(rows.head.weight))
-        divergence = None if rows.compare is None else self.divergence
-        labels, weights = rows.labels, (self.task_weight, self.distillation_weight)
-        wanted = labels if divergence is None or self.task_weight else None
-        result = head_loss(rows.hidden, rows.head, wanted, rows.compare, divergence, *weights)  # type: ignore[arg-type]
-        terms = {name: term for name, term in result._asdict().items() if term is not None}
-        self._log_terms(terms, "train", max(1, len(labels)))
-        if not len(labels):
+        result, count = rows.loss(self.divergence, self.task_weight, self.distillation_weight), len(rows.labels)
+        if is_logged(self.trainer, batch_idx):
+            terms = {name: term for name, term in result._asdict().items() if term is not None}
+            log_step(self, terms, max(1, count))
+        if not count:
             self._tell("A training batch has no labelled token: it counts nothing.")
-        return self._counted(result.loss, len(labels), batch["labels"][:, 1:].numel(), rows.states, batch_idx)
+        return self._counted(result.loss, count, batch["labels"][:, 1:].numel(), rows.states, batch_idx)
 
     def _responded(self, batch: dict[str, Tensor], sampling: Sampling, seed: int) -> dict[str, Tensor]:
         return with_responses(self.student, batch, sampling, self.special, seed + 1_000_003 * self.global_rank)

@@ -24,6 +24,8 @@ class StepMean:
         if self._unit is None:
             self._unit = float(trainer.strategy.broadcast(max(positions, 1)))
         self._count = self._count + count
+        if isinstance(count, int) and count == self._unit:
+            return mean
         return mean * count / self._unit
 
     @torch.no_grad()
@@ -37,7 +39,9 @@ class StepMean:
             factor: float | Tensor = whole / count
         else:
             device = trainer.strategy.root_device
-            counts = torch.as_tensor(count, device=device).to(torch.float32 if device.type == "mps" else torch.float64)
+            dtype = torch.float32 if device.type == "mps" else torch.float64
+            # full, because a number that is copied to the device waits for it
+            counts = count.to(dtype) if isinstance(count, Tensor) else torch.full((), count, dtype=dtype, device=device)
             factor = whole / trainer.strategy.reduce(counts, reduce_op="sum").clamp(min=1)
         if isinstance(factor, float) and factor == 1.0:
             return

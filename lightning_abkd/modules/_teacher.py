@@ -26,6 +26,7 @@ class Teacher:
         if trainable:
             rank_zero_info(f"Froze the teacher {type(network).__name__}: {trainable} trainable parameter tensors.")
         self.network = network.requires_grad_(False).eval()
+        self._parts = list(network.modules())
         self.own_precision = dtype is not None
         # Kept here, so that copies of the student's module do not copy the teacher with it.
         self.separate: SeparateHead | None = None
@@ -41,7 +42,9 @@ class Teacher:
 
         `part` is what to run instead of the whole network, such as its backbone.
         """
-        self.network.eval()
+        # Asking is cheap, setting is not.
+        if any(module.training for module in self._parts):
+            self.network.eval()
         part = part or self.network
         dtype = next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
         with torch.no_grad():

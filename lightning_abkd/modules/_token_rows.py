@@ -7,18 +7,44 @@ import torch
 from torch import Tensor
 
 from lightning_abkd.data import IGNORED
-from lightning_abkd.losses import Comparison, OutputHead, against_head, row_chunks
+from lightning_abkd.losses import (
+    Comparison,
+    DistillationLoss,
+    HeadLoss,
+    OutputHead,
+    against_head,
+    head_loss,
+    row_chunks,
+)
 from lightning_abkd.models import SeparateHead, TeacherCache, top_k_buckets
 from lightning_abkd.modules._teacher import Teacher, call
 
 # What a batch holds for the module, not for a network.
-_OWN = ("labels", "index")
+_OWN = ("labels", "index", "counted")
 
 
 def network_inputs(batch: Mapping[str, Tensor], network: object) -> dict[str, Tensor | bool]:
     """Leave out what is not for a network; no cache of keys and values, which would mix up packed samples."""
     inputs: dict[str, Tensor | bool] = {**_inputs(batch)}
     return inputs | ({"use_cache": False} if hasattr(getattr(network, "config", None), "use_cache") else {})
+
+
+def counted_positions(labels: Tensor) -> Tensor:
+    """Find the tokens whose next one counts: their places in the flattened batch (B · T), shape (N,).
+
+    How many they are is not known on a device before it is asked, which waits for all that it has still to do.
+    """
+    counted = labels != IGNORED
+    counted[:, :1] = False
+    return counted.flatten().nonzero().squeeze(1) - 1
+
+
+def with_counted(batch: object) -> object:
+    """Add the counted positions to a batch whose labels are still on the processor; give any other back as it is."""
+    labels = batch.get("labels") if isinstance(batch, Mapping) else None
+    if labels is None or labels.device.type != "cpu":
+        return batch
+    return {**batch, "counted": counted_positions(labels)}  # type: ignore[dict-item]
 
 
 @dataclass
@@ -74,6 +100,13 @@ class TokenRows:
     compare: Comparison | None = None
     states: dict[str, Tensor] = field(default_factory=dict)
 
+    def loss(self, divergence: DistillationLoss | None, task_weight: float, distillation_weight: float) -> HeadLoss:
+        """Compute the loss and its terms; no cross-entropy where it has no weight, unless it is all there is."""
+        divergence = None if self.compare is None else divergence
+        labels = self.labels if divergence is None or task_weight else None
+        weights = task_weight, distillation_weight
+        return head_loss(self.hidden, self.head, labels, self.compare, divergence, *weights)  # type: ignore[arg-type]
+
     def signals(self) -> Iterator[dict[str, Tensor]]:
         """Give the signals of an evaluation a few tokens at a time, as one row of them, shape (1, n, …)."""
         for rows in row_chunks(len(self.hidden), len(self.head.weight), self.hidden.device.type):
@@ -94,7 +127,7 @@ def token_rows(
     """Run the backbones of both networks on a batch and pick the counted tokens.
 
     Args:
-        batch: input_ids, labels (B, T) and whatever else the networks take.
+        batch: input_ids, labels (B, T), whatever else the networks take and, where known, the counted positions (N,).
         student: The student, taken apart.
         teacher: The teacher, taken apart too; or None.
         stored: Stored outputs of a teacher, looked up by the batch's index; goes before `teacher`.
@@ -103,17 +136,21 @@ def token_rows(
     Raises:
         ValueError: If another number of tokens is stored than the batch has.
     """
-    counted = batch["labels"][:, 1:] != IGNORED
-    states = {"student_logits": call(student.hidden, _inputs(batch))[:, :-1][counted]}  # type: ignore[index]
-    compare = None
+    counted = batch["counted"] if "counted" in batch else counted_positions(batch["labels"])
+    states, compare = {}, None
     if stored is not None:
-        compare = stored.comparison(batch["index"], int(counted.sum()))
+        compare = stored.comparison(batch["index"], len(counted))
     elif teacher is not None and teacher.separate is not None:
-        hidden = teacher(_inputs(batch), teacher.separate.hidden)[:, :-1][counted]  # type: ignore[index]
-        states["teacher_logits"] = hidden
-        compare = against_head(hidden, _teacher_head(teacher, teacher.separate, vocabulary))
+        # Before the student, so that its activations are gone when the student keeps its own.
+        states["teacher_logits"] = _rows(teacher(_inputs(batch), teacher.separate.hidden), counted)
+        compare = against_head(states["teacher_logits"], _teacher_head(teacher, teacher.separate, vocabulary))
+    states["student_logits"] = _rows(call(student.hidden, _inputs(batch)), counted)
     head = student.head() if vocabulary is None else student.head().cut(vocabulary)
-    return TokenRows(states["student_logits"], head, batch["labels"][:, 1:][counted], compare, states)
+    return TokenRows(states["student_logits"], head, _rows(batch["labels"], counted + 1), compare, states)
+
+
+def _rows(tokens: object, positions: Tensor) -> Tensor:
+    return tokens.flatten(0, 1).index_select(0, positions)  # type: ignore[attr-defined, no-any-return]
 
 
 def _inputs(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,14 +9,16 @@ def test_output_without_logits_is_an_error():
         logits_of({}, "student")
 
 
-def test_ignored_labels_are_no_error():
-    check_labels(torch.tensor([-100, 0, 2]), 3)
+@pytest.mark.parametrize("labels", [[-100, 0, 2], [-100], [], [0, 2]])
+def test_ignored_labels_are_no_error(labels):
+    check_labels(torch.tensor(labels, dtype=torch.int64), 3)
 
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_label_outside_the_classes_is_an_error(label):
-    with pytest.raises(ValueError, match="Labels should lie between 0 and 2"):
-        check_labels(torch.tensor([label]), 3)
+    for labels in ([label], [-100, label, 1]):
+        with pytest.raises(ValueError, match="Labels should lie between 0 and 2"):
+            check_labels(torch.tensor(labels), 3)
 
 
 def test_nan_of_the_loss_alone_is_told_apart():

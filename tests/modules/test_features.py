@@ -198,7 +198,7 @@ def test_features_that_are_no_tensor_are_an_error():
     from transformers import ResNetConfig, ResNetForImageClassification
 
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], num_labels=3)
-    model = module(ResNetForImageClassification(config), Inner(), student_features="resnet")
+    model = module(ResNetForImageClassification(config), resnet8(3), student_features="resnet")
     with pytest.raises(TypeError, match="student's features should be a tensor.*ModelOutput.* submodule 'resnet'"):
         model.signals((torch.randn(2, 3, 32, 32), LABELS[:2]))
 

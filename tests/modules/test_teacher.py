@@ -6,6 +6,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_abkd.modules._teacher import Teacher
+from tests.modules._text import language_module
 from tests.modules._training import loader, module, network, trainer
 
 
@@ -27,6 +28,32 @@ def test_stays_frozen_and_in_eval_mode_in_every_hook(tmp_path):
     model.unfreeze()
     model.train()
     trainer(tmp_path, callbacks=[Watch()]).fit(model, loader(), loader())
+
+
+def test_returns_to_eval_mode_whatever_part_left_it():
+    teacher, inputs = Teacher(network()), torch.randn(8, 5)
+    expected = teacher(inputs)
+    for part in (teacher.network, teacher.network[1]):
+        part.train()
+        torch.testing.assert_close(teacher(inputs), expected)
+
+
+@pytest.mark.parametrize("make", [module, language_module])
+def test_runs_before_the_student_keeps_its_activations(make):
+    net, ran = make(), []
+    for name, part in (("teacher", net.teacher), ("student", net.student)):
+        part.register_forward_hook(lambda *_, name=name: ran.append(name))
+    vision = isinstance(net.teacher, torch.nn.Sequential)
+    ids = torch.arange(8).reshape(2, 4)
+    net.signals(next(iter(loader())) if vision else {"input_ids": ids, "labels": ids})
+    assert ran == ["teacher", "student"]
+
+
+def test_a_compiled_teacher_runs_compiled():
+    net, ran = network(), []
+    net.compile(backend=lambda graph, inputs: ran.append(1) or graph.forward)
+    Teacher(net)(torch.randn(8, 5))
+    assert ran == [1]
 
 
 def test_is_absent_from_parameters_state_and_hyperparameters():

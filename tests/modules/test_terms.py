@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lightning_abkd.losses import DecoupledDistillation, ForwardKL, WeightedSum
-from lightning_abkd.modules._terms import distillation_terms, label_cross_entropy
+from lightning_abkd.modules._terms import accuracy, distillation_terms, label_cross_entropy, weighted_sum
 from tests._asserts import logits
 
 LABELS = torch.tensor([0, 3, -100, 2])
@@ -48,3 +48,18 @@ def test_cross_entropy_counts_every_view_and_no_ignored_label():
 def test_cross_entropy_without_labels_says_how_to_go_without():
     with pytest.raises(ValueError, match=r"task loss asks for .* `labels`.*or set `task_weight` to 0"):
         label_cross_entropy(signals())
+
+
+def test_accuracy_is_of_what_has_labels_everywhere():
+    batch = {"student_logits": torch.eye(4), "labels": torch.tensor([0, 1, 2, 0])}
+    assert accuracy(batch) == {"accuracy": 0.75}
+    assert accuracy({"student_logits": torch.eye(4)}) == {}
+    assert accuracy(batch | {"mask": torch.ones(4, dtype=torch.bool)}) == {}
+
+
+def test_terms_are_summed_by_weights_of_any_kind():
+    value = torch.tensor(2.0, requires_grad=True)
+    terms = {"a": (1.0, value), "b": (1, value), "c": (0.5, value), "d": (torch.tensor(3.0), value), "e": (0.0, value)}
+    total = weighted_sum(terms)
+    total.backward()
+    assert (total.item(), value.grad.item()) == (11.0, 5.5)

@@ -5,7 +5,7 @@ from lightning_abkd.losses import ForwardKL, head_loss
 from lightning_abkd.models import CacheIdentity, TeacherCache, TeacherCacheWriter, separate_head
 from lightning_abkd.modules import StoredTeacher
 from lightning_abkd.modules._teacher import Teacher
-from lightning_abkd.modules._token_rows import network_inputs, token_rows
+from lightning_abkd.modules._token_rows import counted_positions, network_inputs, token_rows, with_counted
 from tests.modules._text import network
 
 IDENTITY = CacheIdentity("teacher", "bytes", "data")
@@ -93,3 +93,20 @@ def test_stored_outputs_of_other_tokens_are_refused(tmp_path, student, teacher):
 def test_networks_get_their_inputs_alone():
     assert set(network_inputs(BATCH, network(0))) == {"input_ids", "attention_mask", "use_cache"}
     assert set(network_inputs(BATCH, torch.nn.Linear(1, 1))) == {"input_ids", "attention_mask"}
+
+
+def test_positions_found_on_the_processor_are_those_found_later(student):
+    batch = with_counted(BATCH)
+    assert batch["counted"].tolist() == [1, 2, 3, 6]
+    early, late = (token_rows(x, separate_head(student), None, None, None) for x in (batch, BATCH))
+    torch.testing.assert_close(early.hidden, late.hidden)
+    assert set(network_inputs(batch, torch.nn.Linear(1, 1))) == {"input_ids", "attention_mask"}
+
+
+def test_the_first_label_is_no_prediction():
+    assert counted_positions(torch.tensor([[4, -100, 5], [6, 7, -100]])).tolist() == [1, 3]
+
+
+def test_batches_that_need_no_positions_stay_as_they_are():
+    for batch in ([BATCH["input_ids"]], {"input_ids": BATCH["input_ids"]}, {"labels": BATCH["labels"].to("meta")}):
+        assert with_counted(batch) is batch

@@ -1,0 +1,70 @@
+"""What makes the host wait for its device, counted while training steps run."""
+
+import torch
+from lightning.pytorch import Callback
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+WAITING = {
+    aten._local_scalar_dense,
+    aten.nonzero,
+    aten.masked_select,
+    aten.equal,
+    aten.is_nonzero,
+    aten.repeat_interleave,
+}
+
+
+class Waits(TorchDispatchMode):
+    """Names the operations of which a device would have to tell the host a number or a size."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket
+        indices = args[1] if name in (aten.index, aten.index_put, aten.index_put_, aten._unsafe_index) else ()
+        if name in WAITING or any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in indices):
+            self.names.append(name.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+class Watch(Callback):
+    """Watches batches from their start to the end of the optimizer's step, but the first and last, which are logged."""
+
+    def __init__(self):
+        self.steps = 0
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if batch_idx and not trainer.is_last_batch:
+            self.begin()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if batch_idx and not trainer.is_last_batch:
+            self.end()
+            self.steps += 1
+
+
+class CountWaits(Watch):
+    """Names what would wait for a device."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = Waits()
+
+    def begin(self):
+        self.waits.__enter__()
+
+    def end(self):
+        self.waits.__exit__(None, None, None)
+
+
+class ForbidWaits(Watch):
+    """Turns every wait for the GPU into an error."""
+
+    def begin(self):
+        torch.cuda.set_sync_debug_mode("error")
+
+    def end(self):
+        torch.cuda.set_sync_debug_mode("default")
