@@ -34,10 +34,13 @@ format: $(STAMP)  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: $(STAMP)  ## accuracy and speed of the divergence, written to benchmarks/README.md
+benchmark: $(STAMP)  ## accuracy of the divergence, its speed and memory beside the peers', drawn over classes and rows
+	$(BIN)/python -m pip install --quiet --editable '.[benchmark]'
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/divergence.py
 	$(BIN)/python benchmarks/divergence_map.py
+	$(BIN)/python benchmarks/language_head.py
+	$(BIN)/python benchmarks/growth.py
 
 benchmark-vision: $(STAMP)  ## objectives on Fashion-MNIST (package dataset-fashion-mnist, 45 minutes) and their speed
 	$(BIN)/python benchmarks/objectives.py

@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,18 @@ from tests.data._formats import write_fashion_mnist_archives
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
+import _inputs
+import _peers
+import _report
+import divergence
 import divergence_map
 import fashion_mnist
+import growth
+import language_head
 import objectives
 import training_step
+
+OPTIONAL = {"TRL", "TRL chunked", "Liger KL", "Liger JSD", "Liger chunked", "Liger fused"}
 
 
 def compare(folder, *options):
@@ -114,3 +123,89 @@ def test_a_peer_that_fails_is_shown_with_its_error(monkeypatch):
     shares = [int(cell.removesuffix(" %")) for cell in rows[2].removesuffix(" |").split(" | ")[4:]]
     assert min(shares) > 0
     assert sum(shares) == pytest.approx(100, abs=2)
+
+
+@pytest.fixture
+def at_once(monkeypatch, tmp_path):
+    """Nothing is compiled, measured in another process or written here."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    for module in (divergence, language_head, growth):
+        monkeypatch.setattr(module, "alone", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(_report, "README", tmp_path / "README.md")
+    monkeypatch.setattr(growth, "ROOT", tmp_path)
+    return ["--quick", "--repeats", "1", "--threads", str(torch.get_num_threads())]
+
+
+def working(calls):
+    failed = _report.failures(calls).keys()
+    assert failed <= OPTIONAL
+    return calls.keys() - failed
+
+
+@pytest.mark.parametrize("point", _peers.POINTS)
+def test_all_that_is_compared_is_one_divergence(point, at_once):
+    student, teacher = _inputs.logits(12, 50)
+    losses = _peers.candidates(point)
+    names = working({name: lambda f=loss: divergence.step(f, student, teacher) for name, loss in losses.items()})
+    for name in names - {_peers.CONTEXT}:
+        assert max(divergence.errors(losses[name], point, student, teacher)) < 1e-4, name
+
+
+@pytest.mark.parametrize("point", _peers.POINTS)
+def test_masked_rows_do_not_count(point, at_once):
+    student, teacher = _inputs.logits(12, 50, dtype=torch.bfloat16)
+    mask = torch.arange(12) % 2 == 0
+    losses = _peers.candidates(point)
+    for name in working({name: lambda f=loss: f(student, teacher, mask) for name, loss in losses.items()}):
+        expected = losses[name](student[mask], teacher[mask], None)
+        assert torch.allclose(losses[name](student, teacher, mask), expected, rtol=0.02), name
+
+
+@pytest.mark.parametrize("with_task", [False, True])
+@pytest.mark.parametrize("point", language_head.POINTS)
+def test_all_heads_have_one_gradient(point, with_task, at_once):
+    inputs, labels = language_head.draw(12, 8, 50, "cpu", with_task)
+    losses = language_head.candidates(point, with_task, "cpu")
+    for name in working({name: lambda f=loss: f(*inputs, labels) for name, loss in losses.items()}):
+        value, gradient = map(float, language_head.error(losses[name], point, inputs, labels).split(" / "))
+        assert max(value, gradient) < 1e-4, name
+
+
+def test_backend_that_does_not_exist_is_shown_as_failed(at_once, capsys):
+    divergence.main([*at_once, "--rows", "4", "--classes", "10", "--points", "(0.2, 0.7)", "--backends", "no such"])
+    assert "ours, no such failed: " in capsys.readouterr().out
+
+
+def test_masked_share_and_memory_have_their_rows(at_once, capsys, monkeypatch):
+    monkeypatch.setattr(divergence, "MEASURABLE", 0)
+    divergence.main([*at_once, "--rows", "8", "--classes", "20", "--points", "(1, 0)", "--masked", "0", "50"])
+    printed = capsys.readouterr().out
+    assert printed.count("| 8×20 |") == printed.count("| 8×20, 50 % masked |") == 2
+    assert not _report.README.exists()
+
+
+def test_what_took_long_is_written(at_once):
+    options = [option for option in at_once if option != "--quick"]
+    divergence.main([*options, "--rows", "4", "--classes", "10", "--points", "(0, 1)"])
+    assert "benchmarks/divergence.py --repeats 1" in _report.README.read_text()
+
+
+def test_heads_have_a_table_each(at_once, capsys):
+    language_head.main([*at_once, "--tokens", "6", "--hidden", "4", "--vocabulary", "20", "--points", "(1, 0)"])
+    assert capsys.readouterr().out.count("| (1, 0), 6×4×20 |") == 6
+
+
+def test_growth_is_drawn(at_once, capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(growth.SWEEPS, "quick", ([(4, 10), (4, 20)], [(4, 20), (8, 20)]))
+    growth.main(at_once)
+    assert "| 8×20 |" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "growth.png").stat().st_size > 10_000
+
+
+def test_memory_is_measured_in_another_process():
+    assert _report.alone(os.getpid) != os.getpid()
+
+
+def test_logits_have_two_nats():
+    for logits in _inputs.logits(64, 1000):
+        assert abs(torch.distributions.Categorical(logits=logits).entropy().mean().item() - 2.0) < 0.4
