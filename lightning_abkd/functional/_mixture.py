@@ -11,6 +11,7 @@ from lightning_abkd.functional._numerics import finite, promote
 
 class _Context(Protocol):
     saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
 
     def save_for_backward(self, *tensors: Tensor) -> None: ...
 
@@ -26,7 +27,8 @@ class _Euler(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return *(grad.unsqueeze(-1) * slope for slope in ctx.saved_tensors), None, None
+        sides = zip(ctx.saved_tensors, ctx.needs_input_grad, strict=False)
+        return *(grad.unsqueeze(-1) * slope if needed else None for slope, needed in sides), None, None
 
 
 def _ratios(log_p: Tensor, log_q: Tensor, share: float) -> tuple[Tensor, Tensor]:
