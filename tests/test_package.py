@@ -13,7 +13,7 @@ from tests import _source as source
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Imported inside functions, where their absence names the extra; safetensors, numpy and PIL come with dependencies.
-OPTIONAL = {"sklearn", "matplotlib", "peft", "rouge_score", "datasets", "pyarrow"}
+OPTIONAL = {"sklearn", "matplotlib", "peft", "rouge_score", "datasets", "pyarrow", "triton"}
 BROUGHT_ALONG = {"safetensors", "numpy", "PIL"}
 
 

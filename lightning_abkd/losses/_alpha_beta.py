@@ -24,8 +24,8 @@ class AlphaBetaDivergence(FamilyMember):
         scale_by_temperature: Multiply by T²; the paper does not.
         reduction: "mean", "sum" or "none".
         backend: What computes it; all give the same numbers. "auto" takes the fastest for the logits at hand and logs
-            its choice: "fused" (processors, float32), else "eager" (plain torch, anywhere, any precision). "compile"
-            has torch.compile make one program of the plain form.
+            its choice: "fused" (processors, float32), "triton" (GPUs, float32 arithmetic), else "eager" (plain torch,
+            anywhere, any precision). "compile" has torch.compile make one program of the plain form.
 
     Raises:
         ValueError: If `alpha` or `beta` is not finite.

@@ -80,10 +80,10 @@ class Divergence(DistillationLoss):
         """
         check_logits(student_logits, teacher_logits, mask)
         loss: Tensor
-        if self._chunkable(teacher_logits):
+        if self._chunkable(student_logits, teacher_logits):
             loss = Chunked.apply(student_logits, teacher_logits, mask, self)
         else:
-            values = self._values(student_logits, teacher_logits)
+            values = self._positions(student_logits, teacher_logits, mask)
             values = values * self.temperature.square() if self.scale_by_temperature else values
             loss = reduce(values, mask, self.reduction)
         if self.training:
@@ -139,7 +139,11 @@ class Divergence(DistillationLoss):
         log_p = torch.log_softmax(wide(teacher_logits) / self.temperature, -1)
         return self.pointwise(log_p, torch.log_softmax(wide(student_logits) / self.temperature, -1))
 
-    def _chunkable(self, teacher_logits: Tensor) -> bool:
+    def _positions(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> Tensor:
+        """Compute the values (...) at once; those of masked positions are never used."""
+        return self._values(student_logits, teacher_logits)
+
+    def _chunkable(self, student_logits: Tensor, teacher_logits: Tensor) -> bool:
         """Tell whether only the student's logits need a gradient; compilers fuse better without chunks."""
         learnt = any(parameter.requires_grad for parameter in self.parameters())
         return not (teacher_logits.requires_grad or learnt or torch.compiler.is_compiling())

@@ -7,12 +7,20 @@ import torch
 from torch import Tensor
 
 from lightning_abkd import functional
-from lightning_abkd.kernels import AlphaBetaSums, alpha_beta_rows, closed_form, compiled_form
+from lightning_abkd.kernels import (
+    AlphaBetaSums,
+    alpha_beta_cross_entropy_rows,
+    alpha_beta_from_logits,
+    alpha_beta_rows,
+    closed_form,
+    compiled_form,
+    runs_triton,
+)
 from lightning_abkd.losses._base import Reduction
 from lightning_abkd.losses._chunked import Differentiator
 from lightning_abkd.losses._divergence import Divergence, wide
 
-Backend = Literal["auto", "eager", "fused", "compile"]
+Backend = Literal["auto", "eager", "fused", "triton", "compile"]
 
 _logger = logging.getLogger("lightning_abkd")
 
@@ -25,8 +33,8 @@ class FamilyMember(Divergence):
         scale_by_temperature: Multiply by T².
         reduction: "mean", "sum" or "none".
         backend: What computes it; all give the same numbers. "auto" takes the fastest that the logits allow and logs
-            its choice: "fused" (processors, float32), else "eager" (plain torch, everywhere, in any precision).
-            "compile" has torch.compile make one program of the plain form.
+            its choice: "fused" (processors, float32), "triton" (GPUs, float32 arithmetic), else "eager" (plain torch,
+            everywhere, in any precision). "compile" has torch.compile make one program of the plain form.
 
     Raises:
         ValueError: If the backend is unknown, or on the first batch if it cannot do what it is given.
@@ -70,6 +78,9 @@ class FamilyMember(Divergence):
                 values = self._fused(student_logits, teacher_logits, gradient, float(scale))
                 if values is not None:
                     return values
+            if backend == "triton":
+                rows = student_logits, teacher_logits, gradient
+                return alpha_beta_cross_entropy_rows(*rows, *exponents, self.temperature, scale)[0]
             form = compiled_form() if backend == "compile" else closed_form
             values, slope = form(student_logits, teacher_logits, *exponents, self.temperature)
             torch.mul(slope, scale, out=gradient)
@@ -91,17 +102,17 @@ class FamilyMember(Divergence):
             ValueError: If the wanted backend cannot do such logits.
         """
         device = student_logits.device.type
-        single = torch.float64 not in (student_logits.dtype, teacher_logits.dtype)
-        suited = {"fused": device == "cpu" and single, "eager": True, "compile": True}
-        backend: Backend = self.backend
+        backend = self.backend
         if backend == "auto":
-            backend = "fused" if suited["fused"] else "eager"
-        if not suited[backend]:
+            order: tuple[Backend, Backend] = ("fused", "eager") if device == "cpu" else ("triton", "eager")
+            backend = next(name for name in order if does(name, student_logits, teacher_logits))
+        if not does(backend, student_logits, teacher_logits):
+            where = {"fused": "a processor", "triton": "a GPU where Triton is installed"}[backend]
             raise ValueError(
-                f"The backend {backend!r} computes in float32 on a processor. Found {student_logits.dtype} and "
+                f"The backend {backend!r} computes in float32 on {where}. Found {student_logits.dtype} and "
                 f'{teacher_logits.dtype} on `{device}`. Take another, or "auto".'
             )
-        if backend != self._said:
+        if not torch.compiler.is_compiling() and backend != self._said:
             self._said = backend
             _logger.info("%s: backend %s for %s on %s.", type(self).__name__, backend, student_logits.dtype, device)
         return backend
@@ -121,6 +132,16 @@ class FamilyMember(Divergence):
         log_p, log_q = (torch.log_softmax(x / numbers[2], -1) for x in (teacher_logits, student_logits))
         return alpha_beta_rows(log_p, log_q, alpha, beta, gradient, scale / numbers[2])
 
+    def _chunkable(self, student_logits: Tensor, teacher_logits: Tensor) -> bool:
+        # The kernel keeps nothing of the logits' size, whatever has a gradient.
+        triton = self.chosen(student_logits, teacher_logits) == "triton"
+        return not triton and super()._chunkable(student_logits, teacher_logits)
+
+    def _positions(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> Tensor:
+        if self.chosen(student_logits, teacher_logits) != "triton":
+            return super()._positions(student_logits, teacher_logits, mask)
+        return alpha_beta_from_logits(student_logits, teacher_logits, *self.exponents(), self.temperature, mask)
+
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return super()._values(student_logits, teacher_logits)
@@ -131,3 +152,11 @@ class FamilyMember(Divergence):
             if values is not None:
                 return values
         return super()._values(student_logits, teacher_logits)
+
+
+def does(backend: Backend, student_logits: Tensor, teacher_logits: Tensor) -> bool:
+    """Tell whether a backend can do such logits."""
+    single = torch.float64 not in (student_logits.dtype, teacher_logits.dtype)
+    if backend == "fused":
+        return single and student_logits.device.type == "cpu"
+    return backend != "triton" or (single and runs_triton(student_logits.device))

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lightning_abkd.kernels import binary_exponents
+from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, binary_exponents
 from lightning_abkd.losses._base import check_logits
 from lightning_abkd.losses._divergence import Divergence
+from lightning_abkd.losses._family import FamilyMember
 from lightning_abkd.losses._output_head import OutputHead
 
 # Elements of the logits that exist at once; matrix products want more rows than the divergence's own chunks.
@@ -154,6 +155,8 @@ def _run(job: _Job, hidden: Tensor, wide: torch.dtype, gradients: list[Tensor | 
     with_gradient = any(gradient is not None for gradient in gradients)
     buffers: Tensor | None = None
     for rows in row_chunks(len(hidden), classes, hidden.device.type):
+        if _run_in_one_kernel(job, hidden[rows].to(job.head.weight.dtype), rows, sums, gradients):
+            continue
         count = rows.stop - rows.start
         if buffers is None:
             buffers = hidden.new_empty((3, count, classes), dtype=wide)
@@ -166,6 +169,32 @@ def _run(job: _Job, hidden: Tensor, wide: torch.dtype, gradients: list[Tensor | 
             _spread(job.head, inputs, job.head.pull_back(slope, logits), rows, gradients)
     task, distance = (sums / max(len(hidden), 1)).unbind()
     return task.clone(), distance.clone()
+
+
+def _run_in_one_kernel(job: _Job, inputs: Tensor, rows: slice, sums: Tensor, gradients: list[Tensor | None]) -> bool:
+    """Work off some tokens where one kernel does both terms, over the logits' own memory; tell whether it did."""
+    head, divergence = job.head, job.divergence
+    if job.compare is None or not isinstance(divergence, FamilyMember) or divergence.chosen(inputs, inputs) != "triton":
+        return False
+    logits = head.logits(inputs)
+    student, teacher = job.compare(logits, rows)
+    if student is not logits:
+        return False
+    check_logits(student, teacher, None)
+    slope = logits
+    if head.softcap is not None or logits.dtype == torch.float16:
+        # The soft-cap's derivative asks for the logits again; float16 would lose small numbers.
+        slope = torch.empty_like(logits, dtype=torch.float32 if logits.dtype == torch.float16 else logits.dtype)
+    factor = divergence.temperature.square() if divergence.scale_by_temperature else 1.0
+    labels = None if job.labels is None else job.labels[rows]
+    numbers = *divergence.exponents(), divergence.temperature, factor * job.distillation_weight
+    values, tasks = alpha_beta_cross_entropy_rows(logits, teacher, slope, *numbers, labels, job.task_weight)
+    sums[1] += values.sum() * factor
+    if tasks is not None:
+        sums[0] += tasks.sum()
+    if any(gradient is not None for gradient in gradients):
+        _spread(head, inputs, head.pull_back(slope, logits), rows, gradients)
+    return True
 
 
 def _distance(job: _Job, logits: Tensor, rows: slice, gradient: Tensor | None) -> Tensor:
@@ -212,7 +241,7 @@ def _spread(head: OutputHead, inputs: Tensor, slope: Tensor, rows: slice, gradie
     if to_hidden is not None:
         to_hidden[rows] = (narrow @ head.weight.to(dtype)).to(to_hidden.dtype)
     if to_weight is not None and to_weight.dtype == dtype:
-        to_weight.addmm_(narrow.T, inputs)
+        to_weight.addmm_(narrow.T, inputs.to(dtype))
     elif to_weight is not None:
         to_weight.add_(narrow.T @ inputs.to(dtype))
     if to_bias is not None:

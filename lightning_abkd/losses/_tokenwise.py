@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd import functional
-from lightning_abkd.kernels import alpha_beta_rows, closed_form
+from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, alpha_beta_rows, closed_form
 from lightning_abkd.losses._base import Reduction, check_finite
 from lightning_abkd.losses._chunked import Differentiator
 from lightning_abkd.losses._divergence import Divergence
+from lightning_abkd.losses._family import does
 
 
 class TokenRule(nn.Module):
@@ -136,10 +137,14 @@ class TokenwiseAlphaBeta(Divergence):
         def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
             log_p, log_q = (torch.log_softmax(x / self.temperature, -1) for x in (teacher_logits, student_logits))
             exponents = self.exponents(log_p, log_q)
-            if log_q.device.type == "cpu" and log_p.dtype == log_q.dtype == torch.float32:
+            processor = log_q.device.type == "cpu"
+            if processor and does("fused", log_q, log_p):
                 values = alpha_beta_rows(log_p, log_q, *exponents, gradient, scale / self.temperature)
                 if values is not None:
                     return values
+            if not processor and does("triton", log_q, log_p):
+                rows = student_logits, teacher_logits, gradient
+                return alpha_beta_cross_entropy_rows(*rows, *exponents, self.temperature, scale)[0]
             values, slope = closed_form(student_logits, teacher_logits, *exponents, self.temperature)
             torch.mul(slope, scale, out=gradient)
             return values

@@ -4,10 +4,12 @@ import logging
 import pytest
 import torch
 
-from lightning_abkd.kernels import compiled_form
+from lightning_abkd.kernels import compiled_form, runs_triton
 from lightning_abkd.losses import AlphaBetaDivergence, AlphaDivergence, BetaDivergence, ForwardKL
 from lightning_abkd.losses._family import FamilyMember
 from tests._asserts import logits
+
+needs_triton = pytest.mark.skipif(not runs_triton(torch.device("cpu")), reason="Triton does not run here")
 
 
 def step(loss, student, teacher, mask=None):
@@ -43,6 +45,41 @@ def test_every_backend_gives_the_same_numbers(traced, pair, point, reduction):
         torch.testing.assert_close(found, expected, rtol=2e-5, atol=2e-6)
 
 
+@needs_triton
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("point", [(0.2, 0.7), (1.0, 0.0), (-0.5, 0.5)])
+def test_triton_gives_the_same_numbers(pair, point, reduction):
+    mask = torch.tensor([True, False, True, True, True])
+    expected = step(AlphaBetaDivergence(*point, 2.0, True, reduction, "eager"), *pair, mask)
+    found = step(AlphaBetaDivergence(*point, 2.0, True, reduction, "triton"), *pair, mask)
+    torch.testing.assert_close(found, expected, rtol=2e-5, atol=2e-6)
+
+
+@needs_triton
+def test_triton_takes_half_precision_as_it_is_and_reads_no_masked_row(pair):
+    student, teacher = (x.bfloat16() for x in pair)
+    mask = torch.tensor([True, False, True, True, True])
+    teacher[1] = torch.nan
+    value, gradient = step(AlphaBetaDivergence(backend="triton"), student, teacher, mask)
+    expected, slope = step(AlphaBetaDivergence(backend="eager"), student[mask].float(), teacher[mask].float())
+    assert gradient.dtype == torch.bfloat16
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(gradient[mask].float(), slope, rtol=0.01, atol=1e-5)
+    assert (gradient[1] == 0).all()
+
+
+@needs_triton
+def test_triton_without_a_gradient_and_compiled_is_the_same(pair):
+    loss = AlphaBetaDivergence(backend="triton")
+    expected = loss(*pair)
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    student = pair[0].clone().requires_grad_()
+    value = compiled(student, pair[1])
+    value.backward()
+    torch.testing.assert_close(value.detach(), expected)
+    torch.testing.assert_close(student.grad, step(loss, *pair)[1])
+
+
 @pytest.mark.parametrize("loss", [AlphaDivergence(0.3), BetaDivergence(0.3)])
 def test_lines_of_the_family_are_its_points(loss, pair):
     point = (0.3, 0.7) if isinstance(loss, AlphaDivergence) else (1.0, 0.3)
@@ -63,6 +100,12 @@ def test_backend_that_cannot_do_the_logits_says_why(pair):
     student, teacher = (x.double() for x in pair)
     with pytest.raises(ValueError, match="'fused' computes in float32 on a processor. Found torch.float64"):
         AlphaBetaDivergence(backend="fused")(student, teacher)
+
+
+def test_triton_where_it_does_not_run_says_so(pair, monkeypatch):
+    monkeypatch.setattr("lightning_abkd.losses._family.runs_triton", lambda device: False)
+    with pytest.raises(ValueError, match="'triton' computes in float32 on a GPU where Triton is installed"):
+        AlphaBetaDivergence(backend="triton")(*pair)
 
 
 def test_unknown_backend_is_refused():

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lightning_abkd.kernels import runs_triton
 from lightning_abkd.losses import (
     TAID,
     AlphaBetaDivergence,
@@ -55,6 +56,22 @@ def test_numbers_are_those_of_the_logits(divergence, options):
 
 def test_numbers_agree_in_float32():
     torch.testing.assert_close(*both(AlphaBetaDivergence(0.2, 0.7), dtype=torch.float32), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(not runs_triton(torch.device("cpu")), reason="Triton does not run here")
+@pytest.mark.parametrize("options", [{}, {"bias": False, "scale": 0.3}, {"softcap": 2.0, "scale": 1.5}])
+def test_one_kernel_gives_the_numbers_of_the_logits(options):
+    divergence = AlphaBetaDivergence(0.2, 0.7, 2.0, scale_by_temperature=True, backend="triton")
+    torch.testing.assert_close(*both(divergence, dtype=torch.float32, **options), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(not runs_triton(torch.device("cpu")), reason="Triton does not run here")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_one_kernel_takes_half_precision_heads(dtype):
+    fused, exact = both(AlphaBetaDivergence(backend="triton"), dtype=dtype)[0], both(AlphaBetaDivergence())[1]
+    for ours, theirs in zip(fused, exact, strict=True):
+        assert ours.dtype in (dtype, torch.float32)
+        torch.testing.assert_close(ours.float(), theirs.float(), rtol=0.1, atol=0.02)
 
 
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0)])
