@@ -99,8 +99,9 @@ class AlphaBetaSums:
         values = (self._of_quotients if self._alpha else self._of_logarithms)(
             student, teacher, gradient, scale / self._temperature
         )
-        least = values - self._bound * (student.total + teacher.total)
-        if not 0.0 <= (least.amin() if self._each else least.mean()).item() < math.inf:
+        bound = self._bound * (student.total + teacher.total)
+        distance, bound = (values, bound) if isinstance(bound, float) else (values - bound, 0.0)
+        if not bound <= (distance.amin() if self._each else distance.mean()).item() < math.inf:
             return None
         return values.squeeze(-1).clamp_(min=0.0)
 
@@ -114,14 +115,16 @@ class AlphaBetaSums:
             total = mixed.sum(-1, keepdim=True).mul_(unit)
         slopes = (total - student.total) / alpha
         if gradient is not None:
-            own = slopes + 1.0 / alpha if student.power is student.exp else slopes
-            torch.mul(student.exp, own * scale / student.sum, out=gradient)
-            if student.power is not student.exp:
+            if student.power is student.exp:
+                torch.mul(student.exp, student.unit * ((slopes + 1.0 / alpha) * scale), out=gradient)
+            else:
+                torch.mul(student.exp, slopes * scale / student.sum, out=gradient)
                 gradient.addcmul_(student.power, student.unit, value=scale / alpha)
             gradient.addcmul_(mixed, unit, value=-scale / alpha)
         rest = (teacher.total - total) / beta if beta else self._of_distance(teacher, student, teacher)
-        # At least one of both is a tensor.
-        return cast("Tensor", (rest - slopes) / self._total)
+        # For probabilities of which one is the mixed power both sums are 1, and their difference is no tensor.
+        difference = cast("Tensor", rest - slopes if isinstance(slopes, Tensor) else rest)
+        return difference if self._total == 1.0 else difference / self._total
 
     def _of_logarithms(self, student: _Side, teacher: _Side, gradient: Tensor | None, scale: float) -> Tensor:
         """Take g = q^s d, where α = 0."""
@@ -135,5 +138,6 @@ class AlphaBetaSums:
     def _of_distance(self, of: _Side, student: _Side, teacher: _Side) -> Tensor:
         """Sum a power times d over classes; leaves log p - log q, not normalised, in the teacher's buffer."""
         distance = teacher.log.sub_(student.log)
-        total: Tensor = torch.linalg.vecdot(of.power, distance).unsqueeze(-1).mul_(of.unit).mul_(_LN2)
-        return total - (teacher.sum / student.sum).log_() * of.total
+        total = torch.linalg.vecdot(of.power, distance).unsqueeze(-1)
+        shift = (student.sum / teacher.sum).log_()
+        return (shift if of.power is of.exp else shift.mul_(of.total)).addcmul_(total, of.unit, value=_LN2)
