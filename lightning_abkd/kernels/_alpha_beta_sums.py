@@ -110,17 +110,18 @@ class AlphaBetaSums:
         alpha, beta = self._alpha, self._beta
         mixed, unit, total = teacher.power, teacher.unit, teacher.total
         if beta:
-            mixed = torch.mul(teacher.log, alpha, out=self._buffers[6]).add_(student.log, alpha=beta).exp2_()
+            out = self._buffers[6] if gradient is None else gradient
+            mixed = torch.mul(teacher.log, alpha, out=out).add_(student.log, alpha=beta).exp2_()
             unit = teacher.sum.pow(-alpha).mul_(student.sum.pow(-beta))
             total = mixed.sum(-1, keepdim=True).mul_(unit)
         slopes = (total - student.total) / alpha
         if gradient is not None:
+            torch.mul(mixed, unit * (-scale / alpha), out=gradient)
             if student.power is student.exp:
-                torch.mul(student.exp, student.unit * ((slopes + 1.0 / alpha) * scale), out=gradient)
+                gradient.addcmul_(student.exp, student.unit * (slopes + 1.0 / alpha), value=scale)
             else:
-                torch.mul(student.exp, slopes * scale / student.sum, out=gradient)
+                gradient.addcmul_(student.exp, slopes / student.sum, value=scale)
                 gradient.addcmul_(student.power, student.unit, value=scale / alpha)
-            gradient.addcmul_(mixed, unit, value=-scale / alpha)
         rest = (teacher.total - total) / beta if beta else self._of_distance(teacher, student, teacher)
         # For probabilities of which one is the mixed power both sums are 1, and their difference is no tensor.
         difference = cast("Tensor", rest - slopes if isinstance(slopes, Tensor) else rest)

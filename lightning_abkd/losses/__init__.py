@@ -18,6 +18,7 @@ from lightning_abkd.losses._crd import CRD
 from lightning_abkd.losses._decoupled import DecoupledDistillation
 from lightning_abkd.losses._dist import DIST
 from lightning_abkd.losses._divergence import Divergence
+from lightning_abkd.losses._evaluation import Evaluation, evaluate_divergences
 from lightning_abkd.losses._head_loss import Comparison, HeadLoss, against_head, head_loss, row_chunks
 from lightning_abkd.losses._itrd import ITRD
 from lightning_abkd.losses._mixture import JensenShannon, SkewedForwardKL, SkewedReverseKL, SymmetricKL
@@ -49,6 +50,7 @@ __all__ = [
     "DistillationLoss",
     "Divergence",
     "EntropyWeightedKL",
+    "Evaluation",
     "ForwardKL",
     "HeadLoss",
     "Hellinger",
@@ -70,6 +72,7 @@ __all__ = [
     "WeightedSum",
     "WeightedTransformedTeacherMatching",
     "against_head",
+    "evaluate_divergences",
     "head_loss",
     "loss_terms",
     "row_chunks",

@@ -14,8 +14,8 @@ from lightning_abkd.losses._base import Reduction
 
 Differentiator = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-# Elements of a chunk: on a processor a few working copies of it should fit in the cache.
-_CHUNK_ELEMENTS = {"cpu": 1 << 18}
+# Elements of a chunk: on a processor working copies should fit in the cache, and calls take longer than to start them.
+_CHUNK_ELEMENTS = {"cpu": 1 << 19}
 _DEFAULT_CHUNK_ELEMENTS = 1 << 24
 
 

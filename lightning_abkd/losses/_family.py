@@ -66,6 +66,11 @@ class FamilyMember(Divergence):
 
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compute the divergence of each position, shape (..., V) to (...)."""
+        free = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+        if free and log_q.dim() == 2 and self.chosen(log_q, log_p) == "fused" and log_p.dtype == log_q.dtype:
+            values = alpha_beta_rows(log_p, log_q, *self.exponents())
+            if values is not None:
+                return values
         return functional.alpha_beta_divergence(log_p, log_q, *self.exponents())
 
     def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
