@@ -105,7 +105,8 @@ def alpha_beta_divergence(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, b
 
     where p, q = exp(`log_p`), exp(`log_q`) and α, β = `alpha`, `beta` are any real numbers; the paper uses
     (0.2, 0.7) for language models and (0.8, 0.3) for CIFAR-100. It is evaluated as a second divided difference of
-    exp, in which α = 0, β = 0 and α + β = 0 are ordinary points: value and gradient are continuous there. The released
+    exp, where α + β is not near 0 from both slopes, in which α = 0, β = 0 and α + β = 0 are ordinary points: value and
+    gradient are continuous there. The released
     code has factors 1/β, 1/α, 1/α where the limits are 1/β², 1/α², 1/α²; we follow the limits.
 
     A class at -inf on both sides contributes 0. At -inf for the teacher alone it contributes q^(α+β)/(α(α+β)), for the

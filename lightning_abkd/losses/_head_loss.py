@@ -155,13 +155,14 @@ def _run(job: _Job, hidden: Tensor, wide: torch.dtype, gradients: list[Tensor | 
     with_gradient = any(gradient is not None for gradient in gradients)
     buffers: Tensor | None = None
     for rows in row_chunks(len(hidden), classes, hidden.device.type):
-        if _run_in_one_kernel(job, hidden[rows].to(job.head.weight.dtype), rows, sums, gradients):
+        inputs = hidden[rows].to(job.head.weight.dtype)
+        if _run_in_one_kernel(job, inputs, rows, sums, gradients):
             continue
         count = rows.stop - rows.start
         if buffers is None:
             buffers = hidden.new_empty((3, count, classes), dtype=wide)
         logits, slope, spare = buffers[:, :count].unbind()
-        gradient, inputs = slope if with_gradient else None, hidden[rows].to(job.head.weight.dtype)
+        gradient = slope if with_gradient else None
         job.head.write(inputs, logits)
         sums[1] += _distance(job, logits, rows, gradient)
         sums[0] += _cross_entropy(job, logits, rows, gradient, spare)
