@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FLOORS = {
+    "_utils": -1,
     "functional": 0, "schedules": 0,
     "kernels": 1,
     "losses": 2, "models": 2, "data": 2, "metrics": 2,
@@ -15,6 +16,7 @@ FLOORS = {
 BASE = {"torch", *sys.stdlib_module_names}
 MIDDLE = BASE | {"torchvision", "torchmetrics", "transformers", "safetensors", "numpy", "PIL"}
 THIRD_PARTY = {
+    -1: BASE,
     0: BASE,
     1: BASE | {"triton"},
     2: MIDDLE,

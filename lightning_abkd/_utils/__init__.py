@@ -1,0 +1,37 @@
+"""Small helpers that every room uses, so that each is written once. Nothing here is public, and nothing loads torch.
+
+Here: checks of arguments with one wording each, optional packages, whole-file writes, lazy tables of names.
+Not here: anything that knows of losses, networks or training.
+"""
+
+from lightning_abkd._utils._arguments import (
+    check_at_least,
+    check_choice,
+    check_finite,
+    check_interval,
+    check_positive,
+    check_same_shape,
+)
+from lightning_abkd._utils._autograd import Context
+from lightning_abkd._utils._extras import require
+from lightning_abkd._utils._files import folder_or_hub, write_whole
+from lightning_abkd._utils._identity import digest
+from lightning_abkd._utils._lazy import lazy_names, renamed_names
+from lightning_abkd._utils._rows import row_slices
+
+__all__ = [
+    "Context",
+    "check_at_least",
+    "check_choice",
+    "check_finite",
+    "check_interval",
+    "check_positive",
+    "check_same_shape",
+    "digest",
+    "folder_or_hub",
+    "lazy_names",
+    "renamed_names",
+    "require",
+    "row_slices",
+    "write_whole",
+]

@@ -1,0 +1,34 @@
+"""Optional packages, imported where they are used."""
+
+import importlib
+from types import ModuleType
+
+
+def require(module: str, extra: str, purpose: str, package: str | None = None) -> ModuleType:
+    """Import a module of an optional package, or say which extra brings it.
+
+    Args:
+        module: Full name of the module, such as "matplotlib.pyplot".
+        extra: Extra of this package that installs it.
+        purpose: What needs it; the start of the message, such as "ROUGE" or "A picture".
+        package: Name on the package index, where it is not the module's own first part.
+
+    Returns:
+        The module.
+
+    Raises:
+        ModuleNotFoundError: If the package is not installed.
+
+    Example:
+        >>> require("json", "language", "Reading records").loads("[1]")
+        [1]
+    """
+    top = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != top:
+            raise
+        raise ModuleNotFoundError(
+            f"{purpose} needs {package or top}: pip install 'lightning-abkd[{extra}]'.", name=error.name
+        ) from error
