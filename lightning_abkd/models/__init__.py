@@ -6,6 +6,7 @@ penultimate features; their parameters are named as in the RepDistiller checkpoi
 has is taken from there; losses, training and Lightning do not belong here.
 """
 
+from lightning_abkd.functional import top_k_buckets
 from lightning_abkd.models._adapters import lora, merged
 from lightning_abkd.models._bottleneck_resnet import resnet50_cifar
 from lightning_abkd.models._causal_lm import causal_lm, causal_lm_from_config, truncated
@@ -28,7 +29,6 @@ from lightning_abkd.models._resnet import (
 from lightning_abkd.models._separate_head import SeparateHead, separate_head
 from lightning_abkd.models._shufflenet import shufflenetv1, shufflenetv2
 from lightning_abkd.models._teacher_cache import TeacherCache
-from lightning_abkd.models._teacher_cache_buckets import top_k_buckets
 from lightning_abkd.models._teacher_cache_files import CacheStatistics
 from lightning_abkd.models._teacher_cache_identity import CacheIdentity, model_identity
 from lightning_abkd.models._teacher_cache_writer import TeacherCacheWriter

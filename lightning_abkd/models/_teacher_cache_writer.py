@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_abkd.functional import largest_classes
 from lightning_abkd.losses import OutputHead
-from lightning_abkd.models._teacher_cache_buckets import largest_classes
 from lightning_abkd.models._teacher_cache_files import (
     CacheMeta,
     CacheStatistics,

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from lightning_abkd import functional
-from lightning_abkd.models import _teacher_cache_buckets, top_k_buckets
-from lightning_abkd.models._teacher_cache_buckets import largest_classes
+from lightning_abkd.functional._subset import largest_classes
+from lightning_abkd.functional import _subset, top_k_buckets
 from tests._asserts import logits
 
 STUDENT, TEACHER = logits(5, 9), logits(5, 9, seed=1)
@@ -64,7 +64,7 @@ def test_half_precision_is_promoted():
 
 def test_chunks_change_nothing(monkeypatch):
     whole = largest_classes(STUDENT, 3)
-    monkeypatch.setattr(_teacher_cache_buckets, "_CHUNK_ELEMENTS", 2 * 9)
+    monkeypatch.setattr(_subset, "_CHUNK_ELEMENTS", 2 * 9)
     for first, second in zip(whole, largest_classes(STUDENT, 3), strict=True):
         assert torch.equal(first, second)
 
