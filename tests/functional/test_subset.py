@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from lightning_abkd import functional
-from lightning_abkd.functional._subset import largest_classes
 from lightning_abkd.functional import _subset, top_k_buckets
+from lightning_abkd.functional._subset import largest_classes
 from tests._asserts import logits
 
 STUDENT, TEACHER = logits(5, 9), logits(5, 9, seed=1)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from lightning_abkd.losses import ForwardKL, head_loss
+from lightning_abkd.losses.hidden import _head_loss
 from lightning_abkd.models import CacheIdentity, TeacherCache, TeacherCacheWriter, separate_head
 from lightning_abkd.modules import StoredTeacher
 from lightning_abkd.modules._teacher import Teacher
@@ -54,7 +55,7 @@ def test_rows_are_the_counted_tokens(student):
 
 
 def test_signals_are_those_of_both_networks_in_parts(student, teacher, monkeypatch):
-    monkeypatch.setitem(__import__("lightning_abkd.losses._head_loss", fromlist=["x"])._CHUNK_ELEMENTS, "cpu", 3 * 384)
+    monkeypatch.setitem(_head_loss._CHUNK_ELEMENTS, "cpu", 3 * 384)
     parts = list(token_rows(BATCH, separate_head(student), teacher, None, None).signals())
     assert [part["student_logits"].shape for part in parts] == [(1, 3, 384), (1, 1, 384)]
     expected = teacher.network(BATCH["input_ids"], attention_mask=BATCH["attention_mask"]).logits[1, 1]

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lightning_abkd.losses._base import DistillationLoss, check_positive
 from lightning_abkd.losses._divergence import wide
-from lightning_abkd.losses._itrd import check_features
+from lightning_abkd.losses.features._check import check_features
 
 
 class CRD(DistillationLoss):

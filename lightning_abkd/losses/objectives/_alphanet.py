@@ -18,7 +18,7 @@ class LargerDivergence(DistillationLoss):
         second: Another one.
 
     Example:
-        >>> from lightning_abkd.losses._alpha_beta import AlphaDivergence
+        >>> from lightning_abkd.losses.divergences._alpha_beta import AlphaDivergence
         >>> loss = LargerDivergence(AlphaDivergence(0.3), AlphaDivergence(0.7))
         >>> round(loss(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
         0.3915

@@ -7,7 +7,7 @@ import torch
 from lightning_abkd.losses import AdaptiveAlphaDivergence, AlphaDivergence, ForwardKL, LargerDivergence
 from tests._asserts import logits
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "methods.json").read_text())
+VECTORS = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())
 
 
 def inputs(name):

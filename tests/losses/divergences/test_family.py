@@ -6,7 +6,7 @@ import torch
 
 from lightning_abkd.kernels import compiled_form, runs_triton
 from lightning_abkd.losses import AlphaBetaDivergence, AlphaDivergence, BetaDivergence, ForwardKL
-from lightning_abkd.losses._family import FamilyMember
+from lightning_abkd.losses.divergences._family import FamilyMember
 from tests._asserts import logits
 
 needs_triton = pytest.mark.skipif(not runs_triton(torch.device("cpu")), reason="Triton does not run here")
@@ -103,7 +103,7 @@ def test_backend_that_cannot_do_the_logits_says_why(pair):
 
 
 def test_triton_where_it_does_not_run_says_so(pair, monkeypatch):
-    monkeypatch.setattr("lightning_abkd.losses._family.runs_triton", lambda device: False)
+    monkeypatch.setattr("lightning_abkd.losses.divergences._family.runs_triton", lambda device: False)
     with pytest.raises(ValueError, match="'triton' computes in float32 on a GPU where Triton is installed"):
         AlphaBetaDivergence(backend="triton")(*pair)
 

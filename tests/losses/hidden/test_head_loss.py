@@ -8,11 +8,11 @@ from lightning_abkd.losses import (
     AlphaBetaDivergence,
     ForwardKL,
     OutputHead,
-    _head_loss,
     against_head,
     head_loss,
 )
 from lightning_abkd.losses._divergence import Divergence
+from lightning_abkd.losses.hidden import _head_loss
 
 N, V, D = 11, 37, 5
 

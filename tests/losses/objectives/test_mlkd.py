@@ -7,7 +7,7 @@ import torch
 from lightning_abkd.losses import AlphaBetaDivergence, ForwardKL, MultiLevelDistillation
 from tests._asserts import logits
 
-CASE = json.loads((Path(__file__).parent.parent / "vectors" / "methods.json").read_text())["MLKD"]
+CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())["MLKD"]
 
 
 def views(size=4, classes=6):

@@ -6,7 +6,7 @@ from torch import Tensor
 from lightning_abkd import functional
 from lightning_abkd.losses._base import Reduction, check_finite
 from lightning_abkd.losses._divergence import Divergence
-from lightning_abkd.losses._family import Backend, FamilyMember
+from lightning_abkd.losses.divergences._family import Backend, FamilyMember
 
 
 class AlphaBetaDivergence(FamilyMember):

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from lightning_abkd.losses._base import DistillationLoss, check_finite, check_positive
 from lightning_abkd.losses._divergence import wide
+from lightning_abkd.losses.features._check import check_features
 
 
 class ITRD(DistillationLoss):
@@ -78,15 +79,6 @@ class ITRD(DistillationLoss):
     def _correlation(self, student: Tensor, teacher: Tensor) -> Tensor:
         correlation = (_standardised(student) * _standardised(teacher)).mean(0)
         return (correlation - 1.0).square().pow(self.alpha).sum().log2()
-
-
-def check_features(features: Tensor, network: str, size: int) -> None:
-    """Raise ValueError unless the features of a network have shape (B, size)."""
-    if features.dim() != 2 or features.shape[1] != size:
-        raise ValueError(
-            f"Parameter `{network}_dim` should be the size of the {network}'s features, which are (B, D). "
-            f"Found `{network}_dim = {size}` and features of shape {tuple(features.shape)}."
-        )
 
 
 def _standardised(features: Tensor) -> Tensor:

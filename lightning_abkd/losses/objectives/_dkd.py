@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lightning_abkd.losses._alpha_beta import ForwardKL
 from lightning_abkd.losses._base import DistillationLoss, check_finite, check_logits
 from lightning_abkd.losses._divergence import Divergence, wide
+from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 
 
 class DecoupledDistillation(DistillationLoss):

@@ -7,7 +7,7 @@ import torch
 from lightning_abkd.losses import TAID, ForwardKL
 from tests._asserts import logits
 
-CASE = json.loads((Path(__file__).parent.parent / "vectors" / "methods.json").read_text())["TAID"]
+CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())["TAID"]
 
 
 def test_loss_and_target_follow_the_official_trace():

@@ -7,7 +7,7 @@ import torch
 from lightning_abkd.losses import ITRD
 from tests._asserts import logits
 
-CASE = json.loads((Path(__file__).parent.parent / "vectors" / "methods.json").read_text())["ITRD"]
+CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())["ITRD"]
 
 
 @pytest.mark.parametrize(("weights", "name"), [((1.0, 0.0), "corr"), ((0.0, 1.0), "mutual"), ((2.0, 1.0), "total")])

@@ -4,26 +4,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_abkd.losses import (
-    AlphaBetaDivergence,
-    ForwardKL,
-    LogitStandardization,
-    TransformedTeacherMatching,
-    WeightedTransformedTeacherMatching,
-)
+from lightning_abkd.losses import AlphaBetaDivergence, LogitStandardization
 from tests._asserts import logits
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "methods.json").read_text())
+VECTORS = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())
 
 
 @pytest.mark.parametrize(
     ("name", "loss"),
     [
-        ("KD", ForwardKL(4.0, scale_by_temperature=True)),
         ("LSD", LogitStandardization()),
         ("LSD_AB", LogitStandardization(AlphaBetaDivergence(0.8, 0.2, temperature=2.0, scale_by_temperature=True))),
-        ("TTM", TransformedTeacherMatching(power=0.1)),
-        ("WTTM", WeightedTransformedTeacherMatching(power=0.2)),
     ],
 )
 def test_agrees_with_the_released_code(name, loss):
@@ -49,15 +40,5 @@ def test_constant_logits_have_a_finite_gradient():
 
 def test_masked_samples_do_not_count():
     student, teacher, mask = logits(4, 9), logits(4, 9, seed=1), torch.tensor([True, False, True, True])
-    for loss in (LogitStandardization(), TransformedTeacherMatching(), WeightedTransformedTeacherMatching()):
-        torch.testing.assert_close(loss(student, teacher, mask), loss(student[mask], teacher[mask]))
-
-
-def test_weights_need_one_value_a_sample():
-    with pytest.raises(ValueError, match="should have the reduction 'none'.*Found 'mean'"):
-        WeightedTransformedTeacherMatching(ForwardKL())
-
-
-def test_power_must_be_positive():
-    with pytest.raises(ValueError, match="`power` should be finite and greater than 0"):
-        TransformedTeacherMatching(power=0.0)
+    loss = LogitStandardization()
+    torch.testing.assert_close(loss(student, teacher, mask), loss(student[mask], teacher[mask]))

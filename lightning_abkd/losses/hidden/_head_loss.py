@@ -12,8 +12,8 @@ from torch.autograd.function import once_differentiable
 from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, binary_exponents
 from lightning_abkd.losses._base import check_logits
 from lightning_abkd.losses._divergence import Divergence
-from lightning_abkd.losses._family import FamilyMember
-from lightning_abkd.losses._output_head import OutputHead
+from lightning_abkd.losses.divergences._family import FamilyMember
+from lightning_abkd.losses.hidden._output_head import OutputHead
 
 # Elements of the logits that exist at once; matrix products want more rows than the divergence's own chunks.
 _CHUNK_ELEMENTS = {"cpu": 1 << 23}

@@ -7,7 +7,7 @@ import torch
 from lightning_abkd.losses import DIST
 from tests._asserts import logits
 
-CASE = json.loads((Path(__file__).parent.parent / "vectors" / "methods.json").read_text())["DIST"]
+CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())["DIST"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, alpha_beta_row
 from lightning_abkd.losses._base import Reduction, check_finite
 from lightning_abkd.losses._chunked import Differentiator
 from lightning_abkd.losses._divergence import Divergence
-from lightning_abkd.losses._family import does
+from lightning_abkd.losses.divergences._family import does
 
 
 class TokenRule(nn.Module):

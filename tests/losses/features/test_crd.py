@@ -7,10 +7,10 @@ import torch
 from torch.nn.functional import normalize
 
 from lightning_abkd.losses import CRD
-from lightning_abkd.losses._crd import contrast
+from lightning_abkd.losses.features._crd import contrast
 from tests._asserts import logits
 
-CASE = json.loads((Path(__file__).parent.parent / "vectors" / "methods.json").read_text())["CRD_ContrastLoss"]
+CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())["CRD_ContrastLoss"]
 INDEX = torch.tensor([3, 11, 19, 0])
 
 
