@@ -8,11 +8,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-import lightning_abkd.callbacks
-import lightning_abkd.data
-import lightning_abkd.losses
-import lightning_abkd.models
-import lightning_abkd.modules  # noqa: F401  (imported, so that short class names are found)
+from lightning_abkd.cli._addresses import show_public_addresses
 from lightning_abkd.cli._errors import fail, one_sentence, readable_errors
 
 
@@ -35,6 +31,7 @@ class AbkdCLI(LightningCLI):
     """
 
     def __init__(self, args: ArgsType = None) -> None:
+        show_public_addresses()
         super().__init__(
             LightningModule,
             subclass_mode_model=True,

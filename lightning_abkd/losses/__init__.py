@@ -4,7 +4,7 @@ Here: temperature, masks, reductions, live hyper-parameters, state and parameter
 Not here: formulas of divergences (see `lightning_abkd.functional`), networks, anything of Lightning.
 """
 
-from lightning_abkd.losses._base import DistillationLoss
+from lightning_abkd.losses._base import DistillationLoss, check_logits
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses._evaluation import Evaluation, evaluate_divergences
 from lightning_abkd.losses._weighted_sum import WeightedSum, loss_terms
@@ -78,6 +78,7 @@ __all__ = [
     "WeightedSum",
     "WeightedTransformedTeacherMatching",
     "against_head",
+    "check_logits",
     "evaluate_divergences",
     "head_loss",
     "loss_terms",
