@@ -41,14 +41,14 @@ from lightning_abkd.callbacks import AlphaBetaScheduler, HyperparameterScheduler
 from lightning_abkd.data import FashionMNISTDataModule
 from lightning_abkd.losses import (
     DIST,
+    DKD,
+    LSD,
+    TTM,
     AlphaBetaDivergence,
-    DecoupledDistillation,
     DistillationLoss,
     ForwardKL,
     JensenShannon,
-    LogitStandardization,
     ReverseKL,
-    TransformedTeacherMatching,
 )
 from lightning_abkd.metrics import classification_metrics
 from lightning_abkd.models import SmallResNet
@@ -100,13 +100,13 @@ METHODS = {
     "Jensen-Shannon": Recipe(lambda: JensenShannon(temperature=4.0), 32.0),
     "α-β (0.8, 0.3)": Recipe(lambda: AlphaBetaDivergence(0.8, 0.3, 4.0), 32.0),
     "α-β scheduled": Recipe(lambda: AlphaBetaDivergence(0.8, 0.3, 4.0), 32.0, callback=schedule),
-    "DKD": Recipe(lambda: DecoupledDistillation(non_target_weight=6.0), callback=warm_up),
+    "DKD": Recipe(lambda: DKD(non_target_weight=6.0), callback=warm_up),
     "AB-DKD (0.8, 0.2)": Recipe(
-        lambda: DecoupledDistillation(AlphaBetaDivergence(0.8, 0.2, 4.0, True), non_target_weight=6.0), callback=warm_up
+        lambda: DKD(AlphaBetaDivergence(0.8, 0.2, 4.0, True), non_target_weight=6.0), callback=warm_up
     ),
-    "LSD": Recipe(LogitStandardization, 9.0, 0.1),
-    "AB-LSD (0.9, 0.3)": Recipe(lambda: LogitStandardization(AlphaBetaDivergence(0.9, 0.3, 2.0, True)), 9.0, 0.1),
-    "TTM": Recipe(lambda: TransformedTeacherMatching(power=0.1), 76.0),
+    "LSD": Recipe(LSD, 9.0, 0.1),
+    "AB-LSD (0.9, 0.3)": Recipe(lambda: LSD(AlphaBetaDivergence(0.9, 0.3, 2.0, True)), 9.0, 0.1),
+    "TTM": Recipe(lambda: TTM(power=0.1), 76.0),
     "DIST": Recipe(DIST),
 }
 RECIPES = (

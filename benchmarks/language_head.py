@@ -24,7 +24,14 @@ from _inputs import states
 from _peers import FORWARD, GKD, MIXTURE, PACKAGES, PAIRS, REVERSE, kl_div, unfused as from_logits
 from _report import alone, failures, growth, interleaved, machine, publish, ratio, table
 
-from lightning_abkd.losses import AlphaBetaDivergence, Divergence, JensenShannon, OutputHead, against_head, head_loss
+from lightning_abkd.losses import (
+    AlphaBetaDivergence,
+    Divergence,
+    JensenShannon,
+    OutputHead,
+    compare_with_head,
+    head_loss,
+)
 
 # Tokens, hidden size, vocabulary.
 SIZES = {
@@ -48,7 +55,7 @@ Loss = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
 def fused(*inputs: Tensor | None, divergence: Divergence) -> Tensor:
     """The library's loss of hidden states."""
     hidden, weight, teacher_hidden, teacher_weight, labels = inputs
-    compare = against_head(teacher_hidden, OutputHead(teacher_weight))
+    compare = compare_with_head(teacher_hidden, OutputHead(teacher_weight))
     return head_loss(hidden, OutputHead(weight), labels, compare, divergence).loss
 
 

@@ -24,15 +24,15 @@ from fashion_mnist import silence
 from lightning_abkd.losses import (
     CRD,
     DIST,
+    DKD,
     ITRD,
+    LSD,
+    MLKD,
+    TTM,
+    WTTM,
     AlphaBetaDivergence,
-    DecoupledDistillation,
     DistillationLoss,
     ForwardKL,
-    LogitStandardization,
-    MultiLevelDistillation,
-    TransformedTeacherMatching,
-    WeightedTransformedTeacherMatching,
 )
 from lightning_abkd.models import resnet8, resnet20
 from lightning_abkd.modules import DistillationModule
@@ -54,7 +54,7 @@ def ab_lsd(x: Signals) -> Tensor:
 
 def of_logits() -> dict[str, tuple[DistillationLoss, Literal]]:
     """Give each objective of logits and what it is compared with."""
-    dkd, lsd, ttm = DecoupledDistillation, LogitStandardization, TransformedTeacherMatching
+    dkd, lsd, ttm = DKD, LSD, TTM
     squared = partial(AlphaBetaDivergence, scale_by_temperature=True)
     return {
         "KD": (ForwardKL(4.0, True), lambda x: literal.kl(*pair(x), 4.0)),
@@ -65,9 +65,9 @@ def of_logits() -> dict[str, tuple[DistillationLoss, Literal]]:
         "AB-LSD": (lsd(squared(0.9, 0.3, 2.0)), ab_lsd),
         "TTM": (ttm(power=0.1), lambda x: literal.ttm(*pair(x), 0.1)),
         "AB-TTM": (ttm(AlphaBetaDivergence(0.8, 0.3), 0.1), lambda x: literal.ab_ttm(*pair(x), 0.1)),
-        "WTTM": (WeightedTransformedTeacherMatching(power=0.2), lambda x: literal.wttm(*pair(x), 0.2)),
+        "WTTM": (WTTM(power=0.2), lambda x: literal.wttm(*pair(x), 0.2)),
         "DIST": (DIST(), lambda x: literal.dist(*pair(x), 4.0)),
-        "MLKD": (MultiLevelDistillation(), lambda x: literal.mlkd(pair(x), pair(x, "_strong"))),
+        "MLKD": (MLKD(), lambda x: literal.mlkd(pair(x), pair(x, "_strong"))),
     }
 
 

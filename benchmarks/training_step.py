@@ -30,7 +30,7 @@ from _report import machine, peak_bytes, publish, ratio, resident, table
 from fashion_mnist import silence
 
 from lightning_abkd.losses import ForwardKL
-from lightning_abkd.models import causal_lm, causal_lm_from_config, resnet8, resnet20, truncated
+from lightning_abkd.models import causal_lm, causal_lm_from_config, keep_layers, resnet8, resnet20
 from lightning_abkd.modules import DistillationModule, LanguageDistillationModule
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -288,7 +288,7 @@ def language(sizes: Sizes, device: str, steps: int, folder: Path) -> Pair:
     torch.manual_seed(0)
     real = sizes.llama is None and folder.exists()
     teacher = causal_lm(str(folder)) if real else causal_lm_from_config("llama", sizes.llama or SMOLLM2)
-    student = truncated(teacher, list(range(sizes.layers)))
+    student = keep_layers(teacher, list(range(sizes.layers)))
     shape = (sizes.sequences, sizes.tokens)
     batches = []
     for _ in range(steps + 1):

@@ -9,7 +9,7 @@ from lightning_abkd._utils import export_lazily
 
 if TYPE_CHECKING:
     from lightning_abkd.language.data import (
-        IGNORED as IGNORED,
+        IGNORE_INDEX as IGNORE_INDEX,
         InstructionDataModule as InstructionDataModule,
         Record as Record,
         TextSample as TextSample,
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
         byte_tokenizer as byte_tokenizer,
         check_same_tokens as check_same_tokens,
         collate as collate,
-        fingerprint as fingerprint,
+        load_tokenizer as load_tokenizer,
         read_records as read_records,
-        real_vocabulary as real_vocabulary,
-        tokenizer as tokenizer,
+        tokenizer_fingerprint as tokenizer_fingerprint,
+        vocabulary_size as vocabulary_size,
     )
     from lightning_abkd.vision.data import (
         BaseToNewDataModule as BaseToNewDataModule,
@@ -40,7 +40,7 @@ else:
         __name__,
         {
             "lightning_abkd.language.data": [
-                "IGNORED",
+                "IGNORE_INDEX",
                 "InstructionDataModule",
                 "Record",
                 "TextSample",
@@ -49,10 +49,10 @@ else:
                 "byte_tokenizer",
                 "check_same_tokens",
                 "collate",
-                "fingerprint",
+                "tokenizer_fingerprint",
                 "read_records",
-                "real_vocabulary",
-                "tokenizer",
+                "vocabulary_size",
+                "load_tokenizer",
             ],
             "lightning_abkd.vision.data": [
                 "BaseToNewDataModule",
@@ -66,5 +66,11 @@ else:
                 "image_transform",
                 "read_class_names",
             ],
+        },
+        renamed={
+            "fingerprint": "tokenizer_fingerprint",
+            "tokenizer": "load_tokenizer",
+            "real_vocabulary": "vocabulary_size",
+            "IGNORED": "IGNORE_INDEX",
         },
     )

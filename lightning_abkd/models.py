@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from lightning_abkd.language.models import (
         causal_lm as causal_lm,
         causal_lm_from_config as causal_lm_from_config,
+        keep_layers as keep_layers,
         lora as lora,
-        merged as merged,
-        truncated as truncated,
+        merge_adapters as merge_adapters,
     )
     from lightning_abkd.language.teachers import (
         CacheIdentity as CacheIdentity,
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
         separate_head as separate_head,
     )
     from lightning_abkd.training import (
-        evaluated as evaluated,
+        eval_mode as eval_mode,
+        load_pretrained as load_pretrained,
         load_weights as load_weights,
-        pretrained as pretrained,
         save_weights as save_weights,
     )
     from lightning_abkd.vision.models import (
@@ -68,7 +68,13 @@ else:
         __name__,
         {
             "lightning_abkd.functional": ["top_k_buckets"],
-            "lightning_abkd.language.models": ["causal_lm", "causal_lm_from_config", "lora", "merged", "truncated"],
+            "lightning_abkd.language.models": [
+                "causal_lm",
+                "causal_lm_from_config",
+                "lora",
+                "merge_adapters",
+                "keep_layers",
+            ],
             "lightning_abkd.language.teachers": [
                 "CacheIdentity",
                 "CacheStatistics",
@@ -78,7 +84,7 @@ else:
                 "model_identity",
                 "separate_head",
             ],
-            "lightning_abkd.training": ["evaluated", "load_weights", "pretrained", "save_weights"],
+            "lightning_abkd.training": ["eval_mode", "load_weights", "load_pretrained", "save_weights"],
             "lightning_abkd.vision.models": [
                 "CLIPClassifier",
                 "PromptedCLIP",
@@ -109,5 +115,11 @@ else:
                 "wrn_40_1",
                 "wrn_40_2",
             ],
+        },
+        renamed={
+            "evaluated": "eval_mode",
+            "merged": "merge_adapters",
+            "truncated": "keep_layers",
+            "pretrained": "load_pretrained",
         },
     )

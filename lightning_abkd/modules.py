@@ -11,13 +11,13 @@ from lightning_abkd._utils import export_lazily
 if TYPE_CHECKING:
     from lightning_abkd.language import (
         LanguageDistillationModule as LanguageDistillationModule,
-        StoredTeacher as StoredTeacher,
+        TeacherFromCache as TeacherFromCache,
     )
     from lightning_abkd.language.generation import (
         AdaptiveOffPolicy as AdaptiveOffPolicy,
-        Answering as Answering,
+        GeneratedResponses as GeneratedResponses,
         OnPolicy as OnPolicy,
-        Responses as Responses,
+        Responder as Responder,
         Sampling as Sampling,
     )
     from lightning_abkd.training import DistillationModule as DistillationModule
@@ -26,15 +26,16 @@ else:
     export_lazily(
         __name__,
         {
-            "lightning_abkd.language": ["LanguageDistillationModule", "StoredTeacher"],
+            "lightning_abkd.language": ["LanguageDistillationModule", "TeacherFromCache"],
             "lightning_abkd.language.generation": [
                 "AdaptiveOffPolicy",
-                "Answering",
+                "Responder",
                 "OnPolicy",
-                "Responses",
+                "GeneratedResponses",
                 "Sampling",
             ],
             "lightning_abkd.training": ["DistillationModule"],
             "lightning_abkd.vision": ["BaseToNewModule"],
         },
+        renamed={"Answering": "Responder", "Responses": "GeneratedResponses", "StoredTeacher": "TeacherFromCache"},
     )

@@ -179,7 +179,7 @@ def test_another_network_becomes_a_teacher_by_option():
 
 def test_a_teacher_of_imagenet_is_read_from_a_file():
     torch.save({"model": resnet18().state_dict()}, "resnet18.pth")
-    option = ["--model.teacher", "lightning_abkd.models.pretrained", "--model.teacher.checkpoint", "resnet18.pth"]
+    option = ["--model.teacher", "lightning_abkd.models.load_pretrained", "--model.teacher.checkpoint", "resnet18.pth"]
     option += ["--model.teacher.network", "torchvision.models.resnet18", "--data.image_size", "32"]
     command = [*documented("configs/imagenet/kd.yaml"), *option, *ONE]
     assert AbkdCLI([*command, "--trainer.fast_dev_run", "1"]).trainer.global_step == 1

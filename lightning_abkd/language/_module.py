@@ -10,11 +10,11 @@ from torchmetrics import MetricCollection
 from torchmetrics.text import Perplexity
 
 from lightning_abkd._utils import check_at_least
-from lightning_abkd.language._token_rows import StoredTeacher, TokenRows, network_inputs, token_rows, with_counted
+from lightning_abkd.language._token_rows import TeacherFromCache, TokenRows, network_inputs, token_rows, with_counted
 from lightning_abkd.language._vocabulary import common_vocabulary, padding_ids
-from lightning_abkd.language.data import IGNORED
+from lightning_abkd.language.data import IGNORE_INDEX
 from lightning_abkd.language.generation import Special, special_of, with_responses
-from lightning_abkd.language.generation._generation import Answering, Responses, Sampling
+from lightning_abkd.language.generation._generation import GeneratedResponses, Responder, Sampling
 from lightning_abkd.language.generation._on_policy import OnPolicy
 from lightning_abkd.language.teachers import LanguageTeacher, SeparateHead, separate_head
 from lightning_abkd.losses import DistillationLoss
@@ -87,8 +87,8 @@ class LanguageDistillationModule(DistillationModule):
         super().__init__(teacher, student, divergence, **options)  # type: ignore[arg-type]
         self.vocabulary = vocabulary
         self.fused_head, self.student_data = fused_head, student_data
-        self.stored_teacher: StoredTeacher | None = None
-        self.answering = Answering()
+        self.stored_teacher: TeacherFromCache | None = None
+        self.answering = Responder()
         self._separate: SeparateHead | None = None
         self._told: set[str] = set()
 
@@ -103,7 +103,7 @@ class LanguageDistillationModule(DistillationModule):
             student_logits and teacher_logits (B, T - 1, V), labels and mask (B, T - 1).
         """
         labels = batch["labels"][:, 1:]
-        signals = {"labels": labels, "mask": labels != IGNORED}
+        signals = {"labels": labels, "mask": labels != IGNORE_INDEX}
         if self._teacher is not None:
             output = self._teacher(network_inputs(batch, self._teacher.network))
             signals["teacher_logits"] = self._predictions(logits_of(output, "teacher"), "teacher")
@@ -201,12 +201,12 @@ class LanguageDistillationModule(DistillationModule):
         """Compute the mean cross-entropy of the counted tokens; without one it is a connected zero."""
         logits, labels = signals["student_logits"].flatten(0, -2), signals["labels"].flatten()
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        total = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
-        return total / (labels != IGNORED).sum().clamp(min=1)
+        total = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum")
+        return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
 
     def metrics(self, classes: int) -> MetricCollection:
         """Give perplexity on the labels, the student's entropy, and with a teacher agreement and its entropy."""
-        metrics = MetricCollection({"perplexity": Perplexity(IGNORED), "student_entropy": StudentEntropy()})
+        metrics = MetricCollection({"perplexity": Perplexity(IGNORE_INDEX), "student_entropy": StudentEntropy()})
         if self._teacher is not None:
             metrics.add_metrics({"agreement": TeacherAgreement(), "teacher_entropy": TeacherEntropy()})
         return metrics
@@ -246,6 +246,6 @@ class LanguageDistillationModule(DistillationModule):
         for name in self.stage_names("test"):
             self._log_metrics(name)
 
-    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> Responses:  # type: ignore[override]
+    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> GeneratedResponses:  # type: ignore[override]
         """Let a network respond to the batch's prompts, as `answering` says; the student by default."""
         return self.answering.respond(self.student, self.teacher, batch, self.special)

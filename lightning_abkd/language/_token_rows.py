@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 
 from lightning_abkd.functional import top_k_buckets
-from lightning_abkd.language.data import IGNORED
+from lightning_abkd.language.data import IGNORE_INDEX
 from lightning_abkd.language.teachers import LanguageTeacher, SeparateHead, TeacherCache
 from lightning_abkd.losses import (
-    Comparison,
     DistillationLoss,
-    HeadLoss,
+    HeadLossTerms,
     OutputHead,
-    against_head,
+    PairedLogits,
+    compare_with_head,
     head_loss,
-    row_chunks,
+    split_rows,
 )
 from lightning_abkd.training import call
 
@@ -35,7 +35,7 @@ def counted_positions(labels: Tensor) -> Tensor:
 
     How many they are is not known on a device before it is asked, which waits for all that it has still to do.
     """
-    counted = labels != IGNORED
+    counted = labels != IGNORE_INDEX
     counted[:, :1] = False
     return counted.flatten().nonzero().squeeze(1) - 1
 
@@ -49,13 +49,13 @@ def with_counted(batch: object) -> object:
 
 
 @dataclass
-class StoredTeacher:
+class TeacherFromCache:
     """A teacher of which only the stored outputs are left."""
 
     cache: TeacherCache
     _head: OutputHead | None = None
 
-    def comparison(self, index: Tensor, count: int) -> Comparison:
+    def comparison(self, index: Tensor, count: int) -> PairedLogits:
         """Compare with stored outputs: exact logits of stored hidden states, or buckets of the most probable ids.
 
         Args:
@@ -74,7 +74,7 @@ class StoredTeacher:
         if self.cache.kind == "hidden":
             if self._head is None:
                 self._head = self.cache.head().to(index.device)
-            return against_head(self.cache.hidden(index).to(index.device), self._head)
+            return compare_with_head(self.cache.hidden(index).to(index.device), self._head)
         ids, log_p = (tensor.to(index.device) for tensor in self.cache.top_k(index))
 
         def compare(student_logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
@@ -98,10 +98,12 @@ class TokenRows:
     hidden: Tensor
     head: OutputHead
     labels: Tensor
-    compare: Comparison | None = None
+    compare: PairedLogits | None = None
     states: dict[str, Tensor] = field(default_factory=dict)
 
-    def loss(self, divergence: DistillationLoss | None, task_weight: float, distillation_weight: float) -> HeadLoss:
+    def loss(
+        self, divergence: DistillationLoss | None, task_weight: float, distillation_weight: float
+    ) -> HeadLossTerms:
         """Compute the loss and its terms; no cross-entropy where it has no weight, unless it is all there is."""
         divergence = None if self.compare is None else divergence
         labels = self.labels if divergence is None or task_weight else None
@@ -110,7 +112,7 @@ class TokenRows:
 
     def signals(self) -> Iterator[dict[str, Tensor]]:
         """Give the signals of an evaluation a few tokens at a time, as one row of them, shape (1, n, …)."""
-        for rows in row_chunks(len(self.hidden), len(self.head.weight), self.hidden.device.type):
+        for rows in split_rows(len(self.hidden), len(self.head.weight), self.hidden.device.type):
             logits = self.head.logits(self.hidden[rows]).to(torch.promote_types(self.hidden.dtype, torch.float32))
             signals = {"student_logits": logits, "labels": self.labels[rows]}
             if self.compare is not None:
@@ -122,7 +124,7 @@ def token_rows(
     batch: Mapping[str, Tensor],
     student: SeparateHead,
     teacher: LanguageTeacher | None,
-    stored: StoredTeacher | None,
+    stored: TeacherFromCache | None,
     vocabulary: int | None,
 ) -> TokenRows:
     """Run the backbones of both networks on a batch and pick the counted tokens.
@@ -144,7 +146,7 @@ def token_rows(
     elif teacher is not None and teacher.separate is not None:
         # Before the student, so that its activations are gone when the student keeps its own.
         states["teacher_logits"] = _rows(teacher(_inputs(batch), teacher.separate.hidden), counted)
-        compare = against_head(states["teacher_logits"], _teacher_head(teacher, teacher.separate, vocabulary))
+        compare = compare_with_head(states["teacher_logits"], _teacher_head(teacher, teacher.separate, vocabulary))
     states["student_logits"] = _rows(call(student.hidden, _inputs(batch)), counted)
     head = student.head() if vocabulary is None else student.head().cut(vocabulary)
     return TokenRows(states["student_logits"], head, _rows(batch["labels"], counted + 1), compare, states)

@@ -2,14 +2,14 @@
 
 from torch import nn
 
-from lightning_abkd.language.data import Tokenizer, real_vocabulary
+from lightning_abkd.language.data import Tokenizer, vocabulary_size
 
 
 def common_vocabulary(student: nn.Module, teacher: nn.Module | None, tokenizer: Tokenizer | None) -> int | None:
     """Return the number of real ids of networks whose embeddings are padded to different sizes; None keeps all ids."""
     configs = [getattr(network, "config", None) for network in (student, teacher)]
     sizes = {config.get_text_config().vocab_size for config in configs if config is not None}
-    return real_vocabulary(tokenizer) if len(sizes) > 1 and tokenizer is not None else None
+    return vocabulary_size(tokenizer) if len(sizes) > 1 and tokenizer is not None else None
 
 
 def padding_ids(vocabulary: int | None, size: int, network: str) -> int:

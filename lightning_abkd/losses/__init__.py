@@ -4,9 +4,12 @@ Here: temperature, masks, reductions, live hyper-parameters, state and parameter
 Not here: formulas of divergences (see `lightning_abkd.functional`), networks, anything of Lightning.
 """
 
+from typing import TYPE_CHECKING
+
+from lightning_abkd._utils import renamed_names
 from lightning_abkd.losses._base import DistillationLoss, check_logits
 from lightning_abkd.losses._divergence import Divergence
-from lightning_abkd.losses._evaluation import Evaluation, evaluate_divergences
+from lightning_abkd.losses._evaluation import DivergenceEvaluation, evaluate_divergences
 from lightning_abkd.losses._weighted_sum import WeightedSum, loss_terms
 from lightning_abkd.losses.divergences import (
     TAID,
@@ -21,66 +24,91 @@ from lightning_abkd.losses.divergences import (
     ReverseKL,
     SkewedForwardKL,
     SkewedReverseKL,
-    StudentAgreement,
     SymmetricKL,
     TeacherUncertainty,
     TokenRule,
     TokenwiseAlphaBeta,
+    TopOneAgreement,
     TotalVariation,
 )
 from lightning_abkd.losses.features import CRD, ITRD
-from lightning_abkd.losses.hidden import Comparison, HeadLoss, OutputHead, against_head, head_loss, row_chunks
+from lightning_abkd.losses.hidden import (
+    HeadLossTerms,
+    OutputHead,
+    PairedLogits,
+    compare_with_head,
+    head_loss,
+    split_rows,
+)
 from lightning_abkd.losses.objectives import (
     DIST,
+    DKD,
+    LSD,
+    MLKD,
+    TTM,
+    WTTM,
     AdaptiveAlphaDivergence,
-    DecoupledDistillation,
     LargerDivergence,
-    LogitStandardization,
-    MultiLevelDistillation,
-    TransformedTeacherMatching,
-    WeightedTransformedTeacherMatching,
 )
 
 __all__ = [
     "CRD",
     "DIST",
+    "DKD",
     "ITRD",
+    "LSD",
+    "MLKD",
     "TAID",
+    "TTM",
+    "WTTM",
     "AdaptiveAlphaDivergence",
     "AdaptiveKL",
     "AlphaBetaDivergence",
     "AlphaDivergence",
     "BetaDivergence",
-    "Comparison",
-    "DecoupledDistillation",
     "DistillationLoss",
     "Divergence",
+    "DivergenceEvaluation",
     "EntropyWeightedKL",
-    "Evaluation",
     "ForwardKL",
-    "HeadLoss",
+    "HeadLossTerms",
     "Hellinger",
     "JensenShannon",
     "LargerDivergence",
-    "LogitStandardization",
-    "MultiLevelDistillation",
     "OutputHead",
+    "PairedLogits",
     "ReverseKL",
     "SkewedForwardKL",
     "SkewedReverseKL",
-    "StudentAgreement",
     "SymmetricKL",
     "TeacherUncertainty",
     "TokenRule",
     "TokenwiseAlphaBeta",
+    "TopOneAgreement",
     "TotalVariation",
-    "TransformedTeacherMatching",
     "WeightedSum",
-    "WeightedTransformedTeacherMatching",
-    "against_head",
     "check_logits",
+    "compare_with_head",
     "evaluate_divergences",
     "head_loss",
     "loss_terms",
-    "row_chunks",
+    "split_rows",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "DecoupledDistillation": "DKD",
+            "LogitStandardization": "LSD",
+            "TransformedTeacherMatching": "TTM",
+            "WeightedTransformedTeacherMatching": "WTTM",
+            "MultiLevelDistillation": "MLKD",
+            "Comparison": "PairedLogits",
+            "against_head": "compare_with_head",
+            "HeadLoss": "HeadLossTerms",
+            "row_chunks": "split_rows",
+            "StudentAgreement": "TopOneAgreement",
+            "Evaluation": "DivergenceEvaluation",
+        },
+    )

@@ -10,8 +10,8 @@ from lightning_abkd._utils import export_lazily
 if TYPE_CHECKING:
     from lightning_abkd.training._alpha_beta_scheduler import AlphaBetaScheduler as AlphaBetaScheduler
     from lightning_abkd.training._checkpoint import (
+        load_pretrained as load_pretrained,
         load_weights as load_weights,
-        pretrained as pretrained,
         save_weights as save_weights,
     )
     from lightning_abkd.training._checks import (
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         logits_of as logits_of,
     )
     from lightning_abkd.training._distillation import DistillationModule as DistillationModule
-    from lightning_abkd.training._eval_mode import evaluated as evaluated
+    from lightning_abkd.training._eval_mode import eval_mode as eval_mode
     from lightning_abkd.training._hyperparameter_scheduler import HyperparameterScheduler as HyperparameterScheduler
     from lightning_abkd.training._signals import Signals as Signals
     from lightning_abkd.training._step_log import is_logged as is_logged, log_epoch as log_epoch, log_step as log_step
@@ -31,10 +31,10 @@ else:
         __name__,
         {
             "lightning_abkd.training._alpha_beta_scheduler": ["AlphaBetaScheduler"],
-            "lightning_abkd.training._checkpoint": ["load_weights", "pretrained", "save_weights"],
+            "lightning_abkd.training._checkpoint": ["load_weights", "load_pretrained", "save_weights"],
             "lightning_abkd.training._checks": ["check_fusible", "check_labels", "is_watched", "logits_of"],
             "lightning_abkd.training._distillation": ["DistillationModule"],
-            "lightning_abkd.training._eval_mode": ["evaluated"],
+            "lightning_abkd.training._eval_mode": ["eval_mode"],
             "lightning_abkd.training._hyperparameter_scheduler": ["HyperparameterScheduler"],
             "lightning_abkd.training._signals": ["Signals"],
             "lightning_abkd.training._step_log": ["is_logged", "log_epoch", "log_step"],

@@ -13,13 +13,13 @@ _SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 _WRAPPERS = ("_orig_mod", "module")
 
 
-def pretrained(network: nn.Module, checkpoint: str, prefix: str | None = None) -> nn.Module:
+def load_pretrained(network: nn.Module, checkpoint: str, prefix: str | None = None) -> nn.Module:
     """Load the weights of a file into a network and return it: `load_weights` in the form that a config can name.
 
     .. code-block:: yaml
 
         teacher:
-          class_path: lightning_abkd.models.pretrained
+          class_path: lightning_abkd.models.load_pretrained
           init_args:
             network: {class_path: lightning_abkd.models.resnet32x4}
             checkpoint: runs/teacher.ckpt

@@ -8,7 +8,7 @@ from torch import nn
 
 
 @contextmanager
-def evaluated(network: nn.Module) -> Iterator[None]:
+def eval_mode(network: nn.Module) -> Iterator[None]:
     """Put a network into eval mode, without gradient, and every module of it back into its own mode afterwards.
 
     Args:
@@ -16,7 +16,7 @@ def evaluated(network: nn.Module) -> Iterator[None]:
 
     Example:
         >>> network = nn.Dropout().train()
-        >>> with evaluated(network):
+        >>> with eval_mode(network):
         ...     print(network.training)
         False
         >>> network.training

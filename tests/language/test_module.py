@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from lightning_abkd.losses import AlphaBetaDivergence, ForwardKL, LogitStandardization
+from lightning_abkd.losses import LSD, AlphaBetaDivergence, ForwardKL
 from lightning_abkd.models import causal_lm_from_config
-from lightning_abkd.modules import AdaptiveOffPolicy, Answering, LanguageDistillationModule, Sampling
+from lightning_abkd.modules import AdaptiveOffPolicy, LanguageDistillationModule, Responder, Sampling
 from tests.language._text import instruction_data, instructions, language_module, network as tiny, weights
 from tests.training._training import trainer
 
@@ -104,7 +104,7 @@ def test_a_batch_without_labelled_tokens_changes_nothing(tmp_path):
 
 def test_predictions_are_the_students_responses(tmp_path):
     net = module()
-    net.answering = Answering(sampling=Sampling(max_new_tokens=3, temperature=0.0))
+    net.answering = Responder(sampling=Sampling(max_new_tokens=3, temperature=0.0))
     ids = [{"input_ids": row["input_ids"]} for row in rows()]
     (responses,) = trainer(tmp_path).predict(net, DataLoader(ids, 8))
     assert responses.samples == list(range(8))
@@ -130,7 +130,7 @@ def test_steps_from_hidden_states_are_those_from_logits(tmp_path):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"divergence": LogitStandardization()}, "LogitStandardization is not a plain mean over tokens"),
+        ({"divergence": LSD()}, "LSD is not a plain mean over tokens"),
         ({"divergence": ForwardKL(reduction="sum")}, "ForwardKL is not a plain mean over tokens"),
     ],
 )

@@ -6,7 +6,7 @@ from lightning_abkd.language.teachers._language_teacher import LanguageTeacher
 from lightning_abkd.losses import ForwardKL, head_loss
 from lightning_abkd.losses.hidden import _head_loss
 from lightning_abkd.models import CacheIdentity, TeacherCache, TeacherCacheWriter, separate_head
-from lightning_abkd.modules import StoredTeacher
+from lightning_abkd.modules import TeacherFromCache
 from tests.language._text import network
 
 IDENTITY = CacheIdentity("teacher", "bytes", "data")
@@ -40,7 +40,7 @@ def store(folder, kind, teacher, width):
     else:
         writer.write_top_k(BATCH["index"], head.logits(rows.hidden).detach())
     writer.close()
-    return StoredTeacher(TeacherCache(folder))
+    return TeacherFromCache(TeacherCache(folder))
 
 
 def loss(rows):

@@ -4,7 +4,7 @@ from jsonargparse import ArgumentParser
 from safetensors.torch import save_file
 from torch import nn
 
-from lightning_abkd.models import load_weights, pretrained, save_weights
+from lightning_abkd.models import load_pretrained, load_weights, save_weights
 
 
 def network(seed=0, width=3):
@@ -59,7 +59,9 @@ def test_factory_is_a_class_path_for_a_network(tmp_path):
     parser.add_argument("--net", type=nn.Module)
     torch.save(torch.nn.Sequential(nn.Linear(4, 3)).state_dict(), path := tmp_path / "mlp.pt")
     init_args = {"network": mlp, "checkpoint": str(path)}
-    config = parser.parse_object({"net": {"class_path": "lightning_abkd.models.pretrained", "init_args": init_args}})
+    config = parser.parse_object(
+        {"net": {"class_path": "lightning_abkd.models.load_pretrained", "init_args": init_args}}
+    )
     weight = parser.instantiate(config).net[0].weight
     torch.testing.assert_close(weight.detach(), torch.load(path)["0.weight"])
 
@@ -67,7 +69,7 @@ def test_factory_is_a_class_path_for_a_network(tmp_path):
 def test_missing_file_names_what_is_there(tmp_path):
     torch.save(prefixed(""), tmp_path / "best.ckpt")
     with pytest.raises(FileNotFoundError, match="should be the path of a file.*best.ckpt"):
-        pretrained(network(), str(tmp_path / "bset.ckpt"))
+        load_pretrained(network(), str(tmp_path / "bset.ckpt"))
 
 
 @pytest.mark.parametrize("name", ["broken.ckpt", "broken.safetensors"])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_abkd.models import evaluated
+from lightning_abkd.models import eval_mode
 
 
 def test_modes_come_back_also_after_an_error():
@@ -11,7 +11,7 @@ def test_modes_come_back_also_after_an_error():
     inside = []
 
     def fail():
-        with evaluated(network):
+        with eval_mode(network):
             inside.extend(module.training for module in network.modules())
             raise RuntimeError("inside")
 
@@ -23,6 +23,6 @@ def test_modes_come_back_also_after_an_error():
 
 def test_nothing_inside_has_a_gradient():
     network = nn.Linear(2, 2)
-    with evaluated(network):
+    with eval_mode(network):
         assert not network(torch.ones(2)).requires_grad
     assert network(torch.ones(2)).requires_grad

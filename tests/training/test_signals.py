@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision.models import resnet18
 
 from lightning_abkd.callbacks import HyperparameterScheduler
-from lightning_abkd.losses import CRD, ITRD, DistillationLoss, ForwardKL, MultiLevelDistillation, WeightedSum
+from lightning_abkd.losses import CRD, ITRD, MLKD, DistillationLoss, ForwardKL, WeightedSum
 from lightning_abkd.models import resnet8
 from lightning_abkd.modules import DistillationModule
 from lightning_abkd.training._signals import views_of
@@ -163,7 +163,7 @@ def test_index_is_a_signal_of_training_alone():
 
 
 def test_two_views_pass_both_networks():
-    model = module(Inner(), Inner(), MultiLevelDistillation())
+    model = module(Inner(), Inner(), MLKD())
     signals = model.signals(([VECTORS, -VECTORS], LABELS))
     torch.testing.assert_close(signals["student_logits_strong"], model.student(-VECTORS))
     torch.testing.assert_close(signals["teacher_logits"], model.teacher(VECTORS))
@@ -172,7 +172,7 @@ def test_two_views_pass_both_networks():
 def test_two_views_train_and_evaluate(tmp_path):
     pairs, plain = ([(x, LABELS)] * 2 for x in ([VECTORS, -VECTORS], VECTORS))
     run = trainer(tmp_path)
-    run.fit(module(Inner(), Inner(), MultiLevelDistillation()), DataLoader(pairs, None), DataLoader(plain, None))
+    run.fit(module(Inner(), Inner(), MLKD()), DataLoader(pairs, None), DataLoader(plain, None))
     assert "train/divergence" in run.callback_metrics
     assert "val/divergence" not in run.callback_metrics
 
@@ -215,7 +215,7 @@ def test_a_missing_index_names_the_option_of_the_data(tmp_path):
 
 def test_missing_views_name_the_option_of_the_data(tmp_path):
     with pytest.raises(ValueError, match="asks for the signal `student_logits_strong`.*set `two_views`"):
-        trainer(tmp_path).fit(module(Inner(), Inner(), MultiLevelDistillation()), loader())
+        trainer(tmp_path).fit(module(Inner(), Inner(), MLKD()), loader())
 
 
 @pytest.mark.parametrize("name", ["student", "teacher"])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from lightning_abkd.losses import DecoupledDistillation, ForwardKL, WeightedSum
+from lightning_abkd.losses import DKD, ForwardKL, WeightedSum
 from lightning_abkd.training._terms import accuracy, distillation_terms, label_cross_entropy, weighted_sum
 from tests._asserts import logits
 
@@ -28,14 +28,14 @@ def test_a_sum_shows_each_term_with_its_share_of_the_weight():
 
 
 def test_labels_missing_in_training_say_what_the_batch_should_be():
-    with pytest.raises(ValueError, match=r"DecoupledDistillation asks for .* `labels`.*batch be \(inputs, labels\)"):
-        distillation_terms(DecoupledDistillation(), 1.0, signals(), training=True)
+    with pytest.raises(ValueError, match=r"DKD asks for .* `labels`.*batch be \(inputs, labels\)"):
+        distillation_terms(DKD(), 1.0, signals(), training=True)
 
 
 def test_an_evaluation_goes_without_what_it_cannot_compute():
-    loss = WeightedSum({"kd": ForwardKL(), "dkd": DecoupledDistillation()})
+    loss = WeightedSum({"kd": ForwardKL(), "dkd": DKD()})
     assert list(distillation_terms(loss, 1.0, signals(), training=False)) == ["kd"]
-    assert distillation_terms(DecoupledDistillation(), 1.0, signals(), training=False) == {}
+    assert distillation_terms(DKD(), 1.0, signals(), training=False) == {}
     assert distillation_terms(None, 1.0, signals(), training=True) == {}
 
 

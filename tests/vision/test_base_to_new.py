@@ -3,7 +3,7 @@ import torch
 from lightning import Trainer
 
 from lightning_abkd.data import BaseToNewDataModule, DigitsDataModule
-from lightning_abkd.losses import AlphaBetaDivergence, DecoupledDistillation
+from lightning_abkd.losses import DKD, AlphaBetaDivergence
 from lightning_abkd.modules import BaseToNewModule
 from tests.vision.data._coop import write_coop
 
@@ -95,8 +95,8 @@ def test_unlabelled_images_have_no_accuracy(root):
 def test_losses_of_labels_are_refused_without_labels(root):
     with pytest.raises(ValueError, match="`task_weight` should be 0 for `transductive` data"):
         columns(root, module(task_weight=1.0), transductive=True)
-    with pytest.raises(ValueError, match="DecoupledDistillation asks for the signal `labels`"):
-        columns(root, module(DecoupledDistillation()), transductive=True)
+    with pytest.raises(ValueError, match="DKD asks for the signal `labels`"):
+        columns(root, module(DKD()), transductive=True)
 
 
 def test_networks_of_other_classes_are_an_error(root):

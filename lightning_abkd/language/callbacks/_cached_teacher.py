@@ -11,9 +11,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_abkd.language import LanguageDistillationModule, StoredTeacher
+from lightning_abkd.language import LanguageDistillationModule, TeacherFromCache
 from lightning_abkd.language.callbacks._responses import checked
-from lightning_abkd.language.data import IGNORED, InstructionDataModule, collate, fingerprint
+from lightning_abkd.language.data import IGNORE_INDEX, InstructionDataModule, collate, tokenizer_fingerprint
 from lightning_abkd.language.teachers import (
     CacheIdentity,
     CacheStatistics,
@@ -95,7 +95,7 @@ class CachedTeacher(Callback):
             )
         identity = None if module.teacher is None else model_identity(module.teacher)
         cache.check(identity, _tokenizer_identity(data), _data_identity(data))
-        module.stored_teacher = StoredTeacher(cache)
+        module.stored_teacher = TeacherFromCache(cache)
         if module.vocabulary is None:
             module.vocabulary = cache.vocabulary
 
@@ -142,7 +142,7 @@ def _hidden(parts: SeparateHead, batch: dict[str, Tensor]) -> Tensor:
     """Compute the teacher's last hidden states at the counted tokens, shape (N, D)."""
     device = parts.layer.weight.device
     inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
-    return parts.hidden(**inputs)[:, :-1][batch["labels"][:, 1:].to(device) != IGNORED]
+    return parts.hidden(**inputs)[:, :-1][batch["labels"][:, 1:].to(device) != IGNORE_INDEX]
 
 
 def _checked(
@@ -162,7 +162,7 @@ def _checked(
 
 
 def _tokenizer_identity(data: InstructionDataModule) -> str:
-    return f"{type(data.tokenizer).__name__} {fingerprint(data.tokenizer)}"
+    return f"{type(data.tokenizer).__name__} {tokenizer_fingerprint(data.tokenizer)}"
 
 
 def _data_identity(data: InstructionDataModule) -> str:

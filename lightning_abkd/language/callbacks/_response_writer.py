@@ -18,7 +18,7 @@ from lightning_abkd.language.callbacks._responses import (
     write_whole,
 )
 from lightning_abkd.language.data import TextSample, read_records
-from lightning_abkd.language.generation import Answering, Responses, Sampling
+from lightning_abkd.language.generation import GeneratedResponses, Responder, Sampling
 from lightning_abkd.language.teachers import model_identity
 
 
@@ -88,13 +88,13 @@ class ResponseWriter(Callback):
             "seed": self.seed,
         }
         done = self._begun(origin, total, data.batch_size)
-        module.answering = Answering(self.network, self.sampling, self.seed, frozenset(range(done)))
+        module.answering = Responder(self.network, self.sampling, self.seed, frozenset(range(done)))
 
     def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Responses,
+        outputs: GeneratedResponses,
         batch: dict[str, Tensor],
         batch_idx: int,
         dataloader_idx: int = 0,

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
-from lightning_abkd.language.models import merged
+from lightning_abkd.language.models import merge_adapters
 from lightning_abkd.training import load_weights
 
 
@@ -68,7 +68,7 @@ class SavePretrained(Callback):
             load_weights(student, best, "student.")
         # The base is frozen, embeddings too: without being told so peft looks for it on the hub to find out.
         options = {"save_embedding_layers": False} if adapted and not merge else {}
-        _save(merged(student) if merge else student, self.folder, **options)
+        _save(merge_adapters(student) if merge else student, self.folder, **options)
         tokenizer = getattr(trainer.datamodule, "tokenizer", None)  # type: ignore[attr-defined]
         if hasattr(tokenizer, "save_pretrained"):
             _save(tokenizer, self.folder)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lightning_abkd.language.data._prompts import alpaca_prompt as alpaca_prompt
     from lightning_abkd.language.data._records import Record as Record, read_records as read_records
     from lightning_abkd.language.data._text_samples import (
-        IGNORED as IGNORED,
+        IGNORE_INDEX as IGNORE_INDEX,
         TextSample as TextSample,
         collate as collate,
     )
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
         Tokenizer as Tokenizer,
         byte_tokenizer as byte_tokenizer,
         check_same_tokens as check_same_tokens,
-        fingerprint as fingerprint,
-        real_vocabulary as real_vocabulary,
-        tokenizer as tokenizer,
+        load_tokenizer as load_tokenizer,
+        tokenizer_fingerprint as tokenizer_fingerprint,
+        vocabulary_size as vocabulary_size,
     )
 else:
     export_lazily(
@@ -33,14 +33,14 @@ else:
             "lightning_abkd.language.data._instructions": ["InstructionDataModule"],
             "lightning_abkd.language.data._prompts": ["alpaca_prompt"],
             "lightning_abkd.language.data._records": ["Record", "read_records"],
-            "lightning_abkd.language.data._text_samples": ["IGNORED", "TextSample", "collate"],
+            "lightning_abkd.language.data._text_samples": ["IGNORE_INDEX", "TextSample", "collate"],
             "lightning_abkd.language.data._tokenizers": [
                 "Tokenizer",
                 "byte_tokenizer",
                 "check_same_tokens",
-                "fingerprint",
-                "real_vocabulary",
-                "tokenizer",
+                "tokenizer_fingerprint",
+                "vocabulary_size",
+                "load_tokenizer",
             ],
         },
     )

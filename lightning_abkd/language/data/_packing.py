@@ -5,7 +5,7 @@ from bisect import bisect_left, insort
 import torch
 from torch import Tensor
 
-from lightning_abkd.language.data._text_samples import IGNORED, TextSample
+from lightning_abkd.language.data._text_samples import IGNORE_INDEX, TextSample
 
 
 def pack(lengths: list[int], capacity: int, seed: int) -> list[list[int]]:
@@ -63,12 +63,12 @@ def collate_packed(rows: list[list[TextSample]], padding: int) -> dict[str, Tens
         input_ids, labels and position_ids, int64 of shape (B, T): positions start at 0 with every sample; labels are
         -100 on padding, prompts and the first token of every sample, which the sample before must not predict.
     """
-    longest, first = max(sum(map(len, row)) for row in rows), torch.tensor([IGNORED])
+    longest, first = max(sum(map(len, row)) for row in rows), torch.tensor([IGNORE_INDEX])
     batch: dict[str, list[Tensor]] = {"input_ids": [], "labels": [], "position_ids": []}
     for row in rows:
         free = longest - sum(map(len, row))
         labels = [torch.cat([first, sample.labels[1:]]) for sample in row]
         batch["input_ids"].append(torch.cat([*(sample.input_ids for sample in row), torch.full((free,), padding)]))
-        batch["labels"].append(torch.cat([*labels, torch.full((free,), IGNORED)]))
+        batch["labels"].append(torch.cat([*labels, torch.full((free,), IGNORE_INDEX)]))
         batch["position_ids"].append(torch.cat([torch.arange(n) for n in (*map(len, row), free)]))
     return {name: torch.stack(tensors) for name, tensors in batch.items()}

@@ -13,7 +13,7 @@ from lightning_abkd.language.data._prompts import Template, prompt_of
 from lightning_abkd.language.data._records import Record, read_records
 from lightning_abkd.language.data._tokenizers import Tokenizer
 
-IGNORED = -100
+IGNORE_INDEX = -100
 _NO_RECORD = Record(("",))
 
 
@@ -49,7 +49,7 @@ class TextSample:
     def labels(self) -> Tensor:
         """Ids with -100 on the prompt, not shifted, int64 of shape (T,)."""
         labels = self.input_ids
-        labels[: self.prompt_length] = IGNORED
+        labels[: self.prompt_length] = IGNORE_INDEX
         return labels
 
 
@@ -115,6 +115,6 @@ def collate(samples: list[tuple[int, TextSample]], padding: int) -> dict[str, Te
     return {
         "input_ids": pad_sequence([row.input_ids for row in rows], batch_first=True, padding_value=padding),
         "attention_mask": pad_sequence([torch.ones_like(row.input_ids) for row in rows], batch_first=True),
-        "labels": pad_sequence([row.labels for row in rows], batch_first=True, padding_value=IGNORED),
+        "labels": pad_sequence([row.labels for row in rows], batch_first=True, padding_value=IGNORE_INDEX),
         "index": torch.tensor([index for index, _ in samples]),
     }

@@ -35,7 +35,7 @@ def byte_tokenizer() -> object:
     return ByT5Tokenizer()
 
 
-def tokenizer(path: str, gguf_file: str | None = None) -> object:
+def load_tokenizer(path: str, gguf_file: str | None = None) -> object:
     """Load a tokenizer from a folder or a hub name with `AutoTokenizer.from_pretrained`.
 
     Args:
@@ -48,13 +48,13 @@ def tokenizer(path: str, gguf_file: str | None = None) -> object:
     return AutoTokenizer.from_pretrained(path, **options)
 
 
-def real_vocabulary(tokenizer: Tokenizer) -> int:
+def vocabulary_size(tokenizer: Tokenizer) -> int:
     """Count the ids that stand for a token: 1 + the largest one, added tokens included.
 
     Embeddings are often padded to a rounder number; logits from this id on mean nothing.
 
     Example:
-        >>> real_vocabulary(byte_tokenizer())
+        >>> vocabulary_size(byte_tokenizer())
         384
     """
     return 1 + max(tokenizer.get_vocab().values())
@@ -84,11 +84,11 @@ def check_same_tokens(student: Tokenizer, teacher: Tokenizer) -> None:
         )
 
 
-def fingerprint(tokenizer: Tokenizer) -> str:
+def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
     """Compute 16 hex digits that tell vocabularies apart, the same in every process.
 
     Example:
-        >>> fingerprint(byte_tokenizer())
+        >>> tokenizer_fingerprint(byte_tokenizer())
         '23ad816e0a271fcb'
     """
     return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:16]

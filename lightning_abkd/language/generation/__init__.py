@@ -9,8 +9,8 @@ from lightning_abkd._utils import export_lazily
 
 if TYPE_CHECKING:
     from lightning_abkd.language.generation._generation import (
-        Answering as Answering,
-        Responses as Responses,
+        GeneratedResponses as GeneratedResponses,
+        Responder as Responder,
         Sampling as Sampling,
         Special as Special,
         prompts_of as prompts_of,
@@ -27,8 +27,8 @@ else:
         __name__,
         {
             "lightning_abkd.language.generation._generation": [
-                "Answering",
-                "Responses",
+                "Responder",
+                "GeneratedResponses",
                 "Sampling",
                 "Special",
                 "prompts_of",

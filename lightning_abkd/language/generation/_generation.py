@@ -10,8 +10,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from lightning_abkd.language.data import IGNORED, Tokenizer
-from lightning_abkd.training import evaluated
+from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
+from lightning_abkd.training import eval_mode
 
 
 class Sampling:
@@ -87,7 +87,7 @@ def prompts_of(batch: Mapping[str, Tensor]) -> list[Tensor]:
     ids = batch["input_ids"]
     attended = batch.get("attention_mask", torch.ones_like(ids)).bool()
     # A row without labels is all prompt.
-    counted = batch.get("labels", torch.full_like(ids, IGNORED)) != IGNORED
+    counted = batch.get("labels", torch.full_like(ids, IGNORE_INDEX)) != IGNORE_INDEX
     before = (counted.cumsum(-1) == 0) & attended
     return [row[keep] for row, keep in zip(ids, before, strict=True)]
 
@@ -118,7 +118,7 @@ def respond(
     ids = pad_sequence(starts, batch_first=True, padding_value=special.padding, padding_side="left")
     mask = pad_sequence([torch.ones_like(start) for start in starts], batch_first=True, padding_side="left")
     options = sampling.options() | {"max_new_tokens": _room(network, longest, sampling.max_new_tokens)}
-    with evaluated(network), _seeded(seed, ids.device):
+    with eval_mode(network), _seeded(seed, ids.device):
         config = _generation_config(network, options, special)
         generated = network.generate(input_ids=ids, attention_mask=mask, generation_config=config)  # type: ignore[operator]
     return [_ended(row, special.end) for row in generated[:, longest:]]
@@ -127,11 +127,11 @@ def respond(
 def answered(prompts: Sequence[Tensor], responses: Sequence[Tensor], padding: int) -> dict[str, Tensor]:
     """Make a batch of prompts and responses, as the data module does: padded right, labels on the responses alone."""
     rows = [torch.cat(pair) for pair in zip(prompts, responses, strict=True)]
-    labels = [torch.cat([torch.full_like(a, IGNORED), b]) for a, b in zip(prompts, responses, strict=True)]
+    labels = [torch.cat([torch.full_like(a, IGNORE_INDEX), b]) for a, b in zip(prompts, responses, strict=True)]
     return {
         "input_ids": pad_sequence(rows, batch_first=True, padding_value=padding),
         "attention_mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True),
-        "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORE_INDEX),
     }
 
 
@@ -147,7 +147,7 @@ def with_responses(
     return batch
 
 
-class Responses(NamedTuple):
+class GeneratedResponses(NamedTuple):
     """Responses (T_i,) to samples, and the samples' positions in their set."""
 
     samples: list[int]
@@ -155,7 +155,7 @@ class Responses(NamedTuple):
 
 
 @dataclass
-class Answering:
+class Responder:
     """Who responds to batches that are predicted, and how.
 
     Args:
@@ -172,7 +172,7 @@ class Answering:
 
     def respond(
         self, student: nn.Module, teacher: nn.Module | None, batch: Mapping[str, Tensor], special: Special
-    ) -> Responses:
+    ) -> GeneratedResponses:
         """Respond to the prompts of a batch that are not done.
 
         Raises:
@@ -185,10 +185,10 @@ class Answering:
         prompts = prompts_of(batch)
         wanted = [position for position, sample in enumerate(index) if sample not in self.done]
         if not wanted:
-            return Responses([], [])
+            return GeneratedResponses([], [])
         chosen = [prompts[position] for position in wanted]
         ids = respond(network, chosen, self.sampling, special, self.seed + index[0])
-        return Responses([index[position] for position in wanted], ids)
+        return GeneratedResponses([index[position] for position in wanted], ids)
 
 
 def _room(network: nn.Module, longest: int, wanted: int) -> int:

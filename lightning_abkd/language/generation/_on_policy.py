@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from lightning_abkd.language.data import IGNORED
+from lightning_abkd.language.data import IGNORE_INDEX
 from lightning_abkd.language.generation._generation import Sampling
 
 Batch = dict[str, Tensor]
@@ -169,7 +169,7 @@ class AdaptiveOffPolicy(OnPolicy):
         padded = {
             "input_ids": pad_sequence(list(ids), batch_first=True),
             "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
-            "labels": pad_sequence(list(labels), batch_first=True, padding_value=IGNORED),
+            "labels": pad_sequence(list(labels), batch_first=True, padding_value=IGNORE_INDEX),
         }
         return {name: value.to(device, torch.int64) for name, value in padded.items()}
 

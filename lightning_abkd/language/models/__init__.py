@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from lightning_abkd._utils import export_lazily
 
 if TYPE_CHECKING:
-    from lightning_abkd.language.models._adapters import lora as lora, merged as merged
+    from lightning_abkd.language.models._adapters import lora as lora, merge_adapters as merge_adapters
     from lightning_abkd.language.models._causal_lm import (
         causal_lm as causal_lm,
         causal_lm_from_config as causal_lm_from_config,
-        truncated as truncated,
+        keep_layers as keep_layers,
     )
 else:
     export_lazily(
         __name__,
         {
-            "lightning_abkd.language.models._adapters": ["lora", "merged"],
-            "lightning_abkd.language.models._causal_lm": ["causal_lm", "causal_lm_from_config", "truncated"],
+            "lightning_abkd.language.models._adapters": ["lora", "merge_adapters"],
+            "lightning_abkd.language.models._causal_lm": ["causal_lm", "causal_lm_from_config", "keep_layers"],
         },
     )

@@ -53,7 +53,7 @@ def lora(
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"Parameter `dropout` should lie in [0, 1). Found `dropout = {dropout}`.")
     if hasattr(network, "peft_config"):
-        raise ValueError("Parameter `network` should have no adapters. Found some; pass `merged(network)`.")
+        raise ValueError("Parameter `network` should have no adapters. Found some; pass `merge_adapters(network)`.")
     if not hasattr(network, "prepare_inputs_for_generation"):
         raise TypeError(
             "Parameter `network` should be a causal language model of transformers. "
@@ -80,7 +80,7 @@ def lora(
         return get_peft_model(network, config)
 
 
-def merged(network: nn.Module) -> nn.Module:
+def merge_adapters(network: nn.Module) -> nn.Module:
     """Add the adapters of a network to its weights, in place, and drop them.
 
     Args:

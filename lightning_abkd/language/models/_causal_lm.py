@@ -97,7 +97,7 @@ def causal_lm_from_config(model_type: str, options: dict[str, int | float | str 
     return network
 
 
-def truncated(teacher: nn.Module, layers: list[int], dtype: Dtype = "float32") -> nn.Module:
+def keep_layers(teacher: nn.Module, layers: list[int], dtype: Dtype = "float32") -> nn.Module:
     """Copy a causal language model with a choice of its layers: a student that starts from the teacher's weights.
 
     Args:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd.losses import OutputHead
-from lightning_abkd.training import evaluated
+from lightning_abkd.training import eval_mode
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -73,7 +73,7 @@ def separate_head(network: nn.Module) -> SeparateHead:
     if not isinstance(backbone, nn.Module) or backbone is inner:
         raise ValueError(f"{name} has no backbone (`base_model`)")
     parts = SeparateHead(backbone, layer, *_finish(getattr(inner, "config")))  # noqa: B009
-    with evaluated(network), torch.autocast(layer.weight.device.type, enabled=False):
+    with eval_mode(network), torch.autocast(layer.weight.device.type, enabled=False):
         ids = torch.arange(min(4, layer.out_features), device=layer.weight.device).unsqueeze(0)
         mask = torch.ones_like(ids)
         whole = network(input_ids=ids, attention_mask=mask).logits

@@ -15,10 +15,10 @@ from lightning_abkd.losses.divergences._alpha_beta import (
 from lightning_abkd.losses.divergences._mixture import JensenShannon, SkewedForwardKL, SkewedReverseKL, SymmetricKL
 from lightning_abkd.losses.divergences._taid import TAID
 from lightning_abkd.losses.divergences._tokenwise import (
-    StudentAgreement,
     TeacherUncertainty,
     TokenRule,
     TokenwiseAlphaBeta,
+    TopOneAgreement,
 )
 from lightning_abkd.losses.divergences._total_variation import TotalVariation
 from lightning_abkd.losses.divergences._weighted_kl import AdaptiveKL, EntropyWeightedKL
@@ -36,10 +36,10 @@ __all__ = [
     "ReverseKL",
     "SkewedForwardKL",
     "SkewedReverseKL",
-    "StudentAgreement",
     "SymmetricKL",
     "TeacherUncertainty",
     "TokenRule",
     "TokenwiseAlphaBeta",
+    "TopOneAgreement",
     "TotalVariation",
 ]

@@ -54,7 +54,7 @@ class TeacherUncertainty(TokenRule):
         return (entropy / largest).clamp(0.0, 1.0)
 
 
-class StudentAgreement(TokenRule):
+class TopOneAgreement(TokenRule):
     """1 where the student's most probable class is the teacher's, 0 elsewhere."""
 
     def forward(self, log_p: Tensor, log_q: Tensor) -> Tensor:

@@ -3,14 +3,20 @@
 Here: the output layer as numbers, and the loss through it. Not here: networks.
 """
 
-from lightning_abkd.losses.hidden._head_loss import Comparison, HeadLoss, against_head, head_loss, row_chunks
+from lightning_abkd.losses.hidden._head_loss import (
+    HeadLossTerms,
+    PairedLogits,
+    compare_with_head,
+    head_loss,
+    split_rows,
+)
 from lightning_abkd.losses.hidden._output_head import OutputHead
 
 __all__ = [
-    "Comparison",
-    "HeadLoss",
+    "HeadLossTerms",
     "OutputHead",
-    "against_head",
+    "PairedLogits",
+    "compare_with_head",
     "head_loss",
-    "row_chunks",
+    "split_rows",
 ]

@@ -19,10 +19,10 @@ from lightning_abkd.losses.hidden._output_head import OutputHead
 _CHUNK_ELEMENTS = {"cpu": 1 << 23}
 _DEFAULT_CHUNK_ELEMENTS = 1 << 26
 
-Comparison = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
+PairedLogits = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
 
 
-class HeadLoss(NamedTuple):
+class HeadLossTerms(NamedTuple):
     """What `head_loss` gives: the weighted sum, which has a gradient, and its terms, which have none."""
 
     loss: Tensor
@@ -30,13 +30,13 @@ class HeadLoss(NamedTuple):
     divergence: Tensor | None
 
 
-def row_chunks(rows: int, classes: int, device: str) -> list[slice]:
+def split_rows(rows: int, classes: int, device: str) -> list[slice]:
     """Split rows so that the logits of a part stay small."""
     size = max(1, _CHUNK_ELEMENTS.get(device, _DEFAULT_CHUNK_ELEMENTS) // max(classes, 1))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def against_head(hidden: Tensor, head: OutputHead) -> Comparison:
+def compare_with_head(hidden: Tensor, head: OutputHead) -> PairedLogits:
     """Compare with a teacher's hidden states (N, D), whose logits are computed for the rows at hand."""
     buffer: list[Tensor] = []
 
@@ -52,7 +52,7 @@ def against_head(hidden: Tensor, head: OutputHead) -> Comparison:
 class _Job:
     head: OutputHead
     labels: Tensor | None
-    compare: Comparison | None
+    compare: PairedLogits | None
     divergence: Divergence | None
     task_weight: float
     distillation_weight: float
@@ -62,11 +62,11 @@ def head_loss(
     hidden: Tensor,
     head: OutputHead,
     labels: Tensor | None = None,
-    compare: Comparison | None = None,
+    compare: PairedLogits | None = None,
     divergence: Divergence | None = None,
     task_weight: float = 1.0,
     distillation_weight: float = 1.0,
-) -> HeadLoss:
+) -> HeadLossTerms:
     """Compute task_weight · cross-entropy + distillation_weight · divergence from hidden states, in chunks of tokens.
 
     The numbers are those of the logits to float32 rounding; value and gradient come from one pass, which keeps the
@@ -76,7 +76,7 @@ def head_loss(
         hidden: Last hidden states of the student at the counted positions, shape (N, D).
         head: The student's output layer, with V rows.
         labels: Next tokens (N,); None leaves the task loss out.
-        compare: What the divergence compares, given the student's logits of some rows; see `against_head`.
+        compare: What the divergence compares, given the student's logits of some rows; see `compare_with_head`.
         divergence: A divergence that is a mean over positions (`Divergence.of_rows`); None leaves it out.
         task_weight: Weight of the cross-entropy.
         distillation_weight: Weight of the divergence.
@@ -93,7 +93,7 @@ def head_loss(
         >>> hidden, head = torch.ones(2, 3), OutputHead(torch.eye(4, 3))
         >>> round(head_loss(hidden, head, torch.tensor([0, 1])).loss.item(), 4)
         1.2143
-        >>> head_loss(hidden, head, None, against_head(hidden, head), ForwardKL()).loss.item()
+        >>> head_loss(hidden, head, None, compare_with_head(hidden, head), ForwardKL()).loss.item()
         0.0
     """
     if divergence is not None and (not divergence.of_rows or compare is None):
@@ -107,7 +107,7 @@ def head_loss(
     loss, task, distance = _HeadLoss.apply(hidden, head.weight, head.bias, dtype, job)
     if divergence is not None and divergence.training:
         divergence.observe(distance)
-    return HeadLoss(loss, None if labels is None else task, None if divergence is None else distance)
+    return HeadLossTerms(loss, None if labels is None else task, None if divergence is None else distance)
 
 
 class _Context(Protocol):
@@ -154,7 +154,7 @@ def _run(job: _Job, hidden: Tensor, wide: torch.dtype, gradients: list[Tensor | 
     sums = torch.zeros(2, dtype=wide, device=hidden.device)
     with_gradient = any(gradient is not None for gradient in gradients)
     buffers: Tensor | None = None
-    for rows in row_chunks(len(hidden), classes, hidden.device.type):
+    for rows in split_rows(len(hidden), classes, hidden.device.type):
         inputs = hidden[rows].to(job.head.weight.dtype)
         if _run_in_one_kernel(job, inputs, rows, sums, gradients):
             continue

@@ -11,7 +11,7 @@ from lightning_abkd.losses._divergence import Divergence, wide
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 
 
-class DecoupledDistillation(DistillationLoss):
+class DKD(DistillationLoss):
     """Target and non-target classes distilled apart (DKD), with any divergence on the non-target part.
 
     Zhao et al. 2022, arXiv 2203.08679: target_weight · KL(b_p‖b_q) + non_target_weight · D(p̂‖q̂) with b the pair
@@ -28,7 +28,7 @@ class DecoupledDistillation(DistillationLoss):
         ValueError: If a weight is not finite or the divergence's reduction is not "mean".
 
     Example:
-        >>> loss = DecoupledDistillation(non_target_weight=2.0)
+        >>> loss = DKD(non_target_weight=2.0)
         >>> loss(torch.zeros(3, 5), torch.zeros(3, 5), torch.tensor([0, 1, 4])).item()
         0.0
     """

@@ -7,7 +7,7 @@ from lightning_abkd.losses._divergence import Divergence, wide
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 
 
-class LogitStandardization(DistillationLoss):
+class LSD(DistillationLoss):
     """A divergence between standardised logits (LSD): each row is brought to mean 0 and deviation 1 on both sides.
 
     Sun et al. 2024, arXiv 2403.01427, with forward KL, T = 2 and T²; ABKD's AB-LSD has the α-β-divergence inside.
@@ -17,7 +17,7 @@ class LogitStandardization(DistillationLoss):
 
     Example:
         >>> import torch
-        >>> LogitStandardization()(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[2.0, 4.0, 8.0]])).item() < 1e-6
+        >>> LSD()(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[2.0, 4.0, 8.0]])).item() < 1e-6
         True
     """
 

@@ -46,7 +46,7 @@ class _Correlations(torch.autograd.Function):
         )
 
 
-class MultiLevelDistillation(DistillationLoss):
+class MLKD(DistillationLoss):
     """Predictions of two views, correlations of classes and of samples, each at several temperatures (MLKD).
 
     Jin et al. 2023, CVPR: Σ_T [½ D_T(weak) + D_T(strong) + ½ ‖PᵀP - QᵀQ‖² / C + ½ ‖PPᵀ - QQᵀ‖² / B] with D_T a
@@ -68,7 +68,7 @@ class MultiLevelDistillation(DistillationLoss):
 
     Example:
         >>> weak, strong = torch.zeros(2, 3), torch.ones(2, 3)
-        >>> MultiLevelDistillation()(weak, weak, strong, strong).item()
+        >>> MLKD()(weak, weak, strong, strong).item()
         0.0
     """
 

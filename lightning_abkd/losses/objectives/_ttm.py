@@ -10,7 +10,7 @@ from lightning_abkd.losses._divergence import Divergence, wide
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 
 
-class TransformedTeacherMatching(DistillationLoss):
+class TTM(DistillationLoss):
     """A divergence from the teacher's powers p^γ / Σ p^γ to the student without temperature (TTM).
 
     Zheng & Yang 2024, arXiv 2402.11148, with forward KL; γ is an inverse temperature of the teacher alone.
@@ -23,7 +23,7 @@ class TransformedTeacherMatching(DistillationLoss):
         ValueError: If `power` is not finite and positive.
 
     Example:
-        >>> TransformedTeacherMatching(power=0.5)(torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 4.0]])).item()
+        >>> TTM(power=0.5)(torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 4.0]])).item()
         0.0
     """
 
@@ -41,10 +41,10 @@ class TransformedTeacherMatching(DistillationLoss):
         return value
 
 
-class WeightedTransformedTeacherMatching(TransformedTeacherMatching):
+class WTTM(TTM):
     """TTM with each sample weighted by its Σ p^γ, which is larger the flatter the teacher is (WTTM).
 
-    Zheng & Yang 2024, arXiv 2402.11148. Arguments as for `TransformedTeacherMatching`; the divergence needs the
+    Zheng & Yang 2024, arXiv 2402.11148. Arguments as for `TTM`; the divergence needs the
     reduction "none".
 
     Raises:

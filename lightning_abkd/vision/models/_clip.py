@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from lightning_abkd.training import evaluated
+from lightning_abkd.training import eval_mode
 from lightning_abkd.vision.data import read_class_names
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _text_features(path: str, names: tuple[str, ...], templates: tuple[str, ...]
             f"Parameter `templates` should be sentences with {{}} for the name. Found `templates = {templates}`."
         )
     clip, tokenizer, features = _load(path), AutoTokenizer.from_pretrained(path), []
-    with evaluated(clip):
+    with eval_mode(clip):
         for template in templates:
             prompts = [template.replace("{}", name.replace("_", " ")) for name in names]
             tokens = tokenizer(prompts, padding=True, return_tensors="pt")

@@ -1,6 +1,12 @@
 import pytest
 
-from lightning_abkd.data import byte_tokenizer, check_same_tokens, fingerprint, real_vocabulary, tokenizer
+from lightning_abkd.data import (
+    byte_tokenizer,
+    check_same_tokens,
+    load_tokenizer,
+    tokenizer_fingerprint,
+    vocabulary_size,
+)
 from lightning_abkd.language.data._tokenizers import padding_id
 
 
@@ -12,11 +18,11 @@ def added(*tokens):
 
 def test_tokenizer_loads_from_a_folder(tmp_path):
     byte_tokenizer().save_pretrained(tmp_path)
-    assert tokenizer(str(tmp_path)).encode("ab") == byte_tokenizer().encode("ab")
+    assert load_tokenizer(str(tmp_path)).encode("ab") == byte_tokenizer().encode("ab")
 
 
 def test_added_tokens_are_real():
-    assert real_vocabulary(added("<a>", "<b>")) == len(added("<a>", "<b>")) == 386
+    assert vocabulary_size(added("<a>", "<b>")) == len(added("<a>", "<b>")) == 386
 
 
 def test_same_tokens_pass():
@@ -34,8 +40,8 @@ def test_only_the_first_differing_ids_are_shown():
 
 
 def test_fingerprint_tells_vocabularies_apart():
-    assert fingerprint(added("<a>")) == fingerprint(added("<a>"))
-    assert len({fingerprint(tokens) for tokens in (byte_tokenizer(), added("<a>"), added("<b>"))}) == 3
+    assert tokenizer_fingerprint(added("<a>")) == tokenizer_fingerprint(added("<a>"))
+    assert len({tokenizer_fingerprint(tokens) for tokens in (byte_tokenizer(), added("<a>"), added("<b>"))}) == 3
 
 
 def test_missing_padding_token_is_said(monkeypatch):

@@ -10,7 +10,7 @@ from lightning_abkd.language.generation._generation import (
     special_of,
     with_responses,
 )
-from lightning_abkd.modules import Answering, Sampling
+from lightning_abkd.modules import Responder, Sampling
 from tests.language._text import network
 
 SPECIAL = Special(end=1, padding=0)
@@ -121,16 +121,16 @@ def test_special_ids_come_from_tokenizer_or_configuration():
 
 def test_answering_leaves_out_what_is_done_and_does_not_depend_on_it():
     net, given = network(0), batch() | {"index": torch.tensor([4, 5])}
-    first = Answering(sampling=GREEDY).respond(net, None, given, SPECIAL)
-    second = Answering(sampling=GREEDY, done={4}).respond(net, None, given, SPECIAL)
+    first = Responder(sampling=GREEDY).respond(net, None, given, SPECIAL)
+    second = Responder(sampling=GREEDY, done={4}).respond(net, None, given, SPECIAL)
     assert (first.samples, second.samples) == ([4, 5], [5])
     assert first.ids[1].tolist() == second.ids[0].tolist()
-    assert Answering(done={4, 5}).respond(net, None, given, SPECIAL).samples == []
+    assert Responder(done={4, 5}).respond(net, None, given, SPECIAL).samples == []
 
 
 def test_a_missing_teacher_is_named():
     with pytest.raises(ValueError, match="The teacher should respond. Found none"):
-        Answering("teacher").respond(network(0), None, batch(), SPECIAL)
+        Responder("teacher").respond(network(0), None, batch(), SPECIAL)
 
 
 @pytest.mark.parametrize(

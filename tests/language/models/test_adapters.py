@@ -6,7 +6,7 @@ from jsonargparse import ArgumentParser
 from peft import PeftModel
 from torch import nn
 
-from lightning_abkd.models import causal_lm, causal_lm_from_config, lora, merged
+from lightning_abkd.models import causal_lm, causal_lm_from_config, lora, merge_adapters
 
 SIZES = {"vocab_size": 16, "hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2}
 OPTIONS = {
@@ -51,14 +51,14 @@ def test_merged_network_is_plain_and_has_the_same_logits(name):
     net = stepped(lora(network(name), rank=2))
     expected = net(IDS).logits
     assert not torch.allclose(expected, network(name)(IDS).logits)
-    plain = merged(net)
+    plain = merge_adapters(net)
     torch.testing.assert_close(plain(IDS).logits, expected)
     assert set(plain.state_dict()) == set(network(name).state_dict())
     assert all(parameter.requires_grad for parameter in plain.parameters())
 
 
 def test_a_network_without_adapters_is_merged_already():
-    assert merged(net := network()) is net
+    assert merge_adapters(net := network()) is net
 
 
 def test_training_goes_on_from_saved_adapters(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lightning_abkd import functional
-from lightning_abkd.losses import ForwardKL, against_head, head_loss
+from lightning_abkd.losses import ForwardKL, compare_with_head, head_loss
 from lightning_abkd.models import TeacherCache, top_k_buckets
 from tests.language.teachers._teacher_caches import (
     COUNTS,
@@ -81,7 +81,7 @@ def test_float16_costs_next_to_no_divergence(tmp_path):
 def test_a_student_trains_from_either_kind(tmp_path):
     hidden, top_k = finished(tmp_path / "hidden"), finished(tmp_path / "top_k", "top_k")
     student = normal(6, D, seed=5).requires_grad_()
-    exact = head_loss(student, HEAD, None, against_head(hidden.hidden(ALL).float(), hidden.head()), ForwardKL())
+    exact = head_loss(student, HEAD, None, compare_with_head(hidden.hidden(ALL).float(), hidden.head()), ForwardKL())
     ids, log_p = top_k.top_k(ALL)
     buckets = head_loss(student, HEAD, None, lambda z, rows: (top_k_buckets(z, ids[rows]), log_p[rows]), ForwardKL())
     for result in (exact, buckets):

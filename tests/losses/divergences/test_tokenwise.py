@@ -4,15 +4,15 @@ import torch
 from lightning_abkd import functional
 from lightning_abkd.losses import (
     AlphaBetaDivergence,
-    StudentAgreement,
     TeacherUncertainty,
     TokenRule,
     TokenwiseAlphaBeta,
+    TopOneAgreement,
 )
 from tests._asserts import assert_divergence, log_probabilities, logits
 
 ENDS = {"alpha": 0.2, "beta": 0.7, "other_alpha": 1.0, "other_beta": 0.25}
-RULES = [TeacherUncertainty(), StudentAgreement()]
+RULES = [TeacherUncertainty(), TopOneAgreement()]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -40,7 +40,7 @@ def test_gradient_holds_the_exponents_constant(rule):
 
 def test_each_position_has_its_own_exponents():
     student, teacher = torch.tensor([[2.0, 0.0], [0.0, 2.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    values = TokenwiseAlphaBeta(StudentAgreement(), **ENDS, reduction="none")(student, teacher)
+    values = TokenwiseAlphaBeta(TopOneAgreement(), **ENDS, reduction="none")(student, teacher)
     ends = (AlphaBetaDivergence(1.0, 0.25), AlphaBetaDivergence(0.2, 0.7))
     torch.testing.assert_close(values, torch.stack([end(student[i], teacher[i]) for i, end in enumerate(ends)]))
 
@@ -59,7 +59,7 @@ def test_uncertainty_stays_a_share_for_large_vocabularies():
 
 
 def test_all_four_ends_are_live():
-    loss = TokenwiseAlphaBeta(StudentAgreement(), 0.5, 0.5, 0.5, 0.5)
+    loss = TokenwiseAlphaBeta(TopOneAgreement(), 0.5, 0.5, 0.5, 0.5)
     student, teacher = logits(8, 9), logits(8, 9, seed=1)
     student[0] = teacher[0] * 2.0
     values = [loss(student, teacher).item()]
@@ -94,4 +94,4 @@ def test_a_rule_must_give_one_share_a_position():
 @pytest.mark.parametrize("name", ENDS)
 def test_ends_must_be_finite(name):
     with pytest.raises(ValueError, match=f"Parameter `{name}` should be finite. Found `{name} = nan`"):
-        TokenwiseAlphaBeta(StudentAgreement(), **ENDS | {name: float("nan")})
+        TokenwiseAlphaBeta(TopOneAgreement(), **ENDS | {name: float("nan")})

@@ -8,7 +8,7 @@ from lightning_abkd.losses import (
     AlphaBetaDivergence,
     ForwardKL,
     OutputHead,
-    against_head,
+    compare_with_head,
     head_loss,
 )
 from lightning_abkd.losses._divergence import Divergence
@@ -34,7 +34,9 @@ def both(divergence, scale=1.0, softcap=None, bias=True, weights=(0.3, 1.7), dty
         head = OutputHead(weight, offset if bias else None, scale, softcap)
         labels, teacher = torch.arange(N), OutputHead(teacher_weight, None, scale, softcap)
         if fused:
-            loss = head_loss(hidden, head, labels, against_head(teacher_hidden, teacher), divergence, *weights).loss
+            loss = head_loss(
+                hidden, head, labels, compare_with_head(teacher_hidden, teacher), divergence, *weights
+            ).loss
         else:
             logits = head.logits(hidden)
             loss = weights[0] * nn.functional.cross_entropy(logits, labels)
@@ -97,7 +99,7 @@ def test_full_logits_never_exist(monkeypatch):
             return result
 
     with Spy():
-        compare = against_head(teacher_hidden, OutputHead(teacher_weight))
+        compare = compare_with_head(teacher_hidden, OutputHead(teacher_weight))
         head_loss(hidden.requires_grad_(), OutputHead(weight), None, compare, ForwardKL()).loss.backward()
     # The largest is the teacher's head itself.
     assert max(largest) == V * (D + 2) < N * V
@@ -131,7 +133,9 @@ def test_divergences_that_move_are_told_the_loss():
     hidden, weight, _, teacher_hidden, teacher_weight = tensors()
     moving = TAID(total_steps=3)
     for _ in range(3):
-        head_loss(hidden, OutputHead(weight), None, against_head(teacher_hidden, OutputHead(teacher_weight)), moving)
+        head_loss(
+            hidden, OutputHead(weight), None, compare_with_head(teacher_hidden, OutputHead(teacher_weight)), moving
+        )
     assert moving.batches == 3
     assert moving.t > 0.4
 
@@ -161,4 +165,4 @@ def test_losses_that_are_no_mean_over_positions_are_refused():
     head = OutputHead(weight)
     for divergence in (Whole(), ForwardKL(reduction="sum")):
         with pytest.raises(ValueError, match="a mean over positions"):
-            head_loss(hidden, head, None, against_head(hidden, head), divergence)
+            head_loss(hidden, head, None, compare_with_head(hidden, head), divergence)
