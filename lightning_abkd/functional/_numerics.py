@@ -21,6 +21,7 @@ def promote_to_float32(tensor: Tensor, *others: Tensor) -> Tensor:
         The tensor in that dtype, or as it is where it has that dtype already.
 
     Example:
+        >>> import torch
         >>> promote_to_float32(torch.zeros(2, dtype=torch.bfloat16)).dtype
         torch.float32
         >>> promote_to_float32(torch.zeros(2), torch.zeros(2, dtype=torch.float64)).dtype
@@ -38,6 +39,7 @@ def can_read_without_sync(tensor: Tensor) -> bool:
     Python code may then depend on its numbers: it lies on the CPU, and no compiler traces the code.
 
     Example:
+        >>> import torch
         >>> can_read_without_sync(torch.zeros(1)), can_read_without_sync(torch.zeros(1, device="meta"))
         (True, False)
     """

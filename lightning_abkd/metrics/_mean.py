@@ -63,7 +63,7 @@ class PositionMean(Metric):
         """Add the values of a batch.
 
         Args:
-            values: Shape (…), or (…, *value_shape).
+            values: Shape (…) of the positions, followed by `value_shape`.
             mask: Shape (…), True where a position counts; all count by default. Values elsewhere may be NaN.
 
         Raises:
