@@ -56,8 +56,7 @@ class LanguageDistillationModule(DistillationModule):
         **options: The other arguments of `DistillationModule`.
 
     Raises:
-        ValueError: If `vocabulary` is below 2, or larger than what a network gives; with `fused_head=True`, if it is
-            impossible.
+        ValueError: If `vocabulary` is below 2 or above the ids of a network; with `fused_head=True`, if impossible.
 
     Example:
         >>> import torch

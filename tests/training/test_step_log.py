@@ -88,7 +88,7 @@ def test_no_step_between_logged_ones_waits_for_the_device(tmp_path, monkeypatch,
     monkeypatch.setattr("transformers.masking_utils.find_packed_sequence_indices", lambda position_ids: None)
     monkeypatch.setattr(checks, "is_watched", lambda device, batch_idx: batch_idx % 50 == 0)
     for place in ("functional._numerics", "functional._alpha_beta", "losses._chunked"):
-        monkeypatch.setattr(f"lightning_abkd.{place}.is_free_to_ask", lambda tensor: False)
+        monkeypatch.setattr(f"lightning_abkd.{place}.can_read_without_sync", lambda tensor: False)
     net = make(divergence=JensenShannon(), optimizer=sgd)
     run = trainer(
         tmp_path, max_epochs=1, limit_train_batches=4, accumulate_grad_batches=micro, callbacks=[CountWaits()]
