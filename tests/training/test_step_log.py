@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 
 from lightning_abkd.callbacks import AlphaBetaScheduler
 from lightning_abkd.losses import AlphaBetaDivergence, JensenShannon
-from lightning_abkd.modules import _checks as checks
 from lightning_abkd.schedules import Linear
+from lightning_abkd.training import _checks as checks
 from tests.language._text import language_module
 from tests.training._syncs import CountWaits, ForbidWaits
 from tests.training._training import loader, module, sgd, trainer
