@@ -7,6 +7,7 @@ in whatever order it adds. Each function is called in a copy of the folder, wher
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
@@ -27,7 +28,15 @@ ARGUMENTS = {
     "ITRD": {"student_dim": 4, "teacher_dim": 6},
     "TAID": {"total_steps": 20},
 }
-GPT2 = {"n_layer": 2, "n_embd": 4, "n_head": 1, "n_positions": 224, "vocab_size": 384}
+GPT2: dict[str, int | float | str | bool] = {
+    "n_layer": 2,
+    "n_embd": 4,
+    "n_head": 1,
+    "n_positions": 224,
+    "vocab_size": 384,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+}
 
 
 def digits_teacher() -> nn.Module:
@@ -43,12 +52,13 @@ def digits() -> DigitsDataModule:
 
 
 def language_teacher() -> nn.Module:
-    return causal_lm_from_config("gpt2", GPT2 | {"bos_token_id": 1, "eos_token_id": 1})
+    return causal_lm_from_config("gpt2", GPT2)
 
 
 def instructions() -> InstructionDataModule:
-    sizes = {"max_length": 224, "max_prompt_length": 200, "batch_size": 3}
-    return InstructionDataModule(train_file="tasks.jsonl", validation_fraction=0.25, **sizes)
+    return InstructionDataModule(
+        train_file="tasks.jsonl", max_length=224, max_prompt_length=200, batch_size=3, validation_fraction=0.25
+    )
 
 
 def vectors_teacher() -> nn.Module:
@@ -75,13 +85,24 @@ def rounded(values: Iterable[float | Tensor]) -> list[float]:
     return [torch.as_tensor(value, dtype=torch.float64).to(torch.float32).item() for value in values]
 
 
+def trainer(epochs: int = 1, precision: Literal["32-true", "64-true"] = "32-true") -> Trainer:
+    """Build a trainer that writes nothing."""
+    return Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        precision=precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
 def validation(module: DistillationModule, data: LightningDataModule | Vectors) -> Numbers:
     """Measure all that a validation logs."""
     if module.teacher is not None:
         module.teacher.double()
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = Trainer(accelerator="cpu", precision="64-true", enable_model_summary=False, **quiet)
-    (logged,) = trainer.validate(module, data, verbose=False)
+    (logged,) = trainer(precision="64-true").validate(module, data, verbose=False)
     return dict(zip(logged, rounded(logged.values()), strict=True))
 
 
@@ -94,8 +115,8 @@ def live(module: DistillationModule) -> Numbers:
 def state_of(policy: AdaptiveOffPolicy) -> dict[str, float | str | None]:
     """Read count, threshold and buffer of what chooses the student's data."""
     buffer = digest(*(tensor for sample in policy.buffer for tensor in sample))
-    numbers = {"batches": policy.batches, "threshold": policy.threshold, "recorded": policy.recorded}
-    return numbers | {"samples": len(policy.buffer), "buffer": buffer}
+    numbers: dict[str, float | str | None] = {"batches": policy.batches, "threshold": policy.threshold}
+    return numbers | {"recorded": policy.recorded, "samples": len(policy.buffer), "buffer": buffer}
 
 
 def logits(network: nn.Module) -> list[float]:

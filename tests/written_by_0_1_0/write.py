@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from torch import nn
 
 import lightning_abkd.losses as losses
@@ -31,9 +31,8 @@ def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=0.02)
 
 
-def train(module: DistillationModule, data: object, epochs: int) -> Trainer:
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = Trainer(accelerator="cpu", max_epochs=epochs, enable_model_summary=False, **quiet)
+def train(module: DistillationModule, data: LightningDataModule | measured.Vectors, epochs: int) -> Trainer:
+    trainer = measured.trainer(epochs)
     trainer.fit(module, data)
     return trainer
 
@@ -44,11 +43,13 @@ def abkd(*arguments: str) -> None:
     main()
 
 
-def resumed(folder: str, epochs: int) -> tuple[DistillationModule, dict[str, float]]:
-    """Train on from a checkpoint, by the config that was saved beside the logs."""
+def resumed(folder: str, epochs: int) -> dict[str, float]:
+    """Train on from a checkpoint, by the config that was saved beside the logs, and count."""
     options = ["--trainer.max_epochs", str(epochs), "--trainer.callbacks.dirpath", "resumed"]
     cli = AbkdCLI(["fit", "--config", f"{folder}/config.yaml", "--ckpt_path", f"{folder}/last.ckpt", *options])
-    return cli.model, measured.live(cli.model) | {"global_step": cli.trainer.global_step}
+    policy = getattr(cli.model, "student_data", None)
+    batches = {} if policy is None else {"batches": policy.batches}
+    return measured.live(cli.model) | {"global_step": cli.trainer.global_step} | batches
 
 
 def write_teachers() -> None:
@@ -69,16 +70,22 @@ def write_digits() -> dict[str, object]:
     return {
         "digits": measured.validation(module, measured.digits()) | measured.live(module),
         "digits logits": measured.logits(module.student),
-        "digits resumed": resumed("digits", 3)[1],
+        "digits resumed": resumed("digits", 3),
     }
 
 
 def write_vectors() -> dict[str, object]:
     torch.manual_seed(2)
-    networks = {"teacher": measured.vectors_teacher(), "student": measured.vectors_student()}
-    save_weights(networks["teacher"], "vectors/teacher.pt")
-    paths = {"student_features": "1", "teacher_features": "1"}
-    module = DistillationModule(**networks, divergence=measured.vectors_loss(), optimizer=adam, **paths)
+    teacher = measured.vectors_teacher()
+    save_weights(teacher, "vectors/teacher.pt")
+    module = DistillationModule(
+        teacher=teacher,
+        student=measured.vectors_student(),
+        divergence=measured.vectors_loss(),
+        optimizer=adam,
+        student_features="1",
+        teacher_features="1",
+    )
     train(module, measured.vectors(), 3).save_checkpoint("vectors/last.ckpt")
     module.save_student("vectors/student.pt")
     return {"vectors": measured.validation(module, measured.vectors()) | measured.live(module)}
@@ -89,11 +96,10 @@ def write_language() -> dict[str, object]:
     shutil.copy("logs/language/version_0/config.yaml", "language/config.yaml")
     module = LanguageDistillationModule.load_from_checkpoint("language/last.ckpt", teacher=cli.model.teacher)
     numbers = measured.validation(module, measured.instructions()) | measured.live(module)
-    later, counts = resumed("language", 4)
     return {
         "language": numbers,
         "student data": measured.state_of(cli.model.student_data),
-        "language resumed": counts | {"batches": later.student_data.batches},
+        "language resumed": resumed("language", 4),
     }
 
 
