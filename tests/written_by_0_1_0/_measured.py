@@ -36,6 +36,9 @@ GPT2: dict[str, int | float | str | bool] = {
     "vocab_size": 384,
     "bos_token_id": 1,
     "eos_token_id": 1,
+    "resid_pdrop": 0.0,
+    "embd_pdrop": 0.0,
+    "attn_pdrop": 0.0,
 }
 
 
