@@ -14,6 +14,7 @@ from lightning_abkd.functional._alpha_beta import (
     reverse_kl,
     symmetric_kl,
 )
+from lightning_abkd.functional._alpha_beta_value_and_slope import alpha_beta_value_and_slope
 from lightning_abkd.functional._mixture import jensen_shannon, skewed_forward_kl, skewed_reverse_kl
 from lightning_abkd.functional._total_variation import total_variation
 from lightning_abkd.functional._weighted_kl import adaptive_kl, entropy_weighted_kl
@@ -22,6 +23,7 @@ __all__ = [
     "adaptive_kl",
     "alpha_beta_divergence",
     "alpha_beta_slope",
+    "alpha_beta_value_and_slope",
     "alpha_divergence",
     "beta_divergence",
     "entropy_weighted_kl",

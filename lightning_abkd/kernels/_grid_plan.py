@@ -135,7 +135,7 @@ class GridPlan:
 
         Every exponent x has one row: of q^x and p^x in the table of powers, of x f_x = p^x - q^x in that of
         differences. The matrix product multiplies the differences of `left`, and their squares, by the rows of `right`
-        in the student's table of powers:
+        in the student's table of powers::
 
             rows of the table of powers            ranges of rows
             ──────────────────────────────         ───────────────────────────────────────
@@ -156,6 +156,7 @@ class GridPlan:
         grid = GridExponents(alphas, betas)
         copies = sorted(grid.small_betas | {grid.pivot})
         left = {*grid.alphas, *grid.small_betas}
+        # Σ f_x of a left x is its product with q^0, and products give Σ f_(x + pivot): both need no sum of their own.
         joined = {grid.total(x, grid.pivot) for x in left} - {0.0}
         sums = grid.far_totals() - left - joined
         right = {0.0, 1.0, *left, *grid.powers_of_student()}
