@@ -14,6 +14,7 @@ from lightning_abkd.functional._family import (
     reverse_kl,
     symmetric_kl,
 )
+from lightning_abkd.functional._alpha_beta_value_and_slope import alpha_beta_value_and_slope
 from lightning_abkd.functional._mixture import jensen_shannon, skewed_forward_kl, skewed_reverse_kl
 from lightning_abkd.functional._numerics import can_read_without_sync, promote_to_float32
 from lightning_abkd.functional._subset import LargestClasses, largest_classes, top_k_buckets
@@ -25,6 +26,7 @@ __all__ = [
     "adaptive_kl",
     "alpha_beta_divergence",
     "alpha_beta_slope",
+    "alpha_beta_value_and_slope",
     "alpha_divergence",
     "beta_divergence",
     "can_read_without_sync",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lightning_abkd.functional import alpha_beta_divergence, alpha_beta_slope
+from lightning_abkd.functional import alpha_beta_value_and_slope
 
 
 def closed_form(
@@ -32,9 +32,8 @@ def closed_form(
     """
     log_p = torch.log_softmax(teacher_logits / temperature, -1)
     log_q = torch.log_softmax(student_logits / temperature, -1)
-    slope = alpha_beta_slope(log_p, log_q, alpha, beta)
-    gradient = (log_q.exp() * slope.sum(-1, keepdim=True) - slope) / temperature
-    return alpha_beta_divergence(log_p, log_q, alpha, beta), gradient
+    values, slope = alpha_beta_value_and_slope(log_p, log_q, alpha, beta)
+    return values, (log_q.exp() * slope.sum(-1, keepdim=True) - slope) / temperature
 
 
 @functools.cache
