@@ -21,8 +21,7 @@ from torch.nn import functional as F
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from _inputs import states
-from _peers import FORWARD, GKD, MIXTURE, PACKAGES, PAIRS, REVERSE, kl_div
-from _peers import unfused as from_logits
+from _peers import FORWARD, GKD, MIXTURE, PACKAGES, PAIRS, REVERSE, kl_div, unfused as from_logits
 from _report import alone, failures, growth, interleaved, machine, publish, ratio, table
 
 from lightning_abkd.losses import AlphaBetaDivergence, Divergence, JensenShannon, OutputHead, against_head, head_loss

@@ -12,11 +12,11 @@ from torchvision.models import ResNet34_Weights, resnet18, resnet34
 
 from lightning_abkd.cli import AbkdCLI
 from lightning_abkd.data import byte_tokenizer, read_records
-from lightning_abkd.data._coop import CoOpSet
 from lightning_abkd.models import WideResNet, causal_lm_from_config, lora
-from tests.data._coop import write_coop
-from tests.data._formats import accept_any_checksum, write_cifar100, write_fashion_mnist
-from tests.models._clips import write_clip
+from lightning_abkd.vision.data._coop import CoOpSet
+from tests.vision.data._coop import write_coop
+from tests.vision.data._formats import accept_any_checksum, write_cifar100, write_fashion_mnist
+from tests.vision.models._clips import write_clip
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))

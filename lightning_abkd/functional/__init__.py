@@ -15,10 +15,12 @@ from lightning_abkd.functional._alpha_beta import (
     symmetric_kl,
 )
 from lightning_abkd.functional._mixture import jensen_shannon, skewed_forward_kl, skewed_reverse_kl
+from lightning_abkd.functional._subset import LargestClasses, largest_classes, top_k_buckets
 from lightning_abkd.functional._total_variation import total_variation
 from lightning_abkd.functional._weighted_kl import adaptive_kl, entropy_weighted_kl
 
 __all__ = [
+    "LargestClasses",
     "adaptive_kl",
     "alpha_beta_divergence",
     "alpha_beta_slope",
@@ -28,9 +30,11 @@ __all__ = [
     "forward_kl",
     "hellinger",
     "jensen_shannon",
+    "largest_classes",
     "reverse_kl",
     "skewed_forward_kl",
     "skewed_reverse_kl",
     "symmetric_kl",
+    "top_k_buckets",
     "total_variation",
 ]

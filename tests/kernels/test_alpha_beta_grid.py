@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from lightning_abkd.functional import alpha_beta_divergence
-from lightning_abkd.kernels import _alpha_beta_grid as grid
-from lightning_abkd.kernels import alpha_beta_grid
+from lightning_abkd.kernels import _alpha_beta_grid as grid, alpha_beta_grid
 from tests._asserts import CASES, logits
 
 EVEN = [i / 6 for i in range(7)]
