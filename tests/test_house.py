@@ -13,6 +13,7 @@ EXTRA = {
         "house",
         "package",
         "readme",
+        "docs",
         "configs",
         "examples",
         "benchmarks",

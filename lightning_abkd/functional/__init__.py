@@ -6,6 +6,7 @@ Not here: temperature, masks, reductions, modules (see `lightning_abkd.losses`).
 """
 
 from lightning_abkd.functional._alpha_beta import alpha_beta_divergence, alpha_beta_slope
+from lightning_abkd.functional._alpha_beta_value_and_slope import alpha_beta_value_and_slope
 from lightning_abkd.functional._family import (
     alpha_divergence,
     beta_divergence,
@@ -14,7 +15,6 @@ from lightning_abkd.functional._family import (
     reverse_kl,
     symmetric_kl,
 )
-from lightning_abkd.functional._alpha_beta_value_and_slope import alpha_beta_value_and_slope
 from lightning_abkd.functional._mixture import jensen_shannon, skewed_forward_kl, skewed_reverse_kl
 from lightning_abkd.functional._numerics import can_read_without_sync, promote_to_float32
 from lightning_abkd.functional._subset import LargestClasses, largest_classes, top_k_buckets

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from lightning_abkd._utils import check_same_shape
-from lightning_abkd.functional._alpha_beta import _column, _infinite, _is_far_from_zero, _slope, _terms
-from lightning_abkd.functional._numerics import finite, promote
+from lightning_abkd.functional._alpha_beta import _column, _infinite_terms, _is_far_from_zero, _slope, _terms
+from lightning_abkd.functional._numerics import bound_infinities, promote_to_float32
 
 
 @torch.no_grad()
@@ -49,10 +49,11 @@ def alpha_beta_value_and_slope(
         (0.5108, [-0.4, 0.4])
     """
     check_same_shape(log_p, log_q, ("log_p", "log_q"))
-    log_p, log_q = promote(log_p, log_q)
+    log_p = promote_to_float32(log_p, log_q)
+    log_q = promote_to_float32(log_q, log_p)
     a = _column(alpha, log_q)
     b = _column(beta, log_q)
-    u, v = finite(log_p, log_q)
+    u, v = bound_infinities(log_p, log_q)
     slope = _slope(u, v, a, b)
     if _is_far_from_zero(alpha + beta):
         # Duality: D_αβ(p‖q) = D_βα(q‖p).
@@ -61,5 +62,5 @@ def alpha_beta_value_and_slope(
     else:
         terms = _terms(u, v, a, b)
     if u is not log_p:
-        terms.masked_fill_(_infinite(log_p, log_q, a, b), torch.inf)
+        terms.masked_fill_(_infinite_terms(log_p, log_q, a, b), torch.inf)
     return terms.sum(-1).clamp_(min=0.0), slope
