@@ -1,21 +1,20 @@
 """Instructions, conversations and plain text for causal language models."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from lightning_abkd._utils import check_choice, digest
-from lightning_abkd.language.data._options import Lengths, Loading, Split
+from lightning_abkd.language.data._options import Lengths, Loading, Split, files_by_name
 from lightning_abkd.language.data._packing import collate_packed, pack
 from lightning_abkd.language.data._prompts import Template, check_template
-from lightning_abkd.language.data._text_samples import TextSample, collate, read_samples
+from lightning_abkd.language.data._text_samples import TextSample, collate, contents, read_samples
 from lightning_abkd.language.data._tokenizers import as_tokenizer, byte_tokenizer, check_same_tokens, padding_id
 
 Stage = Literal["train", "validation", "test"]
@@ -73,7 +72,7 @@ class InstructionDataModule(LightningDataModule):
         '### Response:'
     """
 
-    # Attributes, as Lightning's batch-size finder expects them.
+    # Options stay attributes that may be set, as Lightning's batch-size finder expects them.
     batch_size: int
     num_workers: int
     validation_fraction: float
@@ -105,8 +104,7 @@ class InstructionDataModule(LightningDataModule):
         lengths = Lengths(max_length, max_prompt_length)
         check_choice("predict_set", predict_set, get_args(Stage))
         super().__init__()
-        for options in (loading, split, lengths):
-            options.set_on(self)
+        vars(self).update(vars(loading) | vars(split) | vars(lengths))
         self.tokenizer = as_tokenizer("tokenizer", byte_tokenizer() if tokenizer is None else tokenizer)
         self.teacher_tokenizer = (
             None if teacher_tokenizer is None else as_tokenizer("teacher_tokenizer", teacher_tokenizer)
@@ -114,8 +112,8 @@ class InstructionDataModule(LightningDataModule):
         check_template(template, self.tokenizer)
         self.padding = padding_id(self.tokenizer)
         self.train_file = train_file
-        self.files = {"validation": _by_name("validation_file", validation_file)}
-        self.files["test"] = _by_name("test_file", test_file)
+        self.files = {"validation": files_by_name("validation_file", validation_file)}
+        self.files["test"] = files_by_name("test_file", test_file)
         self.template = template
         self.packing = packing
         self.predict_set = predict_set
@@ -160,13 +158,13 @@ class InstructionDataModule(LightningDataModule):
 
     def fingerprint(self, stage: Stage = "train") -> str:
         """Compute 16 hex digits of all ids and labels of a stage's sets, to recognise what was computed from them."""
-        return digest(*(part for samples in self._open(stage).values() for part in _contents(samples)))
+        return digest(*(part for samples in self._open(stage).values() for part in contents(samples)))
 
     def train_dataloader(self) -> Loaders:
         """Return the shuffled loader of the training set."""
         samples = self._open("train")[""]
         if self.packing:
-            return Loading.of(self).loader(self.rows, partial(collate_packed, padding=self.padding), shuffle=True)
+            return self._loading().loader(self.rows, partial(collate_packed, padding=self.padding), shuffle=True)
         return self._padded_loader(samples, shuffle=True)
 
     def val_dataloader(self) -> Loaders:
@@ -195,7 +193,7 @@ class InstructionDataModule(LightningDataModule):
         return self.sets[source]
 
     def _open_training(self) -> None:
-        split = Split.of(self)
+        split = Split(self.validation_fraction, self.seed, self.train_size)
         samples = self._read(self.train_file)
         order = split.order(len(samples))
         held_out = 0 if self.files["validation"] else split.held_out(len(samples))
@@ -214,29 +212,15 @@ class InstructionDataModule(LightningDataModule):
     def _read(self, file: str | None) -> list[TextSample]:
         source = files("lightning_abkd.language.data") / "seed_tasks.jsonl" if file is None else Path(file)
         with as_file(source) as path:
-            return read_samples(path, self.tokenizer, self.template, Lengths.of(self))
+            return read_samples(path, self.tokenizer, self.template, Lengths(self.max_length, self.max_prompt_length))
 
     def _padded_loader(self, samples: list[TextSample], shuffle: bool) -> DataLoader[Numbered]:
-        return Loading.of(self).loader(list(enumerate(samples)), partial(collate, padding=self.padding), shuffle)
+        return self._loading().loader(list(enumerate(samples)), partial(collate, padding=self.padding), shuffle)
+
+    def _loading(self) -> Loading:
+        return Loading(self.batch_size, self.num_workers)
 
     def _loaders(self, stage: Stage) -> Loaders:
         sets = self._open(stage)
         loaders = [self._padded_loader(samples, shuffle=False) for samples in sets.values()]
         return loaders[0] if "" in sets else loaders
-
-
-def _by_name(parameter: str, given: str | dict[str, str] | None) -> dict[str, str]:
-    """Return files by their names; a single one has the empty name."""
-    if given is None:
-        return {}
-    if isinstance(given, str):
-        return {"": given}
-    if not given or "" in given:
-        raise ValueError(f"Parameter `{parameter}` should name every file. Found `{parameter} = {given}`.")
-    return given
-
-
-def _contents(samples: list[TextSample]) -> Iterator[bytes]:
-    yield np.array([(len(sample), sample.prompt_length) for sample in samples], np.int64).tobytes()
-    for sample in samples:
-        yield sample.tokens.tobytes()

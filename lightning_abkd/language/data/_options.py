@@ -1,8 +1,8 @@
-"""The options of a language data module in three groups, which check themselves."""
+"""The options of a language data module in three groups that check themselves, and its files by name."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Self, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class _Rows(Dataset[T]):
-    """A list as torch's data sets."""
+    """A list as a data set of torch."""
 
     def __init__(self, rows: Sequence[T]) -> None:
         self.rows = rows
@@ -27,20 +27,7 @@ class _Rows(Dataset[T]):
 
 
 @dataclass(frozen=True)
-class _Group:
-    @classmethod
-    def of(cls, data: object) -> Self:
-        """Read the options from the attributes of a data module, as they are now."""
-        return cls(**{field.name: getattr(data, field.name) for field in fields(cls)})
-
-    def set_on(self, data: object) -> None:
-        """Make each option an attribute of a data module."""
-        for field in fields(self):
-            setattr(data, field.name, getattr(self, field.name))
-
-
-@dataclass(frozen=True)
-class Loading(_Group):
+class Loading:
     """How samples become batches; the arguments are those of `InstructionDataModule`."""
 
     batch_size: int
@@ -64,7 +51,7 @@ class Loading(_Group):
 
 
 @dataclass(frozen=True)
-class Split(_Group):
+class Split:
     """Which samples are trained on and which are held out; the arguments are those of `InstructionDataModule`."""
 
     validation_fraction: float
@@ -105,7 +92,7 @@ class Split(_Group):
 
 
 @dataclass(frozen=True)
-class Lengths(_Group):
+class Lengths:
     """How long samples may be, in tokens; the arguments are those of `InstructionDataModule`."""
 
     max_length: int
@@ -117,3 +104,18 @@ class Lengths(_Group):
                 "Parameters should satisfy 1 <= `max_prompt_length` < `max_length`. "
                 f"Found `max_prompt_length = {self.max_prompt_length}`, `max_length = {self.max_length}`."
             )
+
+
+def files_by_name(parameter: str, given: str | dict[str, str] | None) -> dict[str, str]:
+    """Return files by their names; a single one has the empty name.
+
+    Raises:
+        ValueError: If one of several has no name, or there is none.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        return {"": given}
+    if not given or "" in given:
+        raise ValueError(f"Parameter `{parameter}` should name every file. Found `{parameter} = {given}`.")
+    return given

@@ -1,6 +1,6 @@
 """Samples of text as tokens, and batches of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class TextSample:
 
     @property
     def labels(self) -> Tensor:
-        """Ids with -100 on the prompt, not shifted, int64 of shape (T,)."""
+        """Ids with `IGNORE_INDEX` on the prompt, not shifted, int64 of shape (T,)."""
         labels = self.input_ids
         labels[: self.prompt_length] = IGNORE_INDEX
         return labels
@@ -125,6 +125,13 @@ class _SampleWriter:
     def _cut(self, ids: list[int]) -> list[int]:
         self.cut += len(ids) > self.lengths.max_length
         return ids[: self.lengths.max_length]
+
+
+def contents(samples: Sequence[TextSample]) -> Iterator[bytes]:
+    """Return all ids and labels of a set as bytes: the lengths of samples and prompts, then the ids of each sample."""
+    yield np.array([(len(sample), sample.prompt_length) for sample in samples], np.int64).tobytes()
+    for sample in samples:
+        yield sample.tokens.tobytes()
 
 
 def collate(samples: Sequence[tuple[int, TextSample]], padding: int) -> dict[str, Tensor]:

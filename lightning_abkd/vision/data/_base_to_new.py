@@ -1,4 +1,4 @@
-"""Base-to-new generalisation: half of the classes is trained on, the other half is new at the test."""
+"""Base-to-new generalisation: training on half of the classes, and a test on the other half, too."""
 
 import functools
 from pathlib import Path
@@ -11,7 +11,7 @@ from torchvision.transforms import InterpolationMode, v2
 from lightning_abkd._utils import check_at_least, check_choice
 from lightning_abkd.vision.data._coop import CoOpSet, ImageFiles, names_file, read_class_names, read_images
 from lightning_abkd.vision.data._images import ImageDataModule, SetName
-from lightning_abkd.vision.data._options import AugmentedImageOptions, Loading, Unpack
+from lightning_abkd.vision.data._options import AugmentedImageOptions, Unpack
 from lightning_abkd.vision.data._samples import UNLABELLED, Sample
 from lightning_abkd.vision.data._transforms import image_transform
 
@@ -162,7 +162,7 @@ class BaseToNewDataModule(ImageDataModule):
         """Return the loaders of the test images of the base classes and of the new ones."""
         samples = self._opened("test")
         new = self.classes("new").start
-        loading = Loading.of(self)
+        loading = self._loading()
         halves = (samples.labels < new, samples.labels >= new)
         parts = [Subset(samples, half.nonzero().squeeze(1).tolist()) for half in halves]
         return [loading.loader(part, train=False) for part in parts]

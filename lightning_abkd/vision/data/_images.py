@@ -66,7 +66,7 @@ class ImageDataModule(LightningDataModule, ABC):
         ...         return image_transform([RandomCrop(32, padding=4)] if augment else [], [0.45] * 3, [0.2] * 3)
     """
 
-    # Attributes, as Lightning's batch-size finder and subclasses expect them.
+    # Options stay attributes that may be set, as Lightning's batch-size finder and subclasses expect them.
     batch_size: int
     eval_batch_size: int
     num_workers: int
@@ -101,8 +101,7 @@ class ImageDataModule(LightningDataModule, ABC):
         split = Split(validation_fraction, seed, train_size)
         corruption = Corruption(label_noise, imbalance)
         super().__init__()
-        for options in (loading, split, corruption):
-            options.set_on(self)
+        vars(self).update(vars(loading) | vars(split) | vars(corruption))
         self.data_dir = Path(data_dir).expanduser()
         self.augment = augment
         self.download = download
@@ -185,8 +184,8 @@ class ImageDataModule(LightningDataModule, ABC):
         return self._loader("test")
 
     def _setup_training(self) -> None:
-        split = Split.of(self)
-        corruption = Corruption.of(self)
+        split = Split(self.validation_fraction, self.seed, self.train_size)
+        corruption = Corruption(self.label_noise, self.imbalance)
         stored = self.dataset("train")
         labels = torch.as_tensor(stored.targets)
         generator = split.generator()
@@ -213,4 +212,7 @@ class ImageDataModule(LightningDataModule, ABC):
         return self.sets[split]
 
     def _loader(self, split: SetName) -> DataLoader[Sample]:
-        return Loading.of(self).loader(self._opened(split), train=split == "train")
+        return self._loading().loader(self._opened(split), train=split == "train")
+
+    def _loading(self) -> Loading:
+        return Loading(self.batch_size, self.eval_batch_size, self.num_workers, self.drop_last)

@@ -1,7 +1,7 @@
 """The options of an image data module in three groups, and the keyword arguments that data sets pass on to the base."""
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Self, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from torch import Tensor
@@ -53,20 +53,7 @@ class AugmentedImageOptions(ImageOptions, total=False):
 
 
 @dataclass(frozen=True)
-class _Group:
-    @classmethod
-    def of(cls, data: object) -> Self:
-        """Read the options from the attributes of a data module, as they are now."""
-        return cls(**{field.name: getattr(data, field.name) for field in fields(cls)})
-
-    def set_on(self, data: object) -> None:
-        """Make each option an attribute of a data module."""
-        for field in fields(self):
-            setattr(data, field.name, getattr(self, field.name))
-
-
-@dataclass(frozen=True)
-class Loading(_Group):
+class Loading:
     """How samples become batches; the arguments are those of `ImageDataModule`."""
 
     batch_size: int
@@ -92,7 +79,7 @@ class Loading(_Group):
 
 
 @dataclass(frozen=True)
-class Split(_Group):
+class Split:
     """Which samples are trained on and which are held out; the arguments are those of `ImageDataModule`."""
 
     validation_fraction: float
@@ -155,7 +142,7 @@ class Split(_Group):
 
 
 @dataclass(frozen=True)
-class Corruption(_Group):
+class Corruption:
     """What makes the training set worse than it is; the arguments are those of `ImageDataModule`."""
 
     label_noise: float

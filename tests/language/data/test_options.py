@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from lightning_abkd.language.data._options import Lengths, Loading, Split
+from lightning_abkd.language.data._options import Lengths, Loading, Split, files_by_name
 
 
 def split(**options):
@@ -61,3 +61,15 @@ def test_sizes_are_at_least_one():
 def test_a_prompt_leaves_room_for_a_response(lengths):
     with pytest.raises(ValueError, match=f"`max_prompt_length = {lengths[1]}`, `max_length = 5`"):
         Lengths(*lengths)
+
+
+def test_files_are_named_and_a_single_one_is_not():
+    assert files_by_name("test_file", None) == {}
+    assert files_by_name("test_file", "a.jsonl") == {"": "a.jsonl"}
+    assert files_by_name("test_file", {"x": "a.jsonl"}) == {"x": "a.jsonl"}
+
+
+@pytest.mark.parametrize("files", [{}, {"": "a.jsonl"}])
+def test_several_files_have_names(files):
+    with pytest.raises(ValueError, match="Parameter `test_file` should name every file. Found `test_file = {"):
+        files_by_name("test_file", files)

@@ -4,7 +4,7 @@ import torch
 from lightning_abkd.data import IGNORE_INDEX, byte_tokenizer
 from lightning_abkd.language.data import pad_batch
 from lightning_abkd.language.data._options import Lengths
-from lightning_abkd.language.data._text_samples import collate, read_samples
+from lightning_abkd.language.data._text_samples import collate, contents, read_samples
 from tests.language.data._text import chat_tokenizer, conversation, instruction_only, write
 
 
@@ -100,3 +100,10 @@ def test_file_without_a_fitting_sample_is_an_error(file):
     write(file, ("much too long", "x"))
     with pytest.raises(ValueError, match="should hold a sample that fits"):
         read(file)
+
+
+def test_contents_are_lengths_and_ids(file):
+    write(file, ("a", "b"), ("a", "bc"))
+    lengths = torch.tensor([[3, 1], [4, 1]]).numpy().tobytes()
+    ids = [torch.tensor(byte_tokenizer().encode(text), dtype=torch.int32).numpy().tobytes() for text in ("ab", "abc")]
+    assert list(contents(read(file))) == [lengths, *ids]

@@ -52,13 +52,6 @@ def test_a_config_offers_own_and_passed_options_with_the_defaults_of_the_base(da
     assert {name: found[name] for name in passed} == {name: base[name].default for name in passed}
 
 
-def test_groups_are_read_from_the_data_module_as_it_is_now() -> None:
-    data = DigitsDataModule(batch_size=5, label_noise=0.5)
-    assert Loading.of(data) == Loading(batch_size=5, eval_batch_size=5, num_workers=0, drop_last=False)
-    data.label_noise = 0.25
-    assert Corruption.of(data) == Corruption(label_noise=0.25, imbalance=1.0)
-
-
 def test_training_is_shuffled_in_whole_batches_and_evaluation_in_order() -> None:
     samples = torch.utils.data.TensorDataset(torch.arange(20))
     assert [len(batch[0]) for batch in loading().loader(samples, train=True)] == [8, 8]
