@@ -15,7 +15,7 @@ class DigitsDataModule(ImageDataModule):
 
     A fifth of them is the test set, the same for every `seed`, so that no teacher has seen a student's test images. The
     validation set is split from the rest. Few samples (`train_size`) and wrong labels (`label_noise`) make the task as
-    hard as one wants. The extra `quickstart` is needed.
+    hard as needed. Scikit-learn comes with the extra `quickstart`.
 
     Args:
         flatten: Whether images are vectors of shape (64,) instead of (1, 8, 8).
