@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from lightning_abkd import functional
-from lightning_abkd.losses._base import Reduction, check_finite
+from lightning_abkd._utils import check_finite
+from lightning_abkd.losses._base import Reduction
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._family import Backend, FamilyMember
 

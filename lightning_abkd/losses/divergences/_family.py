@@ -18,7 +18,7 @@ from lightning_abkd.kernels import (
 )
 from lightning_abkd.losses._base import Reduction
 from lightning_abkd.losses._chunked import Differentiator
-from lightning_abkd.losses._divergence import Divergence, wide
+from lightning_abkd.losses._divergence import Divergence
 
 Backend = Literal["auto", "eager", "fused", "triton", "compile"]
 
@@ -137,14 +137,14 @@ class FamilyMember(Divergence):
         log_p, log_q = (torch.log_softmax(x / numbers[2], -1) for x in (teacher_logits, student_logits))
         return alpha_beta_rows(log_p, log_q, alpha, beta, gradient, scale / numbers[2])
 
-    def _chunkable(self, student_logits: Tensor, teacher_logits: Tensor) -> bool:
+    def _is_chunked(self, student_logits: Tensor, teacher_logits: Tensor) -> bool:
         # The kernel keeps nothing of the logits' size, whatever has a gradient.
         triton = self.chosen(student_logits, teacher_logits) == "triton"
-        return not triton and super()._chunkable(student_logits, teacher_logits)
+        return not triton and super()._is_chunked(student_logits, teacher_logits)
 
-    def _positions(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> Tensor:
+    def _values_at_once(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> Tensor:
         if self.chosen(student_logits, teacher_logits) != "triton":
-            return super()._positions(student_logits, teacher_logits, mask)
+            return super()._values_at_once(student_logits, teacher_logits, mask)
         return alpha_beta_from_logits(student_logits, teacher_logits, *self.exponents(), self.temperature, mask)
 
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
@@ -153,7 +153,9 @@ class FamilyMember(Divergence):
         if self.chosen(student_logits, teacher_logits) == "fused":
             # Training uses the sums' buffers too.
             with torch.inference_mode(False), torch.no_grad():
-                values = self._fused(wide(student_logits), wide(teacher_logits))
+                values = self._fused(
+                    functional.promote_to_float32(student_logits), functional.promote_to_float32(teacher_logits)
+                )
             if values is not None:
                 return values
         return super()._values(student_logits, teacher_logits)

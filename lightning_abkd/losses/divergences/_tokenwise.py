@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd import functional
+from lightning_abkd._utils import check_finite
 from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, alpha_beta_rows, closed_form
-from lightning_abkd.losses._base import Reduction, check_finite
+from lightning_abkd.losses._base import Reduction
 from lightning_abkd.losses._chunked import Differentiator
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._family import does

@@ -77,7 +77,7 @@ def head_loss(
         head: The student's output layer, with V rows.
         labels: Next tokens (N,); None leaves the task loss out.
         compare: What the divergence compares, given the student's logits of some rows; see `compare_with_head`.
-        divergence: A divergence that is a mean over positions (`Divergence.of_rows`); None leaves it out.
+        divergence: A divergence that is a mean over positions (`Divergence.is_rowwise_mean`); None leaves it out.
         task_weight: Weight of the cross-entropy.
         distillation_weight: Weight of the divergence.
 
@@ -96,7 +96,7 @@ def head_loss(
         >>> head_loss(hidden, head, None, compare_with_head(hidden, head), ForwardKL()).loss.item()
         0.0
     """
-    if divergence is not None and (not divergence.of_rows or compare is None):
+    if divergence is not None and (not divergence.is_rowwise_mean or compare is None):
         raise ValueError(
             f"The loss of hidden states needs a divergence that is a mean over positions, and `compare`. "
             f"Found {type(divergence).__name__} and `compare = {compare}`. Compute the logits instead."
@@ -106,7 +106,7 @@ def head_loss(
     job = _Job(head, labels, compare, divergence, task_weight, distillation_weight)
     loss, task, distance = _HeadLoss.apply(hidden, head.weight, head.bias, dtype, job)
     if divergence is not None and divergence.training:
-        divergence.observe(distance)
+        divergence.on_loss(distance)
     return HeadLossTerms(loss, None if labels is None else task, None if divergence is None else distance)
 
 
@@ -208,10 +208,10 @@ def _distance(job: _Job, logits: Tensor, rows: slice, gradient: Tensor | None) -
         student, teacher = job.compare(leaf := logits.detach().requires_grad_(), rows)
     check_logits(student, teacher, None)
     if student is leaf:
-        total = job.divergence.rows(logits, teacher, gradient).sum()
+        total = job.divergence.row_values(logits, teacher, gradient).sum()
     else:
         slope = None if gradient is None else torch.empty_like(student)
-        total = job.divergence.rows(student.detach(), teacher, slope).sum()
+        total = job.divergence.row_values(student.detach(), teacher, slope).sum()
         if gradient is not None:
             gradient.copy_(torch.autograd.grad(student, leaf, slope)[0])
     if gradient is not None and job.distillation_weight != 1.0:
