@@ -91,11 +91,11 @@ class LanguageDistillationModule(DistillationModule):
         self._separate: SeparateHead | None = None
         self._told: set[str] = set()
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Compute the student's logits (B, T, V) of a mapping of its keyword arguments."""
         return logits_of(call(self.student, network_inputs(inputs, self.student)), "student")
 
-    def signals(self, batch: Mapping[str, Tensor]) -> Signals:  # type: ignore[override]
+    def signals(self, batch: Mapping[str, Tensor]) -> Signals:
         """Turn a batch into named tensors of the tokens that are predicted.
 
         Returns:
@@ -175,14 +175,14 @@ class LanguageDistillationModule(DistillationModule):
         batch = super()._on_before_batch_transfer(batch, dataloader_idx)
         return batch if self._separate is None or self.student_data is not None else with_counted(batch)
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # type: ignore[override]
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of a micro-batch, log its terms, and count its tokens."""
         if self.student_data is not None:
             progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
             batch = self.student_data(batch, min(1.0, progress), self._responded)
         rows = self._rows(batch)
         if rows is None:
-            return super().training_step(batch, batch_idx)  # type: ignore[arg-type]
+            return super().training_step(batch, batch_idx)
         if is_watched(self.device, batch_idx):
             check_labels(rows.labels, len(rows.head.weight))
         result, count = rows.loss(self.divergence, self.task_weight, self.distillation_weight), len(rows.labels)
@@ -223,11 +223,11 @@ class LanguageDistillationModule(DistillationModule):
         for signals in [self.signals(batch)] if rows is None else rows.signals():
             self._evaluate(signals, batch_idx, name)
 
-    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:  # type: ignore[override]
+    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of a validation set."""
         self._evaluate_batch(batch, batch_idx, self.stage_names("val")[dataloader_idx])
 
-    def test_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:  # type: ignore[override]
+    def test_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of a test set."""
         self._evaluate_batch(batch, batch_idx, self.stage_names("test")[dataloader_idx])
 
@@ -245,6 +245,6 @@ class LanguageDistillationModule(DistillationModule):
         for name in self.stage_names("test"):
             self._log_metrics(name)
 
-    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> GeneratedResponses:  # type: ignore[override]
+    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> GeneratedResponses:
         """Let a network respond to the batch's prompts, as `answering` says; the student by default."""
         return self.answering.respond(self.student, self.teacher, batch, self.special)

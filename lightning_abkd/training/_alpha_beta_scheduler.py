@@ -9,10 +9,10 @@ from lightning_abkd.training._hyperparameter_scheduler import HyperparameterSche
 class AlphaBetaScheduler(HyperparameterScheduler):
     """Moves α and β of the divergence during training.
 
-    α steers hardness-concentration: the smaller, the more classes with a large error count. β steers
-    confidence-concentration: the larger, the more only classes count that the student believes in. (1, 0) is forward
-    KL, (0, 1) reverse KL. ABKD itself (arXiv 2505.04560) keeps both fixed; a schedule may start broad, near (1, 0),
-    and sharpen as the student learns. In YAML::
+    α steers hardness-concentration: the smaller it is, the more classes with a large error count. β steers
+    confidence-concentration: the larger it is, the more the classes that the student believes in count. (1, 0) is
+    forward KL, (0, 1) reverse KL. ABKD itself (arXiv 2505.04560) keeps both fixed; a schedule may start broad, near
+    (1, 0), and sharpen as the student learns. In YAML::
 
         callbacks:
           - class_path: lightning_abkd.callbacks.AlphaBetaScheduler

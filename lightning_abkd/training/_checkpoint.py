@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lightning_abkd._utils import write_whole
+
 _SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 # what torch.compile and DistributedDataParallel put into the names of parameters
 _WRAPPERS = ("_orig_mod", "module")
@@ -35,6 +37,12 @@ def load_pretrained(network: nn.Module, checkpoint: str, prefix: str | None = No
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file cannot be read or its weights are not those of the network.
+
+    Example:
+        >>> import tempfile
+        >>> path = save_weights(nn.Linear(2, 1), Path(tempfile.mkdtemp()) / "linear.pt")
+        >>> load_pretrained(nn.Linear(2, 1), str(path))
+        Linear(in_features=2, out_features=1, bias=True)
     """
     return load_weights(network, checkpoint, prefix)
 
@@ -100,14 +108,14 @@ def save_weights(network: nn.Module, path: str | Path) -> Path:
         ['bias', 'weight']
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    if path.suffix == ".safetensors":
-        from safetensors.torch import save_file
+    with write_whole(path) as part:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import save_file
 
-        save_file(weights, path)
-    else:
-        torch.save(weights, path)
+            save_file(weights, part)
+        else:
+            torch.save(weights, part)
     return path
 
 
@@ -122,18 +130,22 @@ def _read(path: Path) -> object:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # every reader has its own exceptions for broken files
-        if isinstance(error, pickle.UnpicklingError) and "WeightsUnpickler error: Unsupported" in str(error):
-            what = str(error).partition("WeightsUnpickler error: ")[2].partition(" by default")[0]
-            raise ValueError(
-                f"Parameter `checkpoint` should hold tensors and plain containers only. Found {path}, which needs "
-                f"pickle to run code: {what}. If you trust its source, convert it once in an isolated place: "
-                '`torch.save(torch.load(path, weights_only=False)["state_dict"], new_path)`.'
-            ) from error
-        reason = str(error).strip().partition("\n")[0] or "it ends too early"
-        raise ValueError(
-            f"Parameter `checkpoint` should be a readable file of weights. Found {path} of {path.stat().st_size} "
-            f"bytes, which could not be read ({type(error).__name__}: {reason}). It may be cut off: copy it again."
-        ) from error
+        raise ValueError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError) and "WeightsUnpickler error: Unsupported" in str(error):
+        what = str(error).partition("WeightsUnpickler error: ")[2].partition(" by default")[0]
+        return (
+            f"Parameter `checkpoint` should hold tensors and plain containers only. Found {path}, which needs "
+            f"pickle to run code: {what}. If you trust its source, convert it once in an isolated place: "
+            '`torch.save(torch.load(path, weights_only=False)["state_dict"], new_path)`.'
+        )
+    reason = str(error).strip().partition("\n")[0] or "it ends too early"
+    return (
+        f"Parameter `checkpoint` should be a readable file of weights. Found {path} of {path.stat().st_size} "
+        f"bytes, which could not be read ({type(error).__name__}: {reason}). It may be cut off: copy it again."
+    )
 
 
 def _no_such_file(path: Path) -> str:
@@ -175,32 +187,44 @@ def _shape(value: object) -> tuple[int, ...]:
 
 def _matching_prefix(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], path: Path) -> str:
     """Return the prefix under which the weights fit, or else the one under which most names do."""
-    endings = {name.removesuffix(known) for name in weights for known in shapes if name.endswith(known)}
-    candidates = ["", "student.", *sorted(x for x in endings if x.endswith(".") and x != "student.")]
+    candidates = ["", "student.", *_other_prefixes(weights, shapes)]
     fitting = [prefix for prefix in candidates if not _mismatches(_under(weights, prefix), shapes)]
-    if fitting[:1] in ([""], ["student."]) or len(fitting) == 1:
-        return fitting[0]
-    if fitting:
+    if not fitting:
+        return max(candidates, key=lambda prefix: len(_under(weights, prefix).keys() & shapes.keys()))
+    if len(fitting) > 1 and fitting[0] not in ("", "student."):
         raise ValueError(
             f"Parameter `prefix` should say which weights of {path} to load. Found several that fit: "
             f'{", ".join(fitting)}. Pass one of them, for example `prefix="{fitting[0]}"`.'
         )
-    return max(candidates, key=lambda prefix: len(_under(weights, prefix).keys() & shapes.keys()))
+    return fitting[0]
+
+
+def _other_prefixes(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return what stands before the network's own names in the file, "student." left out."""
+    found = {name.removesuffix(known) for name in weights for known in shapes if name.endswith(known)}
+    return sorted(prefix for prefix in found - {"student."} if prefix.endswith("."))
 
 
 def _mismatches(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """Return lines about the first names that are missing, unexpected or of another shape; none if all fit."""
-    # torch itself fills in this counter, which old files lack
-    missing = [name for name in shapes if name not in weights and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in weights if name not in shapes]
     other = [
         f"{name} {tuple(x.shape)} in the file, {shapes[name]} in the network"
         for name, x in weights.items()
-        if name in shapes and tuple(x.shape) != shapes[name]
+        if tuple(x.shape) != shapes.get(name, tuple(x.shape))
     ]
-    kinds = {"missing in the file": missing, "unexpected in the file": unexpected, "of another shape": other}
-    return [
-        f"  {len(names)} {kind}: " + "; ".join(names[:3]) + (" …" if len(names) > 3 else "")
-        for kind, names in kinds.items()
-        if names
-    ]
+    kinds = {
+        "missing in the file": [name for name in shapes if name not in weights and not _is_counter(name)],
+        "unexpected in the file": [name for name in weights if name not in shapes],
+        "of another shape": other,
+    }
+    return [_first_names(names, kind) for kind, names in kinds.items() if names]
+
+
+def _is_counter(name: str) -> bool:
+    # torch itself fills in this counter, which old files lack.
+    return name.endswith("num_batches_tracked")
+
+
+def _first_names(names: list[str], kind: str) -> str:
+    more = " …" if len(names) > 3 else ""
+    return f"  {len(names)} {kind}: {'; '.join(names[:3])}{more}"

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
-from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
@@ -17,7 +15,9 @@ import lightning_abkd.training._checks as checks
 from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
 from lightning_abkd.metrics import classification_metrics
 from lightning_abkd.training._checkpoint import save_weights
-from lightning_abkd.training._signals import Signals, check_path, check_wanted, outputs, views_of
+from lightning_abkd.training._lightning import HostBatches, is_built_from_config
+from lightning_abkd.training._optimizers import Optimizers
+from lightning_abkd.training._signals import Batch, Signals, check_path, check_wanted, inputs_of, outputs, views_of
 from lightning_abkd.training._stage_metrics import StageMetrics
 from lightning_abkd.training._step_log import is_logged, log_epoch, log_step
 from lightning_abkd.training._step_mean import StepMean
@@ -25,19 +25,19 @@ from lightning_abkd.training._teacher import Teacher, TeacherDtype
 from lightning_abkd.training._terms import Terms, accuracy, distillation_terms, label_cross_entropy, weighted_sum
 
 
-class DistillationModule(LightningModule):
+class DistillationModule(HostBatches):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
     As it stands it takes batches (inputs, labels) or (inputs, labels, index) and networks that map inputs to logits, a
     tensor or an object with `.logits`. For another task override `signals(batch)`, `task_loss(signals)` or
-    `metrics(classes)`. Without a teacher it is supervised training: of a teacher to be, or of a baseline.
+    `metrics(classes)`. Without a teacher it is supervised training, of a future teacher or of a baseline.
 
     The loss of an optimizer step is task_weight · task loss + distillation_weight · divergence, each the mean over all
     counted positions of the step, however they are split into micro-batches and ranks. The teacher stays frozen, in
-    eval mode and on its own precision, and is in no checkpoint, optimizer or hyper-parameters; compile it beforehand by
+    eval mode and in its own precision, and is in no checkpoint, optimizer or hyper-parameters; compile it beforehand by
     its own `compile()`. Steps are logged every `log_every_n_steps` of the trainer and at both ends of an epoch. Between
-    them no step waits for a GPU, unless its logits are masked; NaN and wrong labels are looked for once in 50 batches
-    there, and in each on a processor.
+    them no step waits for a GPU, unless its logits are masked. NaN and labels out of range are checked in every batch
+    on a CPU, in every 50th on a GPU.
 
     Args:
         teacher: Frozen network, or None for supervised training.
@@ -69,6 +69,7 @@ class DistillationModule(LightningModule):
     """
 
     _teacher_type: type[Teacher] = Teacher
+    # Arguments that are objects where Python code built the module, and configurations where a config did.
     _objects: tuple[str, ...] = ("student", "divergence", "optimizer", "lr_scheduler")
 
     def __init__(
@@ -94,14 +95,14 @@ class DistillationModule(LightningModule):
         self.student = student
         self._teacher = None if teacher is None else self._teacher_type(teacher, teacher_dtype)
         self.divergence = AlphaBetaDivergence() if divergence is None and teacher is not None else divergence
-        self.task_weight, self.distillation_weight = task_weight, distillation_weight
-        self._make_optimizer, self._make_lr_scheduler = optimizer, lr_scheduler
-        self._lr_interval, self._lr_monitor = lr_interval, lr_monitor
+        self.task_weight = task_weight
+        self.distillation_weight = distillation_weight
+        self._optimizers = Optimizers(optimizer, lr_scheduler, lr_interval, lr_monitor)
         self._compile_student = compile_student
         self._paths = {"student": student_features, "teacher": teacher_features}
         self._step_mean = StepMean()
         self._stage_metrics = StageMetrics()
-        self._remember_arguments()
+        self.save_hyperparameters(ignore=["teacher", *(() if is_built_from_config() else self._objects)])
         # Without its teacher a trained module still loads, to be evaluated or exported.
         self._check_loss(teacher is None)
 
@@ -109,10 +110,6 @@ class DistillationModule(LightningModule):
         if self.divergence is not None and type(self).signals is DistillationModule.signals:
             networks = {"student": self.student, "teacher": self.teacher}
             check_wanted(self.divergence, networks, self._paths, self._compile_student, teacher_later)
-
-    def _remember_arguments(self) -> None:
-        """Save hyper-parameters without the teacher; objects of Python code are not saved, configurations are."""
-        self.save_hyperparameters(ignore=["teacher", *(self._objects if _given_hyperparameters.get() is None else ())])
 
     @property
     def teacher(self) -> nn.Module | None:
@@ -125,11 +122,11 @@ class DistillationModule(LightningModule):
             self._teacher.to(fn(torch.empty(0, device=self.device)).device)
         return self
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Batch) -> Tensor:
         """Compute the student's logits, shape (B, C)."""
         return checks.logits_of(self.student(inputs), "student")
 
-    def signals(self, batch: tuple[Tensor, Tensor]) -> Signals:
+    def signals(self, batch: Batch) -> Signals:
         """Turn a batch into named tensors: one forward pass of each network for each view.
 
         Args:
@@ -152,7 +149,7 @@ class DistillationModule(LightningModule):
         return label_cross_entropy(signals)
 
     def metrics(self, classes: int) -> MetricCollection:
-        """Give the metrics of an evaluation; each takes its signals by the names of its update's parameters.
+        """Build the metrics of an evaluation; each takes its signals by the names of its update's parameters.
 
         Args:
             classes: Number of classes, the size of the student's logits.
@@ -167,7 +164,7 @@ class DistillationModule(LightningModule):
             terms["task_loss"] = (self.task_weight or 1.0, self.task_loss(signals))
         return terms
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a micro-batch, log its terms, and count its positions."""
         signals = self.signals(batch)
         loss, positions = self._logged_loss(signals, batch_idx, "train")
@@ -207,17 +204,17 @@ class DistillationModule(LightningModule):
         self.log_dict(values, prog_bar=True)
         return values
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Evaluate a batch of the validation set."""
         self._evaluate(self.signals(batch), batch_idx, "val")
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Evaluate a batch of the test set."""
         self._evaluate(self.signals(batch), batch_idx, "test")
 
-    def predict_step(self, batch: tuple[Tensor, Tensor] | list[Tensor] | Tensor, batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor | tuple[object, ...]:
         """Compute the student's logits (B, C) of inputs, or of a batch (inputs, labels)."""
-        return self.forward(batch if isinstance(batch, Tensor) else batch[0])
+        return self.forward(inputs_of(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics."""
@@ -237,12 +234,7 @@ class DistillationModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer over what is trainable in student and divergence, and the learning-rate schedule."""
-        optimizer = self._make_optimizer([p for p in self.parameters() if p.requires_grad])
-        if self._make_lr_scheduler is None:
-            return optimizer
-        scheduler = self._make_lr_scheduler(optimizer)
-        schedule = LRSchedulerConfigType(scheduler=scheduler, interval=self._lr_interval, monitor=self._lr_monitor)
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return self._optimizers.build(self)
 
     def save_student(self, path: str | Path) -> Path:
         """Write the student's weights to a .pt or .safetensors file, readable without this library."""

@@ -1,8 +1,9 @@
-"""What a network gives for a batch: logits of each view and, from the same pass, penultimate features."""
+"""Named tensors of a batch: logits of each view and, from the same pass, penultimate features."""
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor, nn
 
@@ -10,15 +11,39 @@ import lightning_abkd.training._checks as checks
 from lightning_abkd.losses import DistillationLoss
 
 Signals = dict[str, Tensor]
-Batch = Tensor | Sequence[Tensor | Sequence[Tensor]]
+# Every task has batches of its own: with a wider type than Any, no override could name its own.
+Batch: TypeAlias = Any
+ImageBatch = Tensor | Sequence[Tensor | Sequence[Tensor]]
 
 
-def views_of(batch: Batch, training: bool) -> tuple[Sequence[Tensor], dict[str, Tensor]]:
-    """Part a batch into its views, one or two, and the signals that it brings: labels and, in training, index."""
-    inputs, *rest = (batch,) if isinstance(batch, Tensor) else batch
+class Views(NamedTuple):
+    """A batch in parts: the views of its inputs, one or two, and the signals that it brings beside them."""
+
+    inputs: Sequence[Tensor]
+    signals: Signals
+
+
+def views_of(batch: ImageBatch | Mapping[str, Tensor], training: bool) -> Views:
+    """Split a batch into its views and the signals that it brings: labels and, in training, index.
+
+    Raises:
+        TypeError: If the batch is a mapping, whose keys are no inputs.
+    """
+    if isinstance(batch, Tensor):
+        return Views((batch,), {})
+    if isinstance(batch, Mapping):
+        raise TypeError(
+            "A batch should be (inputs, labels) or inputs alone. "
+            f"Found a mapping of {', '.join(map(str, batch))}. Override `signals` to read it."
+        )
+    views = (batch[0],) if isinstance(batch[0], Tensor) else batch[0]
     names = ("labels", "index") if training else ("labels",)
-    signals: dict[str, Tensor] = dict(zip(names, rest, strict=False))  # type: ignore[arg-type]
-    return (inputs if isinstance(inputs, tuple | list) else (inputs,)), signals
+    return Views(views, {name: x for name, x in zip(names, batch[1:], strict=False) if isinstance(x, Tensor)})
+
+
+def inputs_of(batch: ImageBatch) -> Tensor | Sequence[Tensor]:
+    """Return the inputs of a batch (inputs, labels), or the batch itself where it holds inputs alone."""
+    return batch if isinstance(batch, Tensor) else batch[0]
 
 
 def check_wanted(
@@ -30,7 +55,7 @@ def check_wanted(
 ) -> None:
     """Raise ValueError if a loss asks for a signal that neither the networks nor a batch could give.
 
-    With `teacher_later` a teacher that is missing counts as one that gives everything.
+    With `teacher_later`, a missing teacher counts as one that provides everything.
     """
     if compiled and "student_features" in loss.accepted_signals:
         raise ValueError(
@@ -89,7 +114,7 @@ def outputs(
     signals = {}
     features = f"{name}_features" in wanted and _has_features(network, path)
     for view, suffix in zip(views, ("", "_strong"), strict=False):
-        with _taken(network, path, features and not suffix) as found:
+        with _collected(network, path, features and not suffix) as found:
             try:
                 output = run(view)
             except RuntimeError as error:
@@ -102,8 +127,8 @@ def outputs(
 
 
 @contextmanager
-def _taken(network: nn.Module, path: str | None, wanted: bool) -> Iterator[list[object]]:
-    """Collect what a submodule or `forward_features` returns; nothing stays on the network afterwards."""
+def _collected(network: nn.Module, path: str | None, wanted: bool) -> Iterator[list[object]]:
+    """Collect what a submodule or `forward_features` returns; afterwards the network is as before."""
     found: list[object] = []
     if not wanted:
         yield found
@@ -128,7 +153,7 @@ def _taken(network: nn.Module, path: str | None, wanted: bool) -> Iterator[list[
 
 
 def _pooled(found: list[object], name: str, path: str | None) -> Tensor:
-    """Bring the last features found to shape (B, D): the mean over positions of maps and over tokens."""
+    """Average the features found last to shape (B, D): over the positions of maps, or over tokens."""
     place = "`forward_features`" if path is None else f"the submodule {path!r}"
     if not found:
         raise ValueError(

@@ -6,15 +6,20 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lightning_abkd.training._lightning import log_interval, resumes_within_epoch
+
 
 def is_logged(trainer: Trainer, batch_idx: int) -> bool:
-    """Tell whether a training batch is logged: where loggers write, and at both ends of an epoch or a fit.
+    """Return True if a training batch is logged: where loggers write, and at both ends of an epoch or a fit.
 
-    Each value costs Lightning more time than a term of a loss, and a value on the progress bar waits for the device.
+    Logging a value costs Lightning more time than computing a term of a loss, and a value on the progress bar waits for
+    the device.
     """
-    step, every = trainer.global_step + 1, trainer.log_every_n_steps  # type: ignore[attr-defined]
-    first = batch_idx == 0 or trainer.fit_loop.epoch_loop.restarting
-    return first or trainer.is_last_batch or step == trainer.max_steps or (every > 0 and step % every == 0)
+    if batch_idx == 0 or resumes_within_epoch(trainer) or trainer.is_last_batch:
+        return True
+    step = trainer.global_step + 1
+    interval = log_interval(trainer)
+    return step == trainer.max_steps or (interval > 0 and step % interval == 0)
 
 
 def log_step(module: LightningModule, values: Mapping[str, Tensor], positions: int) -> None:

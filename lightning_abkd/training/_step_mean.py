@@ -9,9 +9,9 @@ from torch.optim import Optimizer
 class StepMean:
     """Turns gradients of sums into the gradient of the mean over one optimizer step.
 
-    A micro-batch contributes Σ / unit, with one constant `unit` for all ranks, and its count of positions. Before the
-    optimizer steps (gradients unscaled, not yet clipped) they are multiplied by
-    unit · micro-batches a step · ranks / Σ counts, which undoes the trainer's averages. A count is a number where the
+    A micro-batch contributes Σ / unit, where `unit` is one constant that all ranks agree on, and counts its positions.
+    Before the optimizer steps, after gradients are unscaled and before they are clipped, they are multiplied by
+    unit · micro-batches per step · ranks / Σ counts, which undoes the trainer's averages. A count is a number where the
     batch's size gives it and a tensor where a mask does, so that nothing waits for the device.
     """
 
@@ -20,7 +20,14 @@ class StepMean:
         self._count: int | Tensor = 0
 
     def add(self, mean: Tensor, count: int | Tensor, positions: int, trainer: Trainer) -> Tensor:
-        """Note the counted positions of a micro-batch and turn its mean loss into Σ / unit."""
+        """Count the positions of a micro-batch and turn its mean loss into Σ / unit.
+
+        Args:
+            mean: Mean loss over the counted positions, shape ().
+            count: Number of counted positions.
+            positions: Number of all positions; that of the first batch becomes the unit.
+            trainer: The trainer, whose ranks agree on the unit.
+        """
         if self._unit is None:
             self._unit = float(trainer.strategy.broadcast(max(positions, 1)))
         self._count = self._count + count
@@ -30,21 +37,28 @@ class StepMean:
 
     @torch.no_grad()
     def finish(self, optimizer: Optimizer, trainer: Trainer) -> None:
-        """Rescale the gradients of a step; without noted positions nothing happens."""
-        count, self._count = self._count, 0
+        """Rescale the gradients of a step; a step without counted positions is left as it is."""
+        count = self._count
+        self._count = 0
         if self._unit is None or (isinstance(count, int) and count == 0):
             return
-        whole = self._unit * trainer.accumulate_grad_batches * trainer.world_size
-        if isinstance(count, int) and trainer.world_size == 1:
-            factor: float | Tensor = whole / count
-        else:
-            device = trainer.strategy.root_device
-            dtype = torch.float32 if device.type == "mps" else torch.float64
-            # full, because a number that is copied to the device waits for it
-            counts = count.to(dtype) if isinstance(count, Tensor) else torch.full((), count, dtype=dtype, device=device)
-            factor = whole / trainer.strategy.reduce(counts, reduce_op="sum").clamp(min=1)
-        if isinstance(factor, float) and factor == 1.0:
-            return
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if gradients:
+        factor = _factor(self._unit * trainer.accumulate_grad_batches * trainer.world_size, count, trainer)
+        gradients = _gradients(optimizer)
+        if gradients and not (isinstance(factor, float) and factor == 1.0):
             torch._foreach_mul_(gradients, factor)
+
+
+def _factor(whole: float, count: int | Tensor, trainer: Trainer) -> float | Tensor:
+    """Divide by the count of all ranks: a number on a single one that knows it, else a tensor that nobody waits for."""
+    if isinstance(count, int) and trainer.world_size == 1:
+        return whole / count
+    device = trainer.strategy.root_device
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    # torch.full, because copying a number to the device waits for it.
+    counts = count.to(dtype) if isinstance(count, Tensor) else torch.full((), count, dtype=dtype, device=device)
+    return whole / trainer.strategy.reduce(counts, reduce_op="sum").clamp(min=1)
+
+
+def _gradients(optimizer: Optimizer) -> list[Tensor]:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]

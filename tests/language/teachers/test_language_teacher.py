@@ -6,13 +6,13 @@ from tests.language._text import network
 
 
 def test_copies_share_the_separated_teacher():
-    teacher = LanguageTeacher(network())
+    teacher = LanguageTeacher(network(0))
     teacher.separate = separate_head(teacher.network)
     assert copy.deepcopy(teacher).separate is teacher.separate
 
 
 def test_a_teacher_is_whole_at_first_and_frozen():
-    teacher = LanguageTeacher(network(), "bfloat16")
+    teacher = LanguageTeacher(network(0), "bfloat16")
     assert teacher.separate is None
     assert teacher.own_precision
     assert not any(parameter.requires_grad for parameter in teacher.network.parameters())
