@@ -28,7 +28,7 @@ _PROVIDERS = {
 
 
 def is_watched(device: torch.device, batch_idx: int) -> bool:
-    """Return True for batches that are checked: all on a CPU, one in 50 on a GPU, where a check waits for the device."""
+    """Return True for batches that are checked: on a CPU all, on a GPU one in 50: a check waits for it."""
     return device.type == "cpu" or batch_idx % _CHECK_INTERVAL == 0
 
 

@@ -60,7 +60,7 @@ def check_wanted(
     if compiled and "student_features" in loss.accepted_signals:
         raise ValueError(
             f"Parameter `compile_student` should be False for {type(loss).__name__}, which asks for "
-            "`student_features`: a compiled student passes by what collects them. Found `compile_student = True`."
+            "`student_features`: a compiled student bypasses what collects them. Found `compile_student = True`."
         )
     provided = ["labels", "index"]
     for name, network in networks.items():
