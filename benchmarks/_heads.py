@@ -10,7 +10,14 @@ from _peers import FORWARD, GKD, MIXTURE, PAIRS, REVERSE, kl_div
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_abkd.losses import AlphaBetaDivergence, Divergence, JensenShannon, OutputHead, against_head, head_loss
+from lightning_abkd.losses import (
+    AlphaBetaDivergence,
+    Divergence,
+    JensenShannon,
+    OutputHead,
+    compare_with_head,
+    head_loss,
+)
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
@@ -20,7 +27,7 @@ Loss = Callable[[States, Tensor | None], Tensor]
 
 def fused(states: States, labels: Tensor | None, divergence: Divergence) -> Tensor:
     """Compute the library's loss from hidden states."""
-    compare = against_head(states.teacher_hidden, OutputHead(states.teacher_head))
+    compare = compare_with_head(states.teacher_hidden, OutputHead(states.teacher_head))
     return head_loss(states.hidden, OutputHead(states.head), labels, compare, divergence).loss
 
 

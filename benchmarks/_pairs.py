@@ -12,14 +12,14 @@ from _ways import Pair
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_abkd.data import IGNORE_INDEX
 from lightning_abkd.losses import ForwardKL
-from lightning_abkd.models import causal_lm, causal_lm_from_config, resnet8, resnet20, truncated
+from lightning_abkd.models import causal_lm, causal_lm_from_config, keep_layers, resnet8, resnet20
 from lightning_abkd.modules import DistillationModule, LanguageDistillationModule
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 TRL = "TRL's GKD loss in the loop"
-IGNORED = -100
 # SmolLM2-135M, whose speed depends on its sizes and not on its weights.
 SMOLLM2: dict[str, int | float | str | bool] = {
     "vocab_size": 49152,
@@ -80,8 +80,8 @@ def of_tokens(
 
 def kl(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
     """Compute the mean forward KL of the labelled tokens."""
-    log_q = F.log_softmax(student[labels != IGNORED], -1)
-    log_p = F.log_softmax(teacher[labels != IGNORED], -1)
+    log_q = F.log_softmax(student[labels != IGNORE_INDEX], -1)
+    log_p = F.log_softmax(teacher[labels != IGNORE_INDEX], -1)
     return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
 
 
@@ -119,7 +119,7 @@ def language(sizes: Sizes, device: str, steps: int, folder: Path) -> Pair[Tokens
     real = sizes.llama is None and folder.exists()
     options = sizes.llama or SMOLLM2
     teacher = causal_lm(str(folder)) if real else causal_lm_from_config("llama", options)
-    student = truncated(teacher, list(range(sizes.layers)))
+    student = keep_layers(teacher, list(range(sizes.layers)))
     batches = [random_tokens(sizes, int(options["vocab_size"])) for _ in range(steps + 1)]
     return Pair(
         unit="tokens",
@@ -139,5 +139,5 @@ def language(sizes: Sizes, device: str, steps: int, folder: Path) -> Pair[Tokens
 def random_tokens(sizes: Sizes, classes: int) -> Tokens:
     """Draw a batch of tokens."""
     ids = torch.randint(0, classes, (sizes.sequences, sizes.tokens))
-    labels = ids.masked_fill(torch.arange(sizes.tokens) < sizes.tokens // 4, IGNORED)
+    labels = ids.masked_fill(torch.arange(sizes.tokens) < sizes.tokens // 4, IGNORE_INDEX)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}

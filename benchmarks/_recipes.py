@@ -8,14 +8,14 @@ from lightning.pytorch import Callback
 from lightning_abkd.callbacks import AlphaBetaScheduler, HyperparameterScheduler
 from lightning_abkd.losses import (
     DIST,
+    DKD,
+    LSD,
+    TTM,
     AlphaBetaDivergence,
-    DecoupledDistillation,
     DistillationLoss,
     ForwardKL,
     JensenShannon,
-    LogitStandardization,
     ReverseKL,
-    TransformedTeacherMatching,
 )
 from lightning_abkd.schedules import Cosine, Linear
 
@@ -59,12 +59,12 @@ def schedule(_: int) -> Callback:
 
 def ab_dkd() -> DistillationLoss:
     """Build DKD with the α-β-divergence on the non-target part."""
-    return DecoupledDistillation(AlphaBetaDivergence(0.8, 0.2, 4.0, scale_by_temperature=True), non_target_weight=6.0)
+    return DKD(AlphaBetaDivergence(0.8, 0.2, 4.0, scale_by_temperature=True), non_target_weight=6.0)
 
 
 def ab_lsd() -> DistillationLoss:
     """Build LSD with the α-β-divergence."""
-    return LogitStandardization(AlphaBetaDivergence(0.9, 0.3, 2.0, scale_by_temperature=True))
+    return LSD(AlphaBetaDivergence(0.9, 0.3, 2.0, scale_by_temperature=True))
 
 
 METHODS = {
@@ -74,11 +74,11 @@ METHODS = {
     "Jensen-Shannon": Recipe(lambda: JensenShannon(temperature=4.0), 32.0),
     "α-β (0.8, 0.3)": Recipe(lambda: AlphaBetaDivergence(0.8, 0.3, 4.0), 32.0),
     "α-β scheduled": Recipe(lambda: AlphaBetaDivergence(0.8, 0.3, 4.0), 32.0, callback=schedule),
-    "DKD": Recipe(lambda: DecoupledDistillation(non_target_weight=6.0), callback=warm_up),
+    "DKD": Recipe(lambda: DKD(non_target_weight=6.0), callback=warm_up),
     "AB-DKD (0.8, 0.2)": Recipe(ab_dkd, callback=warm_up),
-    "LSD": Recipe(LogitStandardization, 9.0, 0.1),
+    "LSD": Recipe(LSD, 9.0, 0.1),
     "AB-LSD (0.9, 0.3)": Recipe(ab_lsd, 9.0, 0.1),
-    "TTM": Recipe(lambda: TransformedTeacherMatching(power=0.1), 76.0),
+    "TTM": Recipe(lambda: TTM(power=0.1), 76.0),
     "DIST": Recipe(DIST),
 }
 DESCRIPTION = (

@@ -14,8 +14,7 @@ from _command import DTYPES, dtype_name, label, measure_if_it_fits, parse, parse
 from _heads import Loss, candidates, unfused
 from _inputs import States, states
 from _memory import alone, growth
-from _peers import FORWARD, MIXTURE, PACKAGES, REVERSE
-from _peers import unfused as from_logits
+from _peers import FORWARD, MIXTURE, PACKAGES, REVERSE, unfused as from_logits
 from _report import machine, publish, table
 from _timing import Call, failures, interleaved, milliseconds, ratio
 from torch import Tensor

@@ -17,15 +17,15 @@ from torch.utils.data import DataLoader
 from lightning_abkd.losses import (
     CRD,
     DIST,
+    DKD,
     ITRD,
+    LSD,
+    MLKD,
+    TTM,
+    WTTM,
     AlphaBetaDivergence,
-    DecoupledDistillation,
     DistillationLoss,
     ForwardKL,
-    LogitStandardization,
-    MultiLevelDistillation,
-    TransformedTeacherMatching,
-    WeightedTransformedTeacherMatching,
 )
 from lightning_abkd.models import resnet8, resnet20
 from lightning_abkd.modules import DistillationModule
@@ -48,22 +48,19 @@ def pair(signals: Signals, suffix: str = "") -> Pair:
 
 def of_logits() -> Objectives:
     """Name each objective of logits and the formula that it is compared with."""
-    dkd = DecoupledDistillation
-    lsd = LogitStandardization
-    ttm = TransformedTeacherMatching
     squared = partial(AlphaBetaDivergence, scale_by_temperature=True)
     return {
         "KD": (ForwardKL(4.0, True), lambda x: literal.kl(*pair(x), 4.0)),
         "AB": (AlphaBetaDivergence(0.8, 0.3, 4.0), lambda x: literal.ab(*pair(x), 4.0, 0.8, 0.3)),
-        "DKD": (dkd(), lambda x: literal.dkd(*pair(x), x["labels"], 8.0, 4.0)),
-        "AB-DKD": (dkd(squared(0.8, 0.2, 4.0)), lambda x: literal.ab_dkd(*pair(x), x["labels"], 8.0, 4.0)),
-        "LSD": (lsd(), lambda x: literal.lsd(*pair(x), 2.0)),
-        "AB-LSD": (lsd(squared(0.9, 0.3, 2.0)), lambda x: literal.ab_lsd(*pair(x), 2.0)),
-        "TTM": (ttm(power=0.1), lambda x: literal.ttm(*pair(x), 0.1)),
-        "AB-TTM": (ttm(AlphaBetaDivergence(0.8, 0.3), 0.1), lambda x: literal.ab_ttm(*pair(x), 0.1)),
-        "WTTM": (WeightedTransformedTeacherMatching(power=0.2), lambda x: literal.wttm(*pair(x), 0.2)),
+        "DKD": (DKD(), lambda x: literal.dkd(*pair(x), x["labels"], 8.0, 4.0)),
+        "AB-DKD": (DKD(squared(0.8, 0.2, 4.0)), lambda x: literal.ab_dkd(*pair(x), x["labels"], 8.0, 4.0)),
+        "LSD": (LSD(), lambda x: literal.lsd(*pair(x), 2.0)),
+        "AB-LSD": (LSD(squared(0.9, 0.3, 2.0)), lambda x: literal.ab_lsd(*pair(x), 2.0)),
+        "TTM": (TTM(power=0.1), lambda x: literal.ttm(*pair(x), 0.1)),
+        "AB-TTM": (TTM(AlphaBetaDivergence(0.8, 0.3), 0.1), lambda x: literal.ab_ttm(*pair(x), 0.1)),
+        "WTTM": (WTTM(power=0.2), lambda x: literal.wttm(*pair(x), 0.2)),
         "DIST": (DIST(), lambda x: literal.dist(*pair(x), 4.0)),
-        "MLKD": (MultiLevelDistillation(), lambda x: literal.mlkd(pair(x), pair(x, "_strong"))),
+        "MLKD": (MLKD(), lambda x: literal.mlkd(pair(x), pair(x, "_strong"))),
     }
 
 

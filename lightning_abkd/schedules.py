@@ -6,21 +6,10 @@ Here: what a value is at a step or epoch. Not here: who sets it (see `lightning_
 import bisect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-
-def _check_finite(**values: float) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise ValueError(f"Parameter `{name}` should be finite. Found `{name} = {value}`.")
-
-
-def _check_length(length: int | None) -> None:
-    if length is not None and length < 1:
-        raise ValueError(
-            f"Parameter `length` should be at least 1, or None for the whole training. Found `length = {length}`."
-        )
+from lightning_abkd._utils import check_at_least, check_finite, renamed_names
 
 
 class Schedule(ABC):
@@ -53,15 +42,19 @@ class Constant(Schedule):
 
     Raises:
         ValueError: If `value` is not finite.
+
+    Example:
+        >>> [Constant(0.5)(i, total=100) for i in (0, 99)]
+        [0.5, 0.5]
     """
 
     value: float
 
     def __post_init__(self) -> None:
-        _check_finite(value=self.value)
+        check_finite("value", self.value)
 
     def __call__(self, position: int, total: int) -> float:
-        """Give the value."""
+        """Return the value."""
         return self.value
 
 
@@ -74,8 +67,10 @@ class _Ramp(Schedule):
     length: int | None = None
 
     def __post_init__(self) -> None:
-        _check_finite(start=self.start, end=self.end)
-        _check_length(self.length)
+        check_finite("start", self.start)
+        check_finite("end", self.end)
+        if self.length is not None:
+            check_at_least("length", self.length, 1, "None takes the whole training.")
 
     def __call__(self, position: int, total: int) -> float:
         """Compute the value; both ends are met exactly."""
@@ -90,12 +85,22 @@ class _Ramp(Schedule):
 
 
 class Linear(_Ramp):
-    """A straight line from start to end.
+    r"""A straight line from start to end.
+
+    .. math::
+
+        v(i) = a + r \, (b - a), \qquad r = \min\Big(\frac{i}{n - 1}, 1\Big)
+
+    where:
+
+    - i -> `position`: index of the step or epoch, from 0.
+    - a, b -> `start`, `end`: any numbers. Both are met exactly.
+    - n -> `length`: number of positions from start to end.
 
     Args:
         start: Value at position 0.
         end: Value at position length - 1 and after.
-        length: Positions of the way, at least 1; None takes the whole training.
+        length: Number of positions from start to end, at least 1; None takes the whole training.
 
     Raises:
         ValueError: If a value is not finite or `length` is below 1.
@@ -110,7 +115,11 @@ class Linear(_Ramp):
 
 
 class Cosine(_Ramp):
-    """Half a cosine wave from start to end, flat at both ends; arguments as for `Linear`.
+    r"""Half a cosine wave from start to end, flat at both ends; symbols, arguments and errors as for `Linear`.
+
+    .. math::
+
+        v(i) = a + \frac{1 - \cos(\pi r)}{2} \, (b - a)
 
     Example:
         >>> [round(Cosine(0.0, 1.0, length=5)(i, total=100), 4) for i in (0, 1, 2, 4)]
@@ -122,10 +131,14 @@ class Cosine(_Ramp):
 
 
 class Exponential(_Ramp):
-    """A constant factor per position from start to end, which have one sign; arguments as for `Linear`.
+    r"""A constant factor per position from start to end, which have one sign; symbols and arguments as for `Linear`.
+
+    .. math::
+
+        v(i) = a \, (b / a)^r
 
     Raises:
-        ValueError: If `start` and `end` are not both positive or both negative.
+        ValueError: If `start` and `end` are not both positive or both negative, or as for `Linear`.
 
     Example:
         >>> [round(Exponential(1.0, 16.0, length=5)(i, total=100), 4) for i in (0, 1, 2, 4)]
@@ -151,10 +164,11 @@ class Piecewise(Schedule):
 
     Args:
         values: One value more than there are milestones.
-        milestones: Positions, ascending, from which on the next value holds.
+        milestones: Ascending positions, from each of which on the next value holds.
 
     Raises:
-        ValueError: If the numbers of values and milestones do not fit, or milestones do not ascend from above 0.
+        ValueError: If the numbers of values and milestones do not fit, a value is not finite, or milestones do not
+            ascend from above 0.
 
     Example:
         >>> [Piecewise([1.0, 0.5, 0.0], milestones=[10, 20])(i, total=100) for i in (0, 9, 10, 25)]
@@ -165,33 +179,37 @@ class Piecewise(Schedule):
     milestones: list[int]
 
     def __post_init__(self) -> None:
-        _check_finite(**{f"values[{i}]": value for i, value in enumerate(self.values)})
+        for index, value in enumerate(self.values):
+            check_finite(f"values[{index}]", value)
         if len(self.values) != len(self.milestones) + 1:
             raise ValueError(
                 "Parameter `values` should hold one value more than `milestones`. "
                 f"Found {len(self.values)} values and {len(self.milestones)} milestones."
             )
-        _check_ascending("milestones", self.milestones)
+        if self.milestones != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
+            raise ValueError(
+                f"Parameter `milestones` should ascend from above 0. Found `milestones = {self.milestones}`."
+            )
 
     def __call__(self, position: int, total: int) -> float:
-        """Give the value of the piece at hand."""
+        """Return the value of the piece that holds the position."""
         return self.values[bisect.bisect_right(self.milestones, position)]
 
 
 @dataclass(frozen=True)
-class Sequence(Schedule):
+class SequentialSchedule(Schedule):
     """Schedules one after the other, each from its own position 0.
 
     Args:
         schedules: At least one.
-        lengths: Positions of each but the last, which takes what is left of the training. A schedule without a length
-            of its own fills its part.
+        lengths: Number of positions of each schedule but the last, which takes the rest of the training. A schedule
+            without a length of its own fills its part.
 
     Raises:
         ValueError: If `lengths` are not one fewer than `schedules`, or one of them is below 1.
 
     Example:
-        >>> warm_up = Sequence([Linear(0.0, 1.0), Constant(1.0)], lengths=[5])
+        >>> warm_up = SequentialSchedule([Linear(0.0, 1.0), Constant(1.0)], lengths=[5])
         >>> [warm_up(i, total=100) for i in (0, 2, 4, 50)]
         [0.0, 0.5, 1.0, 1.0]
     """
@@ -205,11 +223,11 @@ class Sequence(Schedule):
                 "Parameter `lengths` should hold one number fewer than `schedules`. "
                 f"Found {len(self.lengths)} lengths and {len(self.schedules)} schedules."
             )
-        for length in self.lengths:
-            _check_length(length)
+        for index, length in enumerate(self.lengths):
+            check_at_least(f"lengths[{index}]", length, 1)
 
     def __call__(self, position: int, total: int) -> float:
-        """Compute the value of the schedule at hand."""
+        """Compute the value of the schedule whose part holds the position."""
         start = 0
         for schedule, length in zip(self.schedules, self.lengths, strict=False):
             if position < start + length:
@@ -218,6 +236,5 @@ class Sequence(Schedule):
         return self.schedules[-1](position - start, max(total - start, 1))
 
 
-def _check_ascending(name: str, values: SequenceOf[int]) -> None:
-    if list(values) != sorted(set(values)) or (values and values[0] < 1):
-        raise ValueError(f"Parameter `{name}` should ascend from above 0. Found `{name} = {list(values)}`.")
+if not TYPE_CHECKING:
+    __getattr__ = renamed_names(__name__, {"Sequence": "SequentialSchedule"})

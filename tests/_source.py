@@ -6,24 +6,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FLOORS = {
-    "_utils": -1,
-    "functional": 0, "schedules": 0,
-    "kernels": 1,
-    "losses": 2, "models": 2, "data": 2, "metrics": 2,
-    "modules": 3, "callbacks": 3,
-    "cli": 4, "diagnostics": 4,
+    "_utils": 0,
+    "functional": 1, "schedules": 1,
+    "distributed": 2,
+    "kernels": 3,
+    "losses": 4, "metrics": 4,
+    "training": 5,
+    "exports": 6,
+    "vision": 7, "language": 7,
+    "data": 8, "models": 8, "modules": 8, "callbacks": 8,
+    "diagnostics": 9,
+    "cli": 10,
 }  # fmt: skip
 BASE = {"torch", *sys.stdlib_module_names}
-MIDDLE = BASE | {"torchvision", "torchmetrics", "transformers", "safetensors", "numpy", "PIL"}
+NETWORKS = BASE | {"lightning", "torchvision", "torchmetrics", "transformers", "safetensors", "numpy", "PIL"}
 THIRD_PARTY = {
-    -1: BASE,
-    0: BASE,
-    1: BASE | {"triton"},
-    2: MIDDLE,
-    3: MIDDLE | {"lightning"},
-    4: MIDDLE | {"lightning", "jsonargparse"},
+    "kernels": BASE | {"triton"},
+    "metrics": BASE | {"torchmetrics"},
+    "training": NETWORKS,
+    "exports": NETWORKS,
+    "vision": NETWORKS,
+    "language": NETWORKS,
+    "diagnostics": NETWORKS,
+    "cli": NETWORKS | {"jsonargparse"},
 }
 PACKAGE = "lightning_abkd"
+CATALOGUES = ("data", "models", "modules", "callbacks")
+# What a room's __init__ may import for itself.
+HELPERS = {"TYPE_CHECKING", "renamed_names", "export_lazily"}
 
 
 def sources(root: Path) -> dict[Path, ast.Module]:
@@ -51,24 +61,48 @@ def nested(tree: ast.Module) -> set[int]:
     return {line for function in functions for line, _ in imports(function)}
 
 
+def is_door(path: Path) -> bool:
+    return len(path.parts) == 2 and path.name == "__init__.py"
+
+
 def upward_imports(files: dict[Path, ast.Module]) -> list[str]:
+    """Imports of a room that does not lie below: higher, beside it (as the wings do), or the door."""
     found = []
     for path, tree in files.items():
-        if path.name == "__init__.py" and len(path.parts) == 2:
+        if is_door(path):
             continue
         for line, name in imports(tree):
             parts = name.split(".")
-            if parts[0] == PACKAGE and (len(parts) == 1 or FLOORS.get(parts[1], 9) > FLOORS[room(path)]):
+            if parts[0] != PACKAGE or parts[1:2] == [room(path)]:
+                continue
+            if len(parts) == 1 or FLOORS.get(parts[1], 99) >= FLOORS[room(path)]:
                 found.append(f"{path}:{line} imports {name}")
     return sorted(set(found))
+
+
+def private_imports(files: dict[Path, ast.Module]) -> list[str]:
+    """Imports of a private file, or of a private name, of another room."""
+    found = []
+    for path, tree in files.items():
+        if is_door(path):
+            continue
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+            for name in names:
+                parts = f"{module}.{name}".strip(".").split(".")
+                private = any(part.startswith("_") for part in parts[2:])
+                if parts[0] == PACKAGE and parts[1] != room(path) and private:
+                    found.append(f"{path}:{node.lineno} imports {'.'.join(parts)}")
+    return found
 
 
 def foreign_imports(files: dict[Path, ast.Module]) -> list[str]:
     found = []
     for path, tree in files.items():
-        if len(path.parts) == 2 and path.name == "__init__.py":
+        if is_door(path):
             continue
-        allowed = THIRD_PARTY[FLOORS[room(path)]] | ({"lightning"} if room(path) == "data" else set()) | {PACKAGE}
+        allowed = THIRD_PARTY.get(room(path), BASE) | {PACKAGE}
         inside = nested(tree)
         for line, name in imports(tree):
             if name.split(".")[0] not in allowed and line not in inside:
@@ -99,7 +133,9 @@ def cycles(files: dict[Path, ast.Module]) -> list[str]:
 def mirror(root: Path, extra: set[str]) -> list[str]:
     """Files without a test, and tests without a file."""
     package = {
-        path.relative_to(root / PACKAGE) for path in (root / PACKAGE).rglob("*.py") if path.name != "__init__.py"
+        path.relative_to(root / PACKAGE)
+        for path in (root / PACKAGE).rglob("*.py")
+        if path.name != "__init__.py" and path.stem not in CATALOGUES
     }
     wanted = {path.with_name(f"test_{path.name.lstrip('_')}") for path in package}
     tests = {path.relative_to(root / "tests") for path in (root / "tests").rglob("test_*.py")}
@@ -108,6 +144,7 @@ def mirror(root: Path, extra: set[str]) -> list[str]:
 
 
 def misnamed(files: dict[Path, ast.Module]) -> list[str]:
+    """Files of rooms without an underscore, which would be public modules."""
     return [f"{p} should start with an underscore" for p in files if len(p.parts) > 2 and not p.name.startswith("_")]
 
 
@@ -152,12 +189,16 @@ def unannotated(files: dict[Path, ast.Module]) -> list[str]:
 
 
 def forbidden(root: Path, files: dict[Path, ast.Module]) -> list[str]:
-    """Any, print, assert and a bare type: ignore; forwarded **options have their types where they arrive."""
+    """Any, print, assert and a bare type: ignore; forwarded **options have their types where they arrive.
+
+    One Any is allowed, that of the alias `Batch`: each task has batches of its own, and overrides name their types.
+    """
     found = []
     for path, tree in files.items():
+        batch = [n.value for n in tree.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "Batch"]
         forwarded = [n.args.kwarg.annotation for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.args.kwarg]
         for node in ast.walk(tree):
-            named = isinstance(node, ast.Name) and node.id in ("Any", "print") and node not in forwarded
+            named = isinstance(node, ast.Name) and node.id in ("Any", "print") and node not in [*forwarded, *batch]
             if named or isinstance(node, ast.Assert):
                 found.append(f"{path}:{node.lineno} {getattr(node, 'id', 'assert')}")
         for number, line in enumerate((root / path).read_text().splitlines(), 1):
@@ -166,17 +207,51 @@ def forbidden(root: Path, files: dict[Path, ast.Module]) -> list[str]:
     return found
 
 
+def is_type_checking(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def exporting(files: dict[Path, ast.Module]) -> dict[Path, ast.Module]:
+    """Files that only list names: the package's and its rooms' __init__, and the catalogues."""
+    return {path: tree for path, tree in files.items() if path.name == "__init__.py" or room(path) in CATALOGUES}
+
+
+def lazy_tables(tree: ast.Module) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """Module and name of what a file imports for type checkers, and of what its lazy table lists."""
+    checked: set[tuple[str, str]] = set()
+    listed: set[tuple[str, str]] = set()
+    for block in filter(is_type_checking, tree.body):
+        assert isinstance(block, ast.If)
+        for node in block.body:
+            assert isinstance(node, ast.ImportFrom)
+            checked |= {(node.module or "", alias.name) for alias in node.names if alias.asname == alias.name}
+        for call in (node for part in block.orelse for node in ast.walk(part) if isinstance(node, ast.Call)):
+            if ast.unparse(call.func) == "export_lazily":
+                table = ast.literal_eval(call.args[1])
+                listed |= {(module, name) for module, names in table.items() for name in names}
+    return checked, listed
+
+
 def wrong_exports(files: dict[Path, ast.Module]) -> list[str]:
-    """Package __init__ files whose __all__ is not the sorted list of what they import, or without docstring."""
+    """Files that list names without a docstring, or whose list is not what they import."""
     found = []
-    for path, tree in files.items():
-        if path.name != "__init__.py":
-            continue
+    for path, tree in exporting(files).items():
         if not ast.get_docstring(tree):
             found.append(f"{path} has no docstring")
+        checked, listed = lazy_tables(tree)
+        for module, name in sorted(checked ^ listed):
+            found.append(f"{path} offers {module}.{name} only lazily or only to type checkers")
+        lists = [node.value for node in tree.body if isinstance(node, ast.Assign) and assigns(node, "__all__")]
+        exported = ast.literal_eval(lists[0]) if lists else []
+        if checked:
+            continue
         names = {a.asname or a.name for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names}
-        listed = [n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"]  # type: ignore[attr-defined]
-        exported = ast.literal_eval(listed[0]) if listed else []
-        if set(exported) != names or len(set(exported)) != len(exported):
+        if exported and (set(exported) != names - (HELPERS - set(exported)) or len(set(exported)) != len(exported)):
             found.append(f"{path} exports {sorted(set(exported) ^ names)} only in __all__ or only by import")
+        if not exported and names:
+            found.append(f"{path} imports {sorted(names)} and lists nothing in __all__")
     return found
+
+
+def assigns(node: ast.Assign, name: str) -> bool:
+    return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.data._formats import write_fashion_mnist_archives
+from tests.vision.data._formats import write_fashion_mnist_archives
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 

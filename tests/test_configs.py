@@ -12,11 +12,11 @@ from torchvision.models import ResNet34_Weights, resnet18, resnet34
 
 from lightning_abkd.cli import AbkdCLI
 from lightning_abkd.data import byte_tokenizer, read_records
-from lightning_abkd.data._coop import CoOpSet, names_file
 from lightning_abkd.models import WideResNet, causal_lm_from_config, lora
-from tests.data._coop import write_coop
-from tests.data._formats import accept_any_checksum, write_cifar100, write_fashion_mnist
-from tests.models._clips import write_clip
+from lightning_abkd.vision.data._coop import CoOpSet, names_file
+from tests.vision.data._coop import write_coop
+from tests.vision.data._formats import accept_any_checksum, write_cifar100, write_fashion_mnist
+from tests.vision.models._clips import write_clip
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
@@ -185,7 +185,7 @@ def test_another_network_becomes_a_teacher_by_option():
 
 def test_a_teacher_of_imagenet_is_read_from_a_file():
     torch.save({"model": resnet18().state_dict()}, "resnet18.pth")
-    option = ["--model.teacher", "lightning_abkd.models.pretrained", "--model.teacher.checkpoint", "resnet18.pth"]
+    option = ["--model.teacher", "lightning_abkd.models.load_pretrained", "--model.teacher.checkpoint", "resnet18.pth"]
     option += ["--model.teacher.network", "torchvision.models.resnet18", "--data.image_size", "32"]
     command = [*documented("configs/imagenet/kd.yaml"), *option, *ONE]
     assert AbkdCLI([*command, "--trainer.fast_dev_run", "1"]).trainer.global_step == 1

@@ -7,7 +7,21 @@ from tests import _source as source
 
 ROOT = Path(__file__).parent.parent
 FILES = source.sources(ROOT)
-EXTRA = {f"test_{name}.py" for name in ("house", "package", "readme", "configs", "examples", "benchmarks")}
+EXTRA = {
+    f"test_{name}.py"
+    for name in (
+        "house",
+        "package",
+        "readme",
+        "docs",
+        "configs",
+        "examples",
+        "benchmarks",
+        "compatibility",
+        "paths",
+        "deprecations",
+    )
+}
 
 
 def place(name):
@@ -30,6 +44,10 @@ def write(root, **files):
 
 def test_imports_point_down():
     assert source.upward_imports(FILES) == []
+
+
+def test_rooms_import_no_private_names_of_each_other():
+    assert source.private_imports(FILES) == []
 
 
 def test_third_parties_enter_on_their_floor():
@@ -66,18 +84,37 @@ def test_exports_are_what_is_importable():
 
 @pytest.mark.parametrize(
     "statement",
-    ["from lightning_abkd.modules import X", "import lightning_abkd.losses", "from lightning_abkd import losses"],
+    ["from lightning_abkd.training import X", "import lightning_abkd.losses", "from lightning_abkd import losses"],
 )
 def test_upward_import_is_caught(statement):
     assert source.upward_imports(tree(functional___x=statement))
     assert not source.upward_imports(tree(losses___x="from lightning_abkd.functional import y"))
 
 
+def test_import_from_the_other_wing_or_the_door_is_caught():
+    assert source.upward_imports(tree(vision___x="from lightning_abkd.language import y"))
+    assert source.upward_imports(tree(vision___x="from lightning_abkd import DistillationModule"))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["from lightning_abkd.functional._x import y", "from lightning_abkd.functional import _x"],
+)
+def test_private_import_of_another_room_is_caught(statement):
+    assert source.private_imports(tree(losses___x=statement))
+    assert not source.private_imports(tree(functional___y=statement))
+
+
+def test_helpers_are_imported_from_their_room():
+    assert not source.private_imports(tree(losses___x="from lightning_abkd._utils import digest"))
+    assert source.private_imports(tree(losses___x="from lightning_abkd._utils._identity import digest"))
+
+
 def test_foreign_import_is_caught():
     assert source.foreign_imports(tree(functional___x="import torchmetrics"))
     assert source.foreign_imports(tree(losses___x="from lightning.pytorch import Trainer"))
-    assert source.foreign_imports(tree(modules___x="import pandas"))
-    assert not source.foreign_imports(tree(modules___x="def f():\n    import pandas"))
+    assert source.foreign_imports(tree(training___x="import pandas"))
+    assert not source.foreign_imports(tree(training___x="def f():\n    import pandas"))
 
 
 def test_cycle_is_caught():
@@ -120,3 +157,15 @@ def test_forbidden_use_is_caught(tmp_path, text):
 def test_wrong_export_is_caught():
     assert source.wrong_exports(tree(losses__init='"""Doc."""\nfrom x import a, b\n__all__ = ["a"]'))
     assert source.wrong_exports(tree(losses__init='from x import a\n__all__ = ["a"]'))
+
+
+def test_lazy_table_that_differs_from_the_types_is_caught():
+    text = """\
+\"\"\"Doc.\"\"\"
+if TYPE_CHECKING:
+    from lightning_abkd.a import x as x
+else:
+    export_lazily(__name__, {"lightning_abkd.a": ["y"]})
+"""
+    assert len(source.wrong_exports(tree(training__init=text))) == 2
+    assert not source.wrong_exports(tree(training__init=text.replace('"y"', '"x"')))

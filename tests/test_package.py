@@ -29,7 +29,7 @@ def wheel(tmp_path_factory):
 def test_wheel_holds_the_whole_package(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {str(path.relative_to(ROOT)) for path in (ROOT / "lightning_abkd").rglob("*.py")}
-    assert files | {"lightning_abkd/py.typed", "lightning_abkd/data/seed_tasks.jsonl"} <= names
+    assert files | {"lightning_abkd/py.typed", "lightning_abkd/language/data/seed_tasks.jsonl"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests/", "configs/")) for name in names)
 

@@ -1,8 +1,18 @@
 import math
 
 import pytest
+from jsonargparse import ArgumentParser
 
-from lightning_abkd.schedules import Constant, Cosine, Exponential, Linear, Piecewise, Sequence
+from lightning_abkd import schedules
+from lightning_abkd.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    Linear,
+    Piecewise,
+    Schedule,
+    SequentialSchedule,
+)
 
 
 @pytest.mark.parametrize("ramp", [Linear, Cosine, Exponential])
@@ -43,13 +53,13 @@ def test_piecewise_changes_at_its_milestones():
 
 
 def test_sequence_starts_each_schedule_at_its_own_zero():
-    schedule = Sequence([Linear(0.0, 1.0), Constant(1.0), Linear(1.0, 0.0)], [3, 2])
+    schedule = SequentialSchedule([Linear(0.0, 1.0), Constant(1.0), Linear(1.0, 0.0)], [3, 2])
     assert [schedule(i, 8) for i in range(8)] == [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0]
 
 
 def test_sequences_nest():
-    inner = Sequence([Constant(1.0), Constant(2.0)], [1])
-    assert [Sequence([inner, Constant(3.0)], [2])(i, 5) for i in range(3)] == [1.0, 2.0, 3.0]
+    inner = SequentialSchedule([Constant(1.0), Constant(2.0)], [1])
+    assert [SequentialSchedule([inner, Constant(3.0)], [2])(i, 5) for i in range(3)] == [1.0, 2.0, 3.0]
 
 
 def test_schedules_compare_and_print_by_their_numbers():
@@ -59,10 +69,10 @@ def test_schedules_compare_and_print_by_their_numbers():
 
 @pytest.mark.parametrize("length", [0, -3])
 def test_length_must_be_positive(length):
-    with pytest.raises(ValueError, match=rf"`length` should be at least 1.*Found `length = {length}`"):
+    with pytest.raises(ValueError, match=rf"`length` should be at least 1. Found `length = {length}`. None takes"):
         Linear(0.0, 1.0, length=length)
-    with pytest.raises(ValueError, match="`length` should be at least 1"):
-        Sequence([Constant(0.0), Constant(1.0)], [length])
+    with pytest.raises(ValueError, match=rf"`lengths\[0\]` should be at least 1. Found `lengths\[0\] = {length}`"):
+        SequentialSchedule([Constant(0.0), Constant(1.0)], [length])
 
 
 @pytest.mark.parametrize(
@@ -74,9 +84,27 @@ def test_length_must_be_positive(length):
         (lambda: Piecewise([1.0], [2]), "one value more than `milestones`. Found 1 values and 1 milestones"),
         (lambda: Piecewise([1.0, 2.0, 3.0], [5, 2]), r"should ascend from above 0. Found `milestones = \[5, 2\]`"),
         (lambda: Piecewise([1.0, 2.0], [0]), "should ascend from above 0"),
-        (lambda: Sequence([], []), "one number fewer than `schedules`"),
+        (lambda: SequentialSchedule([], []), "one number fewer than `schedules`"),
     ],
 )
 def test_bad_parameters_are_named(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+RENAMED = r"lightning_abkd.schedules.Sequence is now lightning_abkd.schedules.SequentialSchedule"
+
+
+def test_old_name_warns():
+    with pytest.warns(DeprecationWarning, match=RENAMED):
+        assert schedules.Sequence is SequentialSchedule
+
+
+def test_old_class_path_warns_and_builds_the_schedule():
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--schedule", type=Schedule)
+    parts = [{"class_path": "lightning_abkd.schedules.Constant", "init_args": {"value": v}} for v in (1.0, 2.0)]
+    old = {"class_path": "lightning_abkd.schedules.Sequence", "init_args": {"schedules": parts, "lengths": [3]}}
+    with pytest.warns(DeprecationWarning, match=RENAMED):
+        built = parser.instantiate(parser.parse_object({"schedule": old}))
+    assert built.schedule == SequentialSchedule([Constant(1.0), Constant(2.0)], [3])

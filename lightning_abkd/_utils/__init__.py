@@ -16,7 +16,7 @@ from lightning_abkd._utils._autograd import Context
 from lightning_abkd._utils._extras import require
 from lightning_abkd._utils._files import folder_or_hub, write_whole
 from lightning_abkd._utils._identity import digest
-from lightning_abkd._utils._lazy import lazy_names, renamed_names
+from lightning_abkd._utils._lazy import export_lazily, renamed_names
 from lightning_abkd._utils._rows import row_slices
 
 __all__ = [
@@ -28,8 +28,8 @@ __all__ = [
     "check_positive",
     "check_same_shape",
     "digest",
+    "export_lazily",
     "folder_or_hub",
-    "lazy_names",
     "renamed_names",
     "require",
     "row_slices",

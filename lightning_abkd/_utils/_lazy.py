@@ -8,35 +8,45 @@ from collections.abc import Callable, Mapping, Sequence
 UNTIL = "0.3"
 
 
-def lazy_names(
-    module: str, places: Mapping[str, Sequence[str]], renamed: Mapping[str, str] | None = None
-) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Build `__getattr__` and `__dir__` of a module whose names lie elsewhere.
+def export_lazily(
+    module: str,
+    places: Mapping[str, Sequence[str]],
+    renamed: Mapping[str, str] | None = None,
+    rooms: Sequence[str] = (),
+) -> None:
+    """Let a module offer names that lie elsewhere, each imported when it is first touched.
+
+    Sets the module's `__all__`, `__dir__` and `__getattr__`. To be called where type checkers do not look, beside the
+    same names imported under `TYPE_CHECKING`: a `__getattr__` that they see makes them accept every name.
 
     Args:
-        module: Name of the module they are for.
+        module: Name of the module, its `__name__`.
         places: Names by the module that holds them.
-        renamed: New names by the old ones, which warn.
-
-    Returns:
-        The two functions. What was touched once is an ordinary attribute from then on.
+        renamed: New names by the old ones, see `renamed_names`.
+        rooms: Submodules to import when they are touched; not in `__all__`.
 
     Example:
-        >>> get, list_names = lazy_names("lightning_abkd._utils._lazy", {"math": ["tau"]})
-        >>> round(get("tau"), 2), list_names()
-        (6.28, ['tau'])
+        >>> import lightning_abkd.models
+        >>> "resnet20" in dir(lightning_abkd.models)
+        True
     """
     place_of = {name: place for place, names in places.items() for name in names}
     forward = renamed_names(module, renamed or {})
+    namespace = vars(sys.modules[module])
 
     def __getattr__(name: str) -> object:
+        if name in rooms:
+            return importlib.import_module(f"{module}.{name}")
         if name not in place_of:
             return forward(name)
         value = getattr(importlib.import_module(place_of[name]), name)
-        setattr(sys.modules[module], name, value)
+        # From now on an ordinary attribute.
+        namespace[name] = value
         return value
 
-    return __getattr__, lambda: sorted(place_of)
+    namespace["__all__"] = sorted(place_of)
+    namespace["__dir__"] = lambda: sorted({*namespace, *place_of, *rooms})
+    namespace["__getattr__"] = __getattr__
 
 
 def renamed_names(module: str, renamed: Mapping[str, str]) -> Callable[[str], object]:

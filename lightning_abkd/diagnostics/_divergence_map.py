@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_abkd.diagnostics._alpha_beta_plane import draw_planes
 from lightning_abkd.kernels import alpha_beta_grid
-from lightning_abkd.losses._base import check_logits
+from lightning_abkd.losses import check_logits
 
 _SIXTHS = tuple(i / 6 for i in range(7))
 

@@ -9,16 +9,41 @@ _SERIES_TERMS = 11
 # Large enough to behave like infinity in every expression here, small enough that its square is a float32.
 _FAR = 1e18
 
-# On processors with AVX-512, expm1 and log1p of torch 2.14 take 15 times as long until a vector of powers was computed.
-torch.pow(torch.ones(64, dtype=torch.float32, device="cpu"), 0.7)
+
+def promote_to_float32(tensor: Tensor, *others: Tensor) -> Tensor:
+    """Cast a tensor to the widest dtype among it and the others, at least float32.
+
+    Args:
+        tensor: Any floating dtype.
+        *others: Tensors that are computed with it.
+
+    Returns:
+        The tensor in that dtype, or as it is where it has that dtype already.
+
+    Example:
+        >>> import torch
+        >>> promote_to_float32(torch.zeros(2, dtype=torch.bfloat16)).dtype
+        torch.float32
+        >>> promote_to_float32(torch.zeros(2), torch.zeros(2, dtype=torch.float64)).dtype
+        torch.float64
+    """
+    dtype = torch.promote_types(tensor.dtype, torch.float32)
+    for other in others:
+        dtype = torch.promote_types(dtype, other.dtype)
+    return tensor.to(dtype)
 
 
-def promote(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Cast to the widest dtype among the tensors, at least float32."""
-    dtype = torch.float32
-    for tensor in tensors:
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    return tuple(tensor.to(dtype) for tensor in tensors)
+def can_read_without_sync(tensor: Tensor) -> bool:
+    """Return True if the tensor can be read without synchronising with a device.
+
+    Python code may then depend on its numbers: it lies on the CPU, and no compiler traces the code.
+
+    Example:
+        >>> import torch
+        >>> can_read_without_sync(torch.zeros(1)), can_read_without_sync(torch.zeros(1, device="meta"))
+        (True, False)
+    """
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def first_difference(t: Tensor) -> Tensor:
@@ -36,27 +61,41 @@ def second_difference(a: Tensor, c: Tensor) -> Tensor:
     """
     b = a + c
     direct = (first_difference(a) - torch.exp(-a) * first_difference(c)) / b.clamp(min=_SERIES_BOUND)
-    small_a, small_b = a.clamp(max=_SERIES_BOUND), b.clamp(max=_SERIES_BOUND)
-    series, term, power, factor = torch.zeros_like(b), torch.ones_like(b), torch.ones_like(b), 0.5
+    return torch.where(b < _SERIES_BOUND, _series(a.clamp(max=_SERIES_BOUND), b.clamp(max=_SERIES_BOUND)), direct)
+
+
+def _series(a: Tensor, b: Tensor) -> Tensor:
+    """Compute the sum of (-1)^n h_n(a, b) / (n + 2)! with h_n = b h_(n-1) + a^n."""
+    total = torch.zeros_like(b)
+    polynomial = torch.ones_like(b)
+    power = torch.ones_like(b)
+    factor = 0.5
     for n in range(_SERIES_TERMS):
-        series = series + factor * term
-        power = power * small_a
-        term = term * small_b + power
+        total = total + factor * polynomial
+        power = power * a
+        polynomial = polynomial * b + power
         factor /= -(n + 3)
-    return torch.where(b < _SERIES_BOUND, series, direct)
+    return total
 
 
-def is_free_to_ask(tensor: Tensor) -> bool:
-    """Tell whether a number of a tensor may decide what is done: a device would have to be waited for."""
-    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
-
-
-def finite(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+def bound_infinities(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
     """Replace -inf by a bound that acts like it, and by 0 where both are -inf, so that differences exist.
 
-    Without any, where a processor can tell at once, the tensors come back as they are.
+    Tensors without -inf are returned as they are, if that can be seen without synchronising with a device.
     """
-    if is_free_to_ask(log_p) and log_p.numel() and (log_p.amin() + log_q.amin()).item() > -torch.inf:
+    if can_read_without_sync(log_p) and log_p.numel() and (log_p.amin() + log_q.amin()).item() > -torch.inf:
         return log_p, log_q
-    dead = torch.isneginf(log_p) & torch.isneginf(log_q)
-    return log_p.masked_fill(dead, 0.0).clamp(min=-_FAR), log_q.masked_fill(dead, 0.0).clamp(min=-_FAR)
+    excluded = torch.isneginf(log_p) & torch.isneginf(log_q)
+    return log_p.masked_fill(excluded, 0.0).clamp(min=-_FAR), log_q.masked_fill(excluded, 0.0).clamp(min=-_FAR)
+
+
+def warm_up_vectorised_pow() -> None:
+    """Compute a vector of powers on the CPU, after which expm1 and log1p are fast.
+
+    On CPUs with AVX-512, both functions of torch 2.14 take 15 times as long until a vector of powers was computed.
+    """
+    torch.pow(torch.ones(64, dtype=torch.float32, device="cpu"), 0.7)
+
+
+# Once per process: whatever computes a divergence imports this file.
+warm_up_vectorised_pow()

@@ -2,16 +2,24 @@
 
 from torch import Tensor
 
-from lightning_abkd.functional._numerics import promote
+from lightning_abkd.functional._numerics import promote_to_float32
 
 
 def total_variation(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Total variation distance ½ Σ |p - q|, in [0, 1].
+    r"""Compute the total variation distance of teacher p and student q.
 
-    Wen et al. 2023 (f-distill), arXiv 2307.15190.
+    Paper: Wen et al. 2023 (f-distill), arXiv 2307.15190.
+
+    .. math::
+
+        \mathrm{TV}(p, q) = \frac{1}{2} \sum_k |p_k - q_k|
+
+    where:
+
+    - p, q -> exp of `log_p`, `log_q`: distributions, for which the distance lies in [0, 1].
 
     Args:
-        log_p: Teacher log-probabilities, shape (..., V).
+        log_p: Teacher log-probabilities, shape (..., V). float16 and bfloat16 are promoted to float32.
         log_q: Student log-probabilities, shape (..., V).
 
     Returns:
@@ -22,5 +30,6 @@ def total_variation(log_p: Tensor, log_q: Tensor) -> Tensor:
         >>> round(total_variation(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log()).item(), 4)
         0.4
     """
-    log_p, log_q = promote(log_p, log_q)
+    log_p = promote_to_float32(log_p, log_q)
+    log_q = promote_to_float32(log_q, log_p)
     return 0.5 * (log_p.exp() - log_q.exp()).abs().sum(-1)

@@ -4,76 +4,111 @@ Here: temperature, masks, reductions, live hyper-parameters, state and parameter
 Not here: formulas of divergences (see `lightning_abkd.functional`), networks, anything of Lightning.
 """
 
-from lightning_abkd.losses._alpha_beta import (
+from typing import TYPE_CHECKING
+
+from lightning_abkd._utils import renamed_names
+from lightning_abkd.losses._base import DistillationLoss, check_logits
+from lightning_abkd.losses._divergence import Divergence
+from lightning_abkd.losses._evaluation import DivergenceEvaluation, evaluate_divergences
+from lightning_abkd.losses._weighted_sum import WeightedSum, loss_terms
+from lightning_abkd.losses.divergences import (
+    TAID,
+    AdaptiveKL,
     AlphaBetaDivergence,
     AlphaDivergence,
     BetaDivergence,
+    EntropyWeightedKL,
     ForwardKL,
     Hellinger,
+    JensenShannon,
     ReverseKL,
+    SkewedForwardKL,
+    SkewedReverseKL,
+    SymmetricKL,
+    TeacherUncertainty,
+    TokenRule,
+    TokenwiseAlphaBeta,
+    TopOneAgreement,
+    TotalVariation,
 )
-from lightning_abkd.losses._alphanet import AdaptiveAlphaDivergence, LargerDivergence
-from lightning_abkd.losses._base import DistillationLoss
-from lightning_abkd.losses._crd import CRD
-from lightning_abkd.losses._decoupled import DecoupledDistillation
-from lightning_abkd.losses._dist import DIST
-from lightning_abkd.losses._divergence import Divergence
-from lightning_abkd.losses._evaluation import Evaluation, evaluate_divergences
-from lightning_abkd.losses._head_loss import Comparison, HeadLoss, against_head, head_loss, row_chunks
-from lightning_abkd.losses._itrd import ITRD
-from lightning_abkd.losses._mixture import JensenShannon, SkewedForwardKL, SkewedReverseKL, SymmetricKL
-from lightning_abkd.losses._mlkd import MultiLevelDistillation
-from lightning_abkd.losses._output_head import OutputHead
-from lightning_abkd.losses._taid import TAID
-from lightning_abkd.losses._tokenwise import StudentAgreement, TeacherUncertainty, TokenRule, TokenwiseAlphaBeta
-from lightning_abkd.losses._total_variation import TotalVariation
-from lightning_abkd.losses._transformed import (
-    LogitStandardization,
-    TransformedTeacherMatching,
-    WeightedTransformedTeacherMatching,
+from lightning_abkd.losses.features import CRD, ITRD
+from lightning_abkd.losses.hidden import (
+    HeadLossTerms,
+    OutputHead,
+    PairedLogits,
+    compare_with_head,
+    head_loss,
+    split_rows,
 )
-from lightning_abkd.losses._weighted_kl import AdaptiveKL, EntropyWeightedKL
-from lightning_abkd.losses._weighted_sum import WeightedSum, loss_terms
+from lightning_abkd.losses.objectives import (
+    DIST,
+    DKD,
+    LSD,
+    MLKD,
+    TTM,
+    WTTM,
+    AdaptiveAlphaDivergence,
+    LargerDivergence,
+)
 
 __all__ = [
     "CRD",
     "DIST",
+    "DKD",
     "ITRD",
+    "LSD",
+    "MLKD",
     "TAID",
+    "TTM",
+    "WTTM",
     "AdaptiveAlphaDivergence",
     "AdaptiveKL",
     "AlphaBetaDivergence",
     "AlphaDivergence",
     "BetaDivergence",
-    "Comparison",
-    "DecoupledDistillation",
     "DistillationLoss",
     "Divergence",
+    "DivergenceEvaluation",
     "EntropyWeightedKL",
-    "Evaluation",
     "ForwardKL",
-    "HeadLoss",
+    "HeadLossTerms",
     "Hellinger",
     "JensenShannon",
     "LargerDivergence",
-    "LogitStandardization",
-    "MultiLevelDistillation",
     "OutputHead",
+    "PairedLogits",
     "ReverseKL",
     "SkewedForwardKL",
     "SkewedReverseKL",
-    "StudentAgreement",
     "SymmetricKL",
     "TeacherUncertainty",
     "TokenRule",
     "TokenwiseAlphaBeta",
+    "TopOneAgreement",
     "TotalVariation",
-    "TransformedTeacherMatching",
     "WeightedSum",
-    "WeightedTransformedTeacherMatching",
-    "against_head",
+    "check_logits",
+    "compare_with_head",
     "evaluate_divergences",
     "head_loss",
     "loss_terms",
-    "row_chunks",
+    "split_rows",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "DecoupledDistillation": "DKD",
+            "LogitStandardization": "LSD",
+            "TransformedTeacherMatching": "TTM",
+            "WeightedTransformedTeacherMatching": "WTTM",
+            "MultiLevelDistillation": "MLKD",
+            "Comparison": "PairedLogits",
+            "against_head": "compare_with_head",
+            "HeadLoss": "HeadLossTerms",
+            "row_chunks": "split_rows",
+            "StudentAgreement": "TopOneAgreement",
+            "Evaluation": "DivergenceEvaluation",
+        },
+    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lightning_abkd.functional._numerics import is_free_to_ask
+from lightning_abkd.functional import can_read_without_sync
 from lightning_abkd.losses._base import Reduction
 
 Differentiator = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -71,7 +71,7 @@ class Chunked(torch.autograd.Function):
         if gradient is None:
             raise RuntimeError("The gradient of a divergence was asked for, but its student logits need none.")
         # A loss that is not weighted saves a pass over the gradient.
-        if upstream.dim() or not is_free_to_ask(upstream) or upstream.item() != 1.0:
+        if upstream.dim() or not can_read_without_sync(upstream) or upstream.item() != 1.0:
             # Without a dimension the factor would be rounded to the gradient's dtype.
             gradient.mul_(upstream.unsqueeze(-1) if upstream.dim() else upstream.view((1,) * gradient.dim()))
         return gradient.to(ctx.saved_tensors[0].dtype), None, None, None
@@ -82,10 +82,10 @@ def _weight(divergence: Rowwise, student: Tensor, mask: Tensor | None) -> float 
     weight: float | Tensor = 1.0
     if divergence.scale_by_temperature:
         temperature = divergence.temperature
-        weight = temperature.item() ** 2 if is_free_to_ask(temperature) else temperature.square()
+        weight = temperature.item() ** 2 if can_read_without_sync(temperature) else temperature.square()
     if divergence.reduction == "mean" and student.numel():
         count = math.prod(student.shape[:-1]) if mask is None else mask.sum().clamp(min=1)
-        weight = weight / (count.item() if isinstance(count, Tensor) and is_free_to_ask(count) else count)
+        weight = weight / (count.item() if isinstance(count, Tensor) and can_read_without_sync(count) else count)
     return weight
 
 

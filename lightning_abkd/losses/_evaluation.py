@@ -11,7 +11,7 @@ from lightning_abkd.losses._chunked import chunks
 from lightning_abkd.losses._divergence import Divergence, wide
 
 
-class Evaluation(NamedTuple):
+class DivergenceEvaluation(NamedTuple):
     """Means over the counted positions, shape () each: the divergences by name, and both entropies at T = 1 in nats."""
 
     divergences: dict[str, Tensor]
@@ -22,7 +22,7 @@ class Evaluation(NamedTuple):
 @torch.no_grad()
 def evaluate_divergences(
     divergences: Mapping[str, Divergence], student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None
-) -> Evaluation:
+) -> DivergenceEvaluation:
     """Evaluate divergences of one batch; those of one temperature share normalisers and log-probabilities.
 
     For comparing objectives on equal terms. Rows are worked off in chunks: nothing of the logits' size is kept.
@@ -75,4 +75,4 @@ def evaluate_divergences(
         name: value * (x.temperature.square() if x.scale_by_temperature else 1.0)
         for (name, x), value in zip(divergences.items(), values, strict=True)
     }
-    return Evaluation(scaled, teacher_entropy, student_entropy)
+    return DivergenceEvaluation(scaled, teacher_entropy, student_entropy)

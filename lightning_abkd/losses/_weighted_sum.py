@@ -33,7 +33,7 @@ class WeightedSum(DistillationLoss):
 
     Example:
         >>> import torch
-        >>> from lightning_abkd.losses._alpha_beta import ForwardKL, ReverseKL
+        >>> from lightning_abkd.losses.divergences._alpha_beta import ForwardKL, ReverseKL
         >>> loss = WeightedSum({"fkl": ForwardKL(), "rkl": ReverseKL()}, {"rkl": 0.5})
         >>> loss.required_signals, loss.rkl_weight.item()
         (('student_logits', 'teacher_logits'), 0.5)

@@ -6,9 +6,18 @@ from lightning_abkd.metrics._mean import PositionMean, rowwise
 
 
 class TeacherAgreement(PositionMean):
-    """Share of positions at which the student's most probable class is the teacher's.
+    r"""Share of positions at which the student's most probable class is the teacher's.
 
-    Known as top-1 agreement or fidelity (Stanton et al. 2021, "Does Knowledge Distillation Really Work?").
+    Known as top-1 agreement or fidelity. Paper: Stanton et al. 2021, "Does Knowledge Distillation Really Work?",
+    arXiv 2106.05945.
+
+    .. math::
+
+        \frac{1}{N} \sum_n \big[ \arg\max_k z_{nk} = \arg\max_k y_{nk} \big]
+
+    where:
+
+    - z, y -> `student_logits`, `teacher_logits`: of the N counted positions n.
 
     Example:
         >>> import torch
@@ -31,7 +40,7 @@ class TeacherAgreement(PositionMean):
         Raises:
             ValueError: If the shapes do not fit.
         """
-        self._accumulate(rowwise(_agreement, student_logits, teacher_logits), mask)
+        self.accumulate(rowwise(_agreement, student_logits, teacher_logits), mask)
 
 
 def _agreement(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

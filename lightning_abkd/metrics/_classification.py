@@ -9,12 +9,12 @@ from lightning_abkd.metrics._entropy import StudentEntropy, TeacherEntropy
 
 
 def classification_metrics(classes: int, teacher: bool = False, concentration: bool = False) -> MetricCollection:
-    """Collect what is measured on a classifier; update it with named signals, of which each metric picks its own.
+    """Build the collection of metrics of a classifier; each picks its own signals by name from what it is updated with.
 
     Args:
         classes: Number of classes.
         teacher: Whether `teacher_logits` will be among the signals: adds the agreement and the teacher's entropy.
-        concentration: Whether `alpha` and `beta` will be: adds the two concentrations of the gradient.
+        concentration: Whether `alpha` and `beta` will be among them: adds the two concentrations of the gradient.
 
     Returns:
         Metrics accuracy, accuracy_top5 (above 5 classes), calibration_error (15 bins, L1), student_entropy, agreement,
@@ -39,5 +39,5 @@ def classification_metrics(classes: int, teacher: bool = False, concentration: b
         metrics |= {"agreement": TeacherAgreement(), "teacher_entropy": TeacherEntropy()}
     if concentration:
         metrics |= {"hardness": HardnessConcentration(), "confidence": ConfidenceConcentration()}
-    # Found out by itself, groups would be of metrics whose first batches are equal by chance.
+    # Groups are explicit: detection would merge metrics that agree on the first batch by chance.
     return MetricCollection(metrics, compute_groups=[["hardness", "confidence"]] if concentration else False)

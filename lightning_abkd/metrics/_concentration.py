@@ -10,10 +10,11 @@ _FLOOR = -1e4
 
 
 class _Concentration(PositionMean):
-    """Both effects in one state, as the weight is most of the work: a `MetricCollection` may let them share it."""
+    """Both effects in one state: computing the weights is most of the work, and a `MetricCollection` may share it."""
 
     higher_is_better = None
-    _shape = (2,)
+    value_shape = (2,)
+    # Index of the effect that the class returns.
     _effect: int
 
     def _state_name(self) -> str:
@@ -34,15 +35,15 @@ class _Concentration(PositionMean):
             student_logits: Shape (…, V).
             teacher_logits: Shape (…, V).
             alpha: α of the divergence, a number or a tensor that broadcasts against the leading shape (…).
-            beta: β of the divergence, likewise.
-            temperature: Positive, likewise.
+            beta: β of the divergence, a number or such a tensor.
+            temperature: Positive, a number or such a tensor.
             mask: Shape (…), True where a position counts; all count by default.
 
         Raises:
             ValueError: If the shapes do not fit.
         """
         columns = (alpha, beta, temperature)
-        self._accumulate(rowwise(self._measure, student_logits, teacher_logits, columns=columns), mask)
+        self.accumulate(rowwise(self._measure, student_logits, teacher_logits, columns=columns), mask)
 
     def _measure(self, student: Tensor, teacher: Tensor, alpha: Tensor, beta: Tensor, temperature: Tensor) -> Tensor:
         log_q = (student / temperature).log_softmax(-1).clamp_min(_FLOOR)
@@ -59,14 +60,21 @@ class HardnessConcentration(_Concentration):
     r"""Mean log-ratio error of the classes under the gradient's weight, in nats.
 
     ABKD (arXiv 2505.04560) explains α by *hardness-concentration*: the smaller α, the more the gradient of the
-    divergence on class k is drawn to classes with a large error between student and teacher. We measure
+    divergence on class k is drawn to classes with a large error between student and teacher. We measure, averaged over
+    the counted positions,
 
     .. math::
+
         \sum_k w_k \, |\log p_k - \log q_k|, \qquad w_k = |g_k| / \sum_j |g_j|, \qquad
         |g_k| = q_k^\beta \, |p_k^\alpha - q_k^\alpha| / |\alpha|
 
-    where p = softmax(teacher_logits / temperature), q = softmax(student_logits / temperature), α -> `alpha`,
-    β -> `beta` (any real number; α = 0 is the limit :math:`q_k^\beta |\log p_k - \log q_k|`).
+    where:
+
+    - p, q -> softmax of `teacher_logits` / `temperature` and of `student_logits` / `temperature`.
+    - g: slope of the divergence, see `lightning_abkd.functional.alpha_beta_slope`.
+    - α -> `alpha`: any real number; α = 0 is the limit :math:`|g_k| = q_k^\beta |\log p_k - \log q_k|`.
+    - β -> `beta`: any real number.
+
     The paper does not publish how it normalises the effects that it shows: this measure is ours.
 
     For a student near its teacher it grows as α falls. Far from the teacher it need not: a large α is drawn to large
@@ -90,8 +98,18 @@ class ConfidenceConcentration(_Concentration):
     r"""Mean confidence of the student in the classes under the gradient's weight, between 0 and 1.
 
     ABKD (arXiv 2505.04560) explains β by *confidence-concentration*: the larger β, the more only those classes count
-    that the student already believes in. We measure :math:`\sum_k w_k q_k` with the weights and the conventions of
-    `HardnessConcentration`; it grows with β. The measure is ours for the same reason.
+    that the student already believes in. We measure, averaged over the counted positions,
+
+    .. math::
+
+        \sum_k w_k \, q_k
+
+    where:
+
+    - q -> softmax of `student_logits` / `temperature`.
+    - w: the weights of `HardnessConcentration`, whose symbols and conventions hold here too.
+
+    It grows with β. The measure is ours, for the same reason.
 
     Example:
         >>> import torch
@@ -105,7 +123,7 @@ class ConfidenceConcentration(_Concentration):
 
 
 def _gradient_weight(log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Return w of shape (N, V), zero where p = q on the whole row.
+    """Compute w of shape (N, V), zero where p = q on the whole row.
 
     With d = log p − log q and φ(t) = (1 − e^(−t))/t, for α of either sign and for α = 0
     |p^α − q^α|/|α| = exp(max(α log p, α log q)) · |d| · φ(|α d|); the normalisation is a softmax of its logarithm.

@@ -1,4 +1,4 @@
-"""How undecided student and teacher are."""
+"""How undecided student and teacher are: the entropy of their outputs."""
 
 import torch
 from torch import Tensor
@@ -7,16 +7,26 @@ from lightning_abkd.metrics._mean import PositionMean, rowwise
 
 
 class _Entropy(PositionMean):
+    """Entropy of one side's logits; a subclass names the side."""
+
     higher_is_better = None
 
     def _add(self, logits: Tensor, temperature: float | Tensor, mask: Tensor | None) -> None:
-        self._accumulate(rowwise(_entropy, logits, columns=(temperature,)), mask)
+        self.accumulate(rowwise(_entropy, logits, columns=(temperature,)), mask)
 
 
 class StudentEntropy(_Entropy):
-    r"""Mean entropy of the student, :math:`-\sum_k q_k \log q_k` in nats, q = softmax(student_logits / temperature).
+    r"""Mean entropy of the student's distribution over the classes, in nats.
 
-    A class at −∞ contributes 0.
+    .. math::
+
+        \frac{1}{N} \sum_n H(q_n), \qquad H(q) = -\sum_k q_k \log q_k, \qquad
+        q = \mathrm{softmax}(z / T)
+
+    where:
+
+    - z -> `student_logits`: of the N counted positions n. A class at −∞ contributes 0.
+    - T -> `temperature`: any positive number.
 
     Example:
         >>> import torch
@@ -41,9 +51,17 @@ class StudentEntropy(_Entropy):
 
 
 class TeacherEntropy(_Entropy):
-    r"""Mean entropy of the teacher, :math:`-\sum_k p_k \log p_k` in nats, p = softmax(teacher_logits / temperature).
+    r"""Mean entropy of the teacher's distribution over the classes, in nats.
 
-    A class at −∞ contributes 0.
+    .. math::
+
+        \frac{1}{N} \sum_n H(p_n), \qquad H(p) = -\sum_k p_k \log p_k, \qquad
+        p = \mathrm{softmax}(z / T)
+
+    where:
+
+    - z -> `teacher_logits`: of the N counted positions n. A class at −∞ contributes 0.
+    - T -> `temperature`: any positive number.
 
     Example:
         >>> import torch

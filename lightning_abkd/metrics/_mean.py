@@ -7,35 +7,69 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-# 64 MiB of float32 a temporary: a batch of a language model has gigabytes of logits
-_BLOCK = 2**24
+from lightning_abkd._utils import check_same_shape, row_slices
+
+# 64 MiB of float32 per temporary tensor: one batch of a language model has gigabytes of logits.
+_BLOCK_ELEMENTS = 2**24
 
 
 class PositionMean(Metric):
-    """Mean over the positions that count; a subclass gives one value per position to `_accumulate`.
+    r"""Base class of metrics that are the mean of one value per counted position.
 
-    The states carry the name of the class, unless classes mean to share them: a `MetricCollection` shares one state
-    between metrics whose states are equal after the first batch, which two of these would be by chance (a student that
-    starts as its teacher).
+    .. math::
+
+        \bar{x} = \frac{\sum_n m_n x_n}{\sum_n m_n}
+
+    where:
+
+    - x -> `values` of `accumulate`: one number per position n, of all batches and all processes.
+    - m -> `mask` of `accumulate`: 1 where a position counts and 0 elsewhere.
+
+    A subclass defines `update`, with named signals as parameters, and hands one value per position to `accumulate`. If
+    it measures several quantities at a position, it sets `value_shape` and chooses from them in `compute`.
+
+    Args:
+        **kwargs: Options of `torchmetrics.Metric`.
+
+    Example:
+        >>> import torch
+        >>> class LogitNorm(PositionMean):
+        ...     def update(self, student_logits: torch.Tensor, mask: torch.Tensor | None = None) -> None:
+        ...         self.accumulate(student_logits.norm(dim=-1), mask)
+        >>> norm = LogitNorm()
+        >>> norm.update(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+        >>> norm.compute()
+        tensor(3.)
     """
 
     is_differentiable = False
     full_state_update = False
-    # Of what is measured at a position.
-    _shape: tuple[int, ...] = ()
+    # Shape of what is measured at one position.
+    value_shape: tuple[int, ...] = ()
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self._total, self._count = f"{self._state_name()}_total", f"{self._state_name()}_count"
-        self.add_state(self._total, default=torch.zeros(self._shape), dist_reduce_fx="sum")
+        self._total = f"{self._state_name()}_total"
+        self._count = f"{self._state_name()}_count"
+        self.add_state(self._total, default=torch.zeros(self.value_shape), dist_reduce_fx="sum")
         self.add_state(self._count, default=torch.tensor(0), dist_reduce_fx="sum")
 
     def _state_name(self) -> str:
+        # State names include the class, because MetricCollection merges metrics whose states are equal after the first
+        # batch. Two of ours may be equal by chance, as those of a student that starts as its teacher.
         return type(self).__name__
 
-    def _accumulate(self, values: Tensor, mask: Tensor | None) -> None:
-        """Add values of shape (…), or (…, quantities), at the positions (…) where `mask` is True if one is given."""
-        positions = values.shape[: values.dim() - len(self._shape)]
+    def accumulate(self, values: Tensor, mask: Tensor | None = None) -> None:
+        """Add the values of a batch.
+
+        Args:
+            values: Shape (…) of the positions, followed by `value_shape`.
+            mask: Shape (…), True where a position counts; all count by default. Values elsewhere may be NaN.
+
+        Raises:
+            ValueError: If the mask does not have the shape of the positions.
+        """
+        positions = values.shape[: values.dim() - len(self.value_shape)]
         mask = torch.ones(positions, dtype=torch.bool, device=values.device) if mask is None else mask.bool()
         if mask.shape != positions:
             raise ValueError(
@@ -43,25 +77,24 @@ class PositionMean(Metric):
                 f"Found `mask.shape = {tuple(mask.shape)}`. Give one value per position, without the class dimension."
             )
         # where, not a product: what is masked out may be NaN
-        kept = mask.reshape((*positions, *(1 for _ in self._shape)))
-        counted = torch.where(kept, values, torch.zeros_like(values)).reshape(-1, *self._shape).sum(0)
-        total, count = getattr(self, self._total), getattr(self, self._count)
+        kept = mask.reshape((*positions, *(1 for _ in self.value_shape)))
+        counted = torch.where(kept, values, torch.zeros_like(values)).reshape(-1, *self.value_shape).sum(0)
+        total: Tensor = getattr(self, self._total)
         setattr(self, self._total, total + counted.to(total.dtype))
-        setattr(self, self._count, count + mask.sum())
+        setattr(self, self._count, getattr(self, self._count) + mask.sum())
 
     def compute(self) -> Tensor:
-        """Return the mean over all counted positions, shape (); NaN while there is none."""
-        total, count = getattr(self, self._total), getattr(self, self._count)
-        return torch.as_tensor(total / count)
+        """Return the mean over all counted positions, of shape `value_shape`; NaN while there is none."""
+        return torch.as_tensor(getattr(self, self._total) / getattr(self, self._count))
 
 
 def rowwise(function: Callable[..., Tensor], *logits: Tensor, columns: tuple[float | Tensor, ...] = ()) -> Tensor:
     """Apply a function of rows to logits of shape (…, V) block by block and return its values, shape (…) or (…, k).
 
     Args:
-        function: Takes as many tensors of shape (N, V) as `logits` and of shape (N, 1) as `columns`, returns (N,) or
-            (N, k).
-        *logits: Tensors of one shape (…, V), promoted to float32 where they are narrower.
+        function: Takes one tensor of shape (N, V) for each of `logits` and one of shape (N, 1) for each of `columns`.
+            Returns (N,) or (N, k).
+        *logits: Tensors of one shape (…, V), student first, promoted to float32 where they are narrower.
         columns: Numbers, or tensors that broadcast against the leading shape (…).
 
     Raises:
@@ -69,18 +102,14 @@ def rowwise(function: Callable[..., Tensor], *logits: Tensor, columns: tuple[flo
     """
     first = logits[0]
     for other in logits[1:]:
-        if other.shape != first.shape:
-            raise ValueError(
-                "Parameter `teacher_logits` should have the shape of `student_logits`. "
-                f"Found `student_logits.shape = {tuple(first.shape)}`, `teacher_logits.shape = {tuple(other.shape)}`. "
-                "Cut a padded vocabulary to the common classes first."
-            )
+        check_same_shape(first, other, advice="Cut a padded vocabulary to the common classes first.")
     dtype = functools.reduce(torch.promote_types, (x.dtype for x in logits), torch.float32)
-    lead, classes = first.shape[:-1], first.shape[-1]
-    tensors = [x.reshape(-1, classes) for x in logits]
+    lead = first.shape[:-1]
+    tensors = [x.reshape(-1, first.shape[-1]) for x in logits]
     tensors += [_as_tensor(x, first).expand(lead).reshape(-1, 1) for x in columns]
-    blocks = zip(*(x.split(max(1, _BLOCK // classes)) for x in tensors), strict=True)
-    values = torch.cat([function(*(x.to(dtype) for x in block)) for block in blocks])
+    # An empty batch is one empty block.
+    blocks = list(row_slices(lead.numel(), first.shape[-1], _BLOCK_ELEMENTS)) or [slice(0)]
+    values = torch.cat([function(*(x[block].to(dtype) for x in tensors)) for block in blocks])
     return values.reshape((*lead, *values.shape[1:]))
 
 

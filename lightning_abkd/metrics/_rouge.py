@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from lightning_abkd._utils import require
 from lightning_abkd.metrics._mean import PositionMean
 
 
 class RougeL(PositionMean):
-    """Mean ROUGE-L of generated texts, between 0 and 100; see `rouge_l`.
+    """Mean ROUGE-L of generated texts, between 0 and 100; see `rouge_l` for the formula.
 
-    Each update brings texts, not logits; NaN while there is none.
+    It is updated with texts, not with logits. It is NaN while there is none.
 
     Example:
         >>> rouge = RougeL()
@@ -27,7 +28,7 @@ class RougeL(PositionMean):
 
         Args:
             predictions: Generated texts.
-            references: For each of them the texts that count as right.
+            references: For each prediction the texts that count as right.
 
         Raises:
             ValueError: If there are not as many references as predictions, or a prediction has none.
@@ -40,15 +41,26 @@ class RougeL(PositionMean):
                 f"Found {len(references)} for {len(predictions)} predictions."
             )
         scores = [rouge_l(*pair) for pair in zip(predictions, references, strict=True)]
-        self._accumulate(torch.tensor(scores, device=self.device), None)
+        self.accumulate(torch.tensor(scores, device=self.device))
 
 
 def rouge_l(prediction: str, references: Sequence[str]) -> float:
-    """Compute ROUGE-L of a text, the best over its references, as ABKD's language experiments report it.
+    r"""Compute ROUGE-L of a text, the best over its references, as ABKD's language experiments report it.
 
-    Lin 2004, "ROUGE". With L the length of the longest common subsequence of words it is 2L / (n + m), the harmonic
-    mean of L over the n words of the prediction and over the m of the reference, times 100. Words are lower-case
-    letters and digits, those of more than three reduced to Porter's stem. A text without words scores 0.
+    Paper: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries".
+
+    .. math::
+
+        100 \, \max_r \frac{2 L_r}{n + m_r}
+
+    where:
+
+    - n -> `prediction`: its number of words.
+    - m -> `references`: number of words of reference r.
+    - L: length of the longest common subsequence of words. The quotient is the harmonic mean of L / n and L / m.
+
+    Words are made of lower-case letters and digits; those of more than three characters are reduced to Porter's stem. A
+    text without words scores 0.
 
     Args:
         prediction: Generated text.
@@ -75,9 +87,6 @@ def rouge_l(prediction: str, references: Sequence[str]) -> float:
 
 @functools.cache
 def _best_f() -> Callable[[Sequence[str], str], float]:
-    try:
-        from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("ROUGE needs rouge-score: pip install 'lightning-abkd[language]'.") from error
-    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    rouge_scorer = require("rouge_score.rouge_scorer", "language", "ROUGE", package="rouge-score")
+    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=True)
     return lambda references, prediction: float(scorer.score_multi(references, prediction)["rougeL"].fmeasure)

@@ -1,22 +1,49 @@
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
-from lightning_abkd._utils import lazy_names, renamed_names
+from lightning_abkd._utils import export_lazily, renamed_names
 
 
-def test_name_is_loaded_when_it_is_touched():
-    get, names = lazy_names(__name__, {"fractions": ["Fraction"]})
-    assert names() == ["Fraction"]
-    assert get("Fraction").__module__ == "fractions"
-    assert vars(sys.modules[__name__])["Fraction"] is get("Fraction")
+@pytest.fixture
+def table(monkeypatch):
+    module = ModuleType("table")
+    monkeypatch.setitem(sys.modules, "table", module)
+    export_lazily("table", {"fractions": ["Fraction"]}, {"Ratio": "Fraction"})
+    return module
 
 
-def test_unknown_name_is_an_attribute_error():
-    get, _ = lazy_names(__name__, {"fractions": ["Fraction"]})
-    with pytest.raises(AttributeError, match=f"module '{__name__}' has no attribute 'Decimal'"):
-        get("Decimal")
+def test_name_is_loaded_when_it_is_touched(table):
+    assert "Fraction" not in vars(table)
+    assert table.Fraction.__module__ == "fractions"
+    assert "Fraction" in vars(table)
+
+
+def test_names_are_listed_before_they_are_loaded(table):
+    assert "Fraction" in dir(table)
+    assert table.__all__ == ["Fraction"]
+
+
+def test_unknown_name_is_an_attribute_error(table):
+    with pytest.raises(AttributeError, match="module 'table' has no attribute 'Decimal'"):
+        _ = table.Decimal
+
+
+def test_old_name_of_a_table_warns(table):
+    with pytest.warns(DeprecationWarning, match="table.Ratio is now table.Fraction"):
+        assert table.Ratio is table.Fraction
+
+
+def test_submodule_is_imported_when_it_is_touched(monkeypatch):
+    import xml
+
+    monkeypatch.setitem(sys.modules, "xml", module := ModuleType("xml"))
+    module.__path__ = xml.__path__
+    export_lazily("xml", {}, rooms=["sax"])
+    assert module.sax.__name__ == "xml.sax"
+    assert "sax" in dir(module)
 
 
 def test_old_name_warns_and_forwards():

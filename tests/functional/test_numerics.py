@@ -1,6 +1,9 @@
+import runpy
+
 import torch
 
-from lightning_abkd.functional._numerics import finite, first_difference, promote, second_difference
+from lightning_abkd.functional import _numerics, can_read_without_sync, promote_to_float32
+from lightning_abkd.functional._numerics import bound_infinities, first_difference, second_difference
 
 
 def test_first_difference_is_one_at_zero_and_inverse_far_away():
@@ -33,11 +36,34 @@ def test_second_difference_survives_infinitely_far_nodes():
 
 
 def test_classes_excluded_by_both_become_equal():
-    log_p, log_q = finite(torch.tensor([-torch.inf, -torch.inf]), torch.tensor([-torch.inf, -1.0]))
+    log_p, log_q = bound_infinities(torch.tensor([-torch.inf, -torch.inf]), torch.tensor([-torch.inf, -1.0]))
     assert log_p[0] == log_q[0] == 0
     assert log_p[1] - log_q[1] < -1e17
 
 
+def test_finite_tensors_are_returned_as_they_are():
+    pair = (torch.zeros(2), torch.ones(2))
+    assert all(bounded is given for bounded, given in zip(bound_infinities(*pair), pair, strict=True))
+
+
 def test_promotion_takes_the_widest_dtype():
-    half, double = promote(torch.zeros(1, dtype=torch.float16), torch.zeros(1, dtype=torch.float64))
-    assert half.dtype == double.dtype == torch.float64
+    half, double = torch.zeros(1, dtype=torch.float16), torch.zeros(1, dtype=torch.float64)
+    assert promote_to_float32(half).dtype == torch.float32
+    assert promote_to_float32(half, double).dtype == promote_to_float32(double, half).dtype == torch.float64
+
+
+def test_tensors_of_a_device_are_not_read():
+    assert can_read_without_sync(torch.zeros(1))
+    assert not can_read_without_sync(torch.zeros(1, device="meta"))
+
+
+def test_traced_code_reads_no_tensor():
+    compiled = torch.compile(lambda x: x + can_read_without_sync(x), backend="eager")
+    assert compiled(torch.zeros(1)) == 0
+
+
+def test_import_computes_a_vector_of_powers_on_the_cpu(monkeypatch):
+    powers = []
+    monkeypatch.setattr(torch, "pow", lambda base, exponent: powers.append(base))
+    runpy.run_path(_numerics.__file__)
+    assert [(base.device.type, len(base)) for base in powers] == [("cpu", 64)]

@@ -7,6 +7,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibratio
 from lightning_abkd.metrics import (
     ConfidenceConcentration,
     HardnessConcentration,
+    PositionMean,
     StudentEntropy,
     TeacherAgreement,
     TeacherEntropy,
@@ -78,7 +79,7 @@ def test_blocks_change_nothing(metric_class: type[Metric], monkeypatch: pytest.M
     batch = signals(9) | {"alpha": torch.linspace(0, 1, 9)}
     whole, split = metric_class(), metric_class()
     whole.update(**whole._filter_kwargs(**batch))
-    monkeypatch.setattr(_mean, "_BLOCK", 20)
+    monkeypatch.setattr(_mean, "_BLOCK_ELEMENTS", 20)
     split.update(**split._filter_kwargs(**batch))
     torch.testing.assert_close(split.compute(), whole.compute())
 
@@ -101,3 +102,29 @@ def test_nan_logits_are_not_hidden(metric_class: type[Metric]) -> None:
     }
     metric.update(**metric._filter_kwargs(**batch))
     assert metric.compute().isnan() or metric_class is TeacherAgreement
+
+
+@pytest.mark.parametrize("metric_class", OURS)
+def test_an_empty_batch_changes_nothing(metric_class: type[Metric]) -> None:
+    with_empty, without = metric_class(), metric_class()
+    for metric in (with_empty, without):
+        metric.update(**metric._filter_kwargs(**signals(9)))
+    with_empty.update(**with_empty._filter_kwargs(**signals(0)))
+    torch.testing.assert_close(with_empty.compute(), without.compute(), rtol=0, atol=0)
+
+
+class Extremes(PositionMean):
+    """Mean of the lowest and of the highest logit."""
+
+    value_shape = (2,)
+
+    def update(self, logits: Tensor, mask: Tensor | None = None) -> None:
+        self.accumulate(torch.stack(logits.aminmax(dim=-1), -1), mask)
+
+
+def test_a_subclass_may_measure_several_values() -> None:
+    metric = Extremes()
+    metric.update(torch.tensor([[1.0, 5.0], [3.0, 7.0]]))
+    metric.update(torch.tensor([[torch.nan, 0.0], [5.0, 6.0]]), mask=torch.tensor([False, True]))
+    # (1 + 3 + 5) / 3 and (5 + 7 + 6) / 3
+    assert metric.compute().tolist() == [3.0, 6.0]

@@ -1,0 +1,21 @@
+"""The language wing: causal language models, from files to responses.
+
+Here: `data` (instructions and tokenizers), `models` (networks and adapters), `teachers` (separate heads and stored
+outputs), `generation` (responses), `callbacks`, and the module that trains. Not here: anything of images.
+"""
+
+from typing import TYPE_CHECKING
+
+from lightning_abkd._utils import export_lazily
+
+if TYPE_CHECKING:
+    from lightning_abkd.language._module import LanguageDistillationModule as LanguageDistillationModule
+    from lightning_abkd.language._token_rows import TeacherFromCache as TeacherFromCache
+else:
+    export_lazily(
+        __name__,
+        {
+            "lightning_abkd.language._module": ["LanguageDistillationModule"],
+            "lightning_abkd.language._token_rows": ["TeacherFromCache"],
+        },
+    )

@@ -1,0 +1,78 @@
+"""Prompts: what a record's instruction or conversation looks like as text."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from lightning_abkd.language.data._records import Record
+from lightning_abkd.language.data._tokenizers import Tokenizer
+
+Template = Callable[[str, str], str] | Literal["chat"] | None
+
+_ALPACA = (
+    "Below is an instruction that describes a task{context}. "
+    "Write a response that appropriately completes the request.\n\n"
+)
+
+
+def alpaca_prompt(instruction: str, context: str = "") -> str:
+    """Write the prompt of Alpaca (Taori et al. 2023), which ABKD's language experiments use.
+
+    Args:
+        instruction: The task.
+        context: What the task is about, or nothing.
+
+    Returns:
+        Text that ends where the response begins.
+
+    Example:
+        >>> alpaca_prompt("Say hello.").splitlines()[-4:]
+        ['### Instruction:', 'Say hello.', '', '### Response:']
+    """
+    head = _ALPACA.format(context=", paired with an input that provides further context" if context else "")
+    middle = f"### Input:\n{context}\n\n" if context else ""
+    return f"{head}### Instruction:\n{instruction}\n\n{middle}### Response:\n"
+
+
+def prompt_of(record: Record, template: Template, tokenizer: Tokenizer) -> str:
+    """Write a record's prompt.
+
+    Args:
+        record: The record.
+        template: Function of instruction and context, None for `alpaca_prompt`, or "chat" for the tokenizer's chat
+            template, in which instruction and context are one message of the user. Conversations always take the last.
+        tokenizer: Owner of the chat template.
+
+    Returns:
+        Text that ends where the response begins; nothing for plain text.
+
+    Raises:
+        ValueError: If the chat template is needed and the tokenizer has none.
+    """
+    if record.is_text:
+        return ""
+    if not record.messages and template != "chat":
+        return (template or alpaca_prompt)(record.instruction or "", record.context)
+    _check_chat_template(tokenizer)
+    content = "\n\n".join(part for part in (record.instruction, record.context) if part)
+    conversation: list[Mapping[str, str]] = list(record.messages) or [{"role": "user", "content": content}]
+    return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+
+
+def check_template(template: Template, tokenizer: Tokenizer) -> None:
+    """Check that a template can be used with a tokenizer.
+
+    Raises:
+        ValueError: If the template is none, or the tokenizer lacks the chat template.
+    """
+    if template == "chat":
+        _check_chat_template(tokenizer)
+    elif template is not None and not callable(template):
+        raise ValueError(f"Parameter `template` should be a function, 'chat' or None. Found `template = {template!r}`.")
+
+
+def _check_chat_template(tokenizer: Tokenizer) -> None:
+    if getattr(tokenizer, "chat_template", None) is None:
+        raise ValueError(
+            "Parameter `tokenizer` should have a chat template, which conversations and `template = 'chat'` need. "
+            f"Found none in {type(tokenizer).__name__}. Take the tokenizer of a chat model, or set its `chat_template`."
+        )

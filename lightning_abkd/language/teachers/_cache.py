@@ -1,0 +1,147 @@
+"""Reading a teacher's outputs from disk."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_abkd.language.teachers._cache_files import (
+    Ragged,
+    check_head,
+    check_kind,
+    open_arrays,
+    read_head,
+    read_meta,
+)
+from lightning_abkd.language.teachers._cache_identity import differences
+from lightning_abkd.losses import OutputHead
+
+
+class TeacherCache:
+    """A teacher's outputs at the counted tokens of a data set, read from the files of a `TeacherCacheWriter`.
+
+    The files are mapped into memory and never changed: what is read comes from the disk or the system's page cache, and
+    any number of threads, loader workers and ranks may read one folder. A pickled cache is its folder's name alone.
+    Contents are not checksummed; a file that is missing, cut off or another one is found when the cache is opened.
+
+    Args:
+        folder: Where the cache is.
+
+    Attributes:
+        folder: The same.
+        identity: What it was written from.
+        kind: "hidden" or "top_k".
+        width: D, or k.
+        vocabulary: V.
+        token_counts: Counted tokens of every sample, shape (samples,), int64.
+        statistics: Samples, tokens, bytes a token, and for "top_k" what the k classes lose.
+
+    Raises:
+        FileNotFoundError: If there is no cache in the folder.
+        ValueError: If the cache is unfinished, of an unknown version, or one of its files is broken.
+
+    Example:
+        >>> import tempfile
+        >>> from lightning_abkd.models import CacheIdentity, TeacherCacheWriter
+        >>> folder, identity = tempfile.mkdtemp(), CacheIdentity("teacher", "bytes", "tasks")
+        >>> head = OutputHead(torch.eye(5, 4))
+        >>> writer = TeacherCacheWriter(folder, identity, "hidden", [2, 1], width=4, vocabulary=5, head=head)
+        >>> writer.write_hidden(torch.tensor([0, 1]), torch.ones(3, 4))
+        >>> writer.close().bytes_per_token
+        8
+        >>> cache = TeacherCache(folder)
+        >>> cache.head().logits(cache.hidden(torch.tensor([1])))
+        tensor([[1., 1., 1., 1., 0.]])
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        meta = read_meta(self.folder)
+        # A plain view keeps the mapping open and indexes faster than the subclass.
+        self._arrays = {name: np.asarray(array) for name, array in open_arrays(self.folder, meta, "r").items()}
+        if meta.statistics is None:
+            raise ValueError(
+                f"The teacher cache in {folder} should be finished. Found {np.count_nonzero(self._arrays['done'])} of "
+                f"{meta.samples} samples done. Run the writing command again, it goes on."
+            )
+        if meta.kind == "hidden":
+            check_head(self.folder, meta)
+        self._meta = meta
+        self.identity, self.kind, self.statistics = meta.identity, meta.kind, meta.statistics
+        self.width, self.vocabulary = meta.width, meta.vocabulary
+        self.token_counts = torch.tensor(self._arrays["token_counts"])
+        self._samples = Ragged(self.token_counts)
+
+    def __reduce__(self) -> tuple[type["TeacherCache"], tuple[Path]]:
+        # numpy would pickle the contents of a mapped array.
+        return TeacherCache, (self.folder,)
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes on disk for one token; the output head comes once on top."""
+        return self.statistics.bytes_per_token
+
+    def check(self, model: str | None = None, tokenizer: str | None = None, data: str | None = None) -> None:
+        """Compare what the cache was written from with what it is to be used for.
+
+        Args:
+            model: As in `CacheIdentity`; None is not compared.
+            tokenizer: Likewise.
+            data: Likewise.
+
+        Raises:
+            ValueError: If something differs.
+        """
+        given = {"model": model, "tokenizer": tokenizer, "data": data}
+        expected: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+        if problems := differences(asdict(self.identity), expected):
+            raise ValueError(
+                f"The teacher cache in {self.folder} should be of this run. {' '.join(problems)} "
+                "Write another, or train with what this one was written from."
+            )
+
+    def hidden(self, indices: Tensor) -> Tensor:
+        """Read last hidden states.
+
+        Args:
+            indices: Positions in the data set, shape (B,).
+
+        Returns:
+            At the counted tokens of these samples, one sample after the other, shape (N, D), bfloat16.
+
+        Raises:
+            ValueError: If the kind is another or an index is outside the data set.
+        """
+        check_kind(self._meta, "hidden")
+        return self._read("hidden", indices).view(torch.bfloat16)
+
+    def top_k(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Read the k largest log-probabilities at temperature 1.
+
+        Args:
+            indices: Positions in the data set, shape (B,).
+
+        Returns:
+            At the counted tokens of these samples, one sample after the other: ids (N, k), int64, the likeliest first,
+            and their log-probabilities followed by that of all others together, (N, k + 1), float32, normalised.
+
+        Raises:
+            ValueError: If the kind is another or an index is outside the data set.
+        """
+        check_kind(self._meta, "top_k")
+        return self._read("ids", indices).long(), self._read("log_p", indices).float().log_softmax(-1)
+
+    def head(self) -> OutputHead:
+        """Read the teacher's output head, its weight (V, D) in the dtype it had.
+
+        Raises:
+            ValueError: If the kind is "top_k".
+        """
+        check_kind(self._meta, "hidden")
+        return read_head(self.folder, self._meta)
+
+    def _read(self, name: str, indices: Tensor) -> Tensor:
+        rows = self._samples.rows(self._samples.positions(indices))
+        return torch.from_numpy(self._arrays[name][rows.numpy()])

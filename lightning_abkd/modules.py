@@ -1,0 +1,41 @@
+"""LightningModules that distil a frozen teacher into a student, by the addresses that configs name.
+
+`DistillationModule` lies in `lightning_abkd.training`, the language module and generation in `lightning_abkd.language`,
+base-to-new generalization in `lightning_abkd.vision`: open the one you need.
+"""
+
+from typing import TYPE_CHECKING
+
+from lightning_abkd._utils import export_lazily
+
+if TYPE_CHECKING:
+    from lightning_abkd.language import (
+        LanguageDistillationModule as LanguageDistillationModule,
+        TeacherFromCache as TeacherFromCache,
+    )
+    from lightning_abkd.language.generation import (
+        AdaptiveOffPolicy as AdaptiveOffPolicy,
+        GeneratedResponses as GeneratedResponses,
+        OnPolicy as OnPolicy,
+        Responder as Responder,
+        Sampling as Sampling,
+    )
+    from lightning_abkd.training import DistillationModule as DistillationModule
+    from lightning_abkd.vision import BaseToNewModule as BaseToNewModule
+else:
+    export_lazily(
+        __name__,
+        {
+            "lightning_abkd.language": ["LanguageDistillationModule", "TeacherFromCache"],
+            "lightning_abkd.language.generation": [
+                "AdaptiveOffPolicy",
+                "Responder",
+                "OnPolicy",
+                "GeneratedResponses",
+                "Sampling",
+            ],
+            "lightning_abkd.training": ["DistillationModule"],
+            "lightning_abkd.vision": ["BaseToNewModule"],
+        },
+        renamed={"Answering": "Responder", "Responses": "GeneratedResponses", "StoredTeacher": "TeacherFromCache"},
+    )

@@ -1,0 +1,241 @@
+"""Distillation of a classifier, and the base of every other distillation."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MetricCollection
+
+import lightning_abkd.training._checks as checks
+from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
+from lightning_abkd.metrics import classification_metrics
+from lightning_abkd.training._checkpoint import save_weights
+from lightning_abkd.training._lightning import HostBatches, is_built_from_config
+from lightning_abkd.training._optimizers import Optimizers
+from lightning_abkd.training._signals import Batch, Signals, check_path, check_wanted, inputs_of, outputs, views_of
+from lightning_abkd.training._stage_metrics import StageMetrics
+from lightning_abkd.training._step_log import is_logged, log_epoch, log_step
+from lightning_abkd.training._step_mean import StepMean
+from lightning_abkd.training._teacher import Teacher, TeacherDtype
+from lightning_abkd.training._terms import Terms, accuracy, distillation_terms, label_cross_entropy, weighted_sum
+
+
+class DistillationModule(HostBatches):
+    """Trains a student on its task and on the outputs of a frozen teacher.
+
+    As it stands it takes batches (inputs, labels) or (inputs, labels, index) and networks that map inputs to logits, a
+    tensor or an object with `.logits`. For another task override `signals(batch)`, `task_loss(signals)` or
+    `metrics(classes)`. Without a teacher it is supervised training, of a future teacher or of a baseline.
+
+    The loss of an optimizer step is task_weight · task loss + distillation_weight · divergence, each the mean over all
+    counted positions of the step, however they are split into micro-batches and ranks. The teacher stays frozen, in
+    eval mode and in its own precision, and is in no checkpoint, optimizer or hyper-parameters; compile it beforehand by
+    its own `compile()`. Steps are logged every `log_every_n_steps` of the trainer and at both ends of an epoch. Between
+    them no step waits for a GPU, unless its logits are masked. NaN and labels out of range are checked in every batch
+    on a CPU, in every 50th on a GPU.
+
+    Args:
+        teacher: Frozen network, or None for supervised training.
+        student: Network to train.
+        divergence: Distillation loss; None takes `AlphaBetaDivergence()` where there is a teacher.
+        task_weight: Weight of the task loss (cross-entropy on the labels); live.
+        distillation_weight: Weight of the divergence; live.
+        optimizer: Maps parameters to an optimizer.
+        lr_scheduler: Maps the optimizer to a learning-rate scheduler; None keeps the rate.
+        lr_interval: Whether the learning-rate scheduler steps after each "step" or "epoch".
+        lr_monitor: What a `ReduceLROnPlateau` watches.
+        teacher_dtype: Dtype the teacher is kept and run in; None keeps its weights' dtype.
+        compile_student: Compile the student with `torch.compile` before training.
+        student_features: Path of the submodule, such as "layer3.1", whose output is the student's features, for a
+            divergence that asks for them; maps and tokens are averaged. None: what its `forward_features` returns.
+        teacher_features: The same of the teacher.
+
+    Raises:
+        TypeError: If the student is missing.
+        ValueError: If teacher and student are one object, nobody provides a signal, or a path leads nowhere.
+
+    Example:
+        >>> import torch
+        >>> from lightning_abkd.losses import AlphaBetaDivergence
+        >>> teacher, student = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)
+        >>> module = DistillationModule(teacher, student, AlphaBetaDivergence(alpha=0.8, beta=0.3))
+        >>> sorted(name for name, _ in module.named_parameters())
+        ['student.bias', 'student.weight']
+    """
+
+    _teacher_type: type[Teacher] = Teacher
+    # Arguments that are objects where Python code built the module, and configurations where a config did.
+    _objects: tuple[str, ...] = ("student", "divergence", "optimizer", "lr_scheduler")
+
+    def __init__(
+        self,
+        teacher: nn.Module | None = None,
+        student: nn.Module | None = None,
+        divergence: DistillationLoss | None = None,
+        task_weight: float = 1.0,
+        distillation_weight: float = 1.0,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_interval: Literal["step", "epoch"] = "epoch",
+        lr_monitor: str = "val/loss",
+        teacher_dtype: TeacherDtype | None = None,
+        compile_student: bool = False,
+        student_features: str | None = None,
+        teacher_features: str | None = None,
+    ) -> None:
+        student = checks.check_networks(teacher, student)
+        check_path(student, student_features, "student")
+        check_path(teacher, teacher_features, "teacher")
+        super().__init__()
+        self.student = student
+        self._teacher = None if teacher is None else self._teacher_type(teacher, teacher_dtype)
+        self.divergence = AlphaBetaDivergence() if divergence is None and teacher is not None else divergence
+        self.task_weight = task_weight
+        self.distillation_weight = distillation_weight
+        self._optimizers = Optimizers(optimizer, lr_scheduler, lr_interval, lr_monitor)
+        self._compile_student = compile_student
+        self._paths = {"student": student_features, "teacher": teacher_features}
+        self._step_mean = StepMean()
+        self._stage_metrics = StageMetrics()
+        self.save_hyperparameters(ignore=["teacher", *(() if is_built_from_config() else self._objects)])
+        # Without its teacher a trained module still loads, to be evaluated or exported.
+        self._check_loss(teacher is None)
+
+    def _check_loss(self, teacher_later: bool) -> None:
+        if self.divergence is not None and type(self).signals is DistillationModule.signals:
+            networks = {"student": self.student, "teacher": self.teacher}
+            check_wanted(self.divergence, networks, self._paths, self._compile_student, teacher_later)
+
+    @property
+    def teacher(self) -> nn.Module | None:
+        """The frozen teacher network, or None."""
+        return None if self._teacher is None else self._teacher.network
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DistillationModule":
+        super()._apply(fn, recurse)
+        if self._teacher is not None:
+            self._teacher.to(fn(torch.empty(0, device=self.device)).device)
+        return self
+
+    def forward(self, inputs: Batch) -> Tensor:
+        """Compute the student's logits, shape (B, C)."""
+        return checks.logits_of(self.student(inputs), "student")
+
+    def signals(self, batch: Batch) -> Signals:
+        """Turn a batch into named tensors: one forward pass of each network for each view.
+
+        Args:
+            batch: Inputs (B, ...) or a pair of views (weak, strong), labels (B,) and, where asked for, positions (B,).
+
+        Returns:
+            student_logits (B, C), labels (B,) and, with a teacher, teacher_logits (B, C); features (B, D) of those that
+            the divergence takes them of; `…_logits_strong` of a second view; index (B,) in training alone, as positions
+            of an evaluation are another set's. A subclass may add or replace; a loss picks by its forward's parameters.
+        """
+        views, signals = views_of(batch, self.training)
+        wanted = () if self.divergence is None else self.divergence.accepted_signals
+        # First the teacher, whose activations are gone before the student keeps its own.
+        if self._teacher is not None:
+            signals |= outputs("teacher", self._teacher, self._teacher.network, views, self._paths["teacher"], wanted)
+        return signals | outputs("student", self, self.student, views, self._paths["student"], wanted)
+
+    def task_loss(self, signals: Signals) -> Tensor:
+        """Compute the loss of the task itself, the mean over counted positions: cross-entropy on the labels."""
+        return label_cross_entropy(signals)
+
+    def metrics(self, classes: int) -> MetricCollection:
+        """Build the metrics of an evaluation; each takes its signals by the names of its update's parameters.
+
+        Args:
+            classes: Number of classes, the size of the student's logits.
+        """
+        concentration = isinstance(self.divergence, AlphaBetaDivergence)
+        return classification_metrics(classes, self._teacher is not None, concentration and self._teacher is not None)
+
+    def losses(self, signals: Signals) -> Terms:
+        """Compute each term of the loss: its name, its weight and its mean over counted positions."""
+        terms = distillation_terms(self.divergence, self.distillation_weight, signals, self.training)
+        if not terms or self.task_weight:
+            terms["task_loss"] = (self.task_weight or 1.0, self.task_loss(signals))
+        return terms
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Compute the loss of a micro-batch, log its terms, and count its positions."""
+        signals = self.signals(batch)
+        loss, positions = self._logged_loss(signals, batch_idx, "train")
+        count = signals["mask"].sum() if "mask" in signals else positions
+        return self._counted(loss, count, positions, signals, batch_idx)
+
+    def _counted(self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int) -> Tensor:
+        if checks.is_watched(self.device, batch_idx):
+            checks.check_not_nan(loss.detach(), signals, self.global_step)
+        return self._step_mean.add(loss, count, positions, self.trainer)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Make the gradient that of the mean over the whole step's counted positions."""
+        self._step_mean.finish(optimizer, self.trainer)
+
+    def _logged_loss(self, signals: Signals, batch_idx: int, stage: str) -> tuple[Tensor, int]:
+        logits = signals["student_logits"]
+        if checks.is_watched(self.device, batch_idx):
+            checks.check_labels(signals.get("labels"), logits.shape[-1])
+        terms = self.losses(signals)
+        loss = weighted_sum(terms)
+        logged = {"loss": loss} | {name: term for name, (_, term) in terms.items()}
+        positions = logits.shape[:-1].numel()
+        if stage != "train":
+            log_epoch(self, stage, logged, positions)
+        elif is_logged(self.trainer, batch_idx):
+            log_step(self, logged | accuracy(signals), positions)
+        return loss, positions
+
+    def _evaluate(self, signals: Signals, batch_idx: int, stage: str) -> None:
+        self._logged_loss(signals, batch_idx, stage)
+        live = dict(self.divergence.named_buffers(recurse=False)) if self.divergence else {}
+        self._stage_metrics.update(stage, live | signals, self.metrics)
+
+    def _log_metrics(self, stage: str) -> dict[str, Tensor]:
+        values = self._stage_metrics.compute(stage)
+        self.log_dict(values, prog_bar=True)
+        return values
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Evaluate a batch of the validation set."""
+        self._evaluate(self.signals(batch), batch_idx, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Evaluate a batch of the test set."""
+        self._evaluate(self.signals(batch), batch_idx, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor | tuple[object, ...]:
+        """Compute the student's logits (B, C) of inputs, or of a batch (inputs, labels)."""
+        return self.forward(inputs_of(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics."""
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics."""
+        self._log_metrics("test")
+
+    def setup(self, stage: str) -> None:
+        """Put the student into train mode before training and compile it if asked to."""
+        if stage == "fit":
+            self._check_loss(teacher_later=False)
+            self.student.train()
+        if self._compile_student:
+            self.student.compile()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build the optimizer over what is trainable in student and divergence, and the learning-rate schedule."""
+        return self._optimizers.build(self)
+
+    def save_student(self, path: str | Path) -> Path:
+        """Write the student's weights to a .pt or .safetensors file, readable without this library."""
+        return save_weights(self.student, path)

@@ -1,0 +1,48 @@
+"""The only file that touches names which Lightning keeps private or does not annotate.
+
+Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
+`LightningModule._trainer`, `Trainer.log_every_n_steps`, `fit_loop.epoch_loop.restarting`.
+"""
+
+from collections.abc import Callable
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+
+
+def is_built_from_config() -> bool:
+    """Return True while a module is built by a command line or from a checkpoint, which know its arguments as text."""
+    return _given_hyperparameters.get() is not None
+
+
+def datamodule_of(module: LightningModule) -> object:
+    """Return the data module of a module's trainer, or None where there is none; without a trainer this is no error."""
+    return None if module._trainer is None else getattr(module._trainer, "datamodule", None)
+
+
+def log_interval(trainer: Trainer) -> int:
+    """Return how many training steps lie between two that are logged; 0 logs none."""
+    interval: int = getattr(trainer, "log_every_n_steps")  # noqa: B009
+    return interval
+
+
+def resumes_within_epoch(trainer: Trainer) -> bool:
+    """Return True for the first batch after a resume in the middle of an epoch."""
+    restarting: bool = trainer.fit_loop.epoch_loop.restarting
+    return restarting
+
+
+class HostBatches(LightningModule):
+    """Mixin that changes batches while they are still on the host.
+
+    Lightning runs the public hook `on_before_batch_transfer` of either the module or the data module, and warns that
+    the other one is ignored. A library must leave that hook to its users, hence the private one that runs both.
+    """
+
+    def prepare_on_host(self, batch: object) -> object:
+        """Return the batch as the steps should see it, before it is moved to the device."""
+        return batch
+
+    def _on_before_batch_transfer(self, batch: object, dataloader_idx: int = 0) -> object:
+        transfer: Callable[[object, int], object] = super()._on_before_batch_transfer
+        return self.prepare_on_host(transfer(batch, dataloader_idx))

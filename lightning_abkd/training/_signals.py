@@ -1,0 +1,172 @@
+"""Named tensors of a batch: logits of each view and, from the same pass, penultimate features."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+from torch import Tensor, nn
+
+import lightning_abkd.training._checks as checks
+from lightning_abkd.losses import DistillationLoss
+
+Signals = dict[str, Tensor]
+# Every task has batches of its own: with a wider type than Any, no override could name its own.
+Batch: TypeAlias = Any
+ImageBatch = Tensor | Sequence[Tensor | Sequence[Tensor]]
+
+
+class Views(NamedTuple):
+    """A batch in parts: the views of its inputs, one or two, and the signals that it brings beside them."""
+
+    inputs: Sequence[Tensor]
+    signals: Signals
+
+
+def views_of(batch: ImageBatch | Mapping[str, Tensor], training: bool) -> Views:
+    """Split a batch into its views and the signals that it brings: labels and, in training, index.
+
+    Raises:
+        TypeError: If the batch is a mapping, whose keys are no inputs.
+    """
+    if isinstance(batch, Tensor):
+        return Views((batch,), {})
+    if isinstance(batch, Mapping):
+        raise TypeError(
+            "A batch should be (inputs, labels) or inputs alone. "
+            f"Found a mapping of {', '.join(map(str, batch))}. Override `signals` to read it."
+        )
+    views = (batch[0],) if isinstance(batch[0], Tensor) else batch[0]
+    names = ("labels", "index") if training else ("labels",)
+    return Views(views, {name: x for name, x in zip(names, batch[1:], strict=False) if isinstance(x, Tensor)})
+
+
+def inputs_of(batch: ImageBatch) -> Tensor | Sequence[Tensor]:
+    """Return the inputs of a batch (inputs, labels), or the batch itself where it holds inputs alone."""
+    return batch if isinstance(batch, Tensor) else batch[0]
+
+
+def check_wanted(
+    loss: DistillationLoss,
+    networks: Mapping[str, nn.Module | None],
+    paths: Mapping[str, str | None],
+    compiled: bool,
+    teacher_later: bool,
+) -> None:
+    """Raise ValueError if a loss asks for a signal that neither the networks nor a batch could give.
+
+    With `teacher_later` a teacher that is missing counts as one that gives everything.
+    """
+    if compiled and "student_features" in loss.accepted_signals:
+        raise ValueError(
+            f"Parameter `compile_student` should be False for {type(loss).__name__}, which asks for "
+            "`student_features`: a compiled student passes by what collects them. Found `compile_student = True`."
+        )
+    provided = ["labels", "index"]
+    for name, network in networks.items():
+        if network is not None or teacher_later:
+            provided += [f"{name}_logits", f"{name}_logits_strong"]
+        if teacher_later if network is None else _has_features(network, paths[name]):
+            provided.append(f"{name}_features")
+    checks.check_signals(loss, provided)
+
+
+def _has_features(network: nn.Module, path: str | None) -> bool:
+    return path is not None or callable(getattr(network, "forward_features", None))
+
+
+def check_path(network: nn.Module | None, path: str | None, name: str) -> None:
+    """Raise ValueError, with names that exist, if a path leads to no submodule of the network."""
+    if network is None or path is None:
+        return
+    names = [submodule for submodule, _ in network.named_modules() if submodule]
+    if path not in names:
+        close = ", ".join(difflib.get_close_matches(path, names, 5))
+        children = ", ".join(child for child, _ in network.named_children())
+        raise ValueError(
+            f"Parameter `{name}_features` should be the path of a submodule of {type(network).__name__}. "
+            f"Found `{name}_features = {path!r}`. "
+            + (f"Did you mean {close}?" if close else f"It has {children or 'no submodules'}.")
+        )
+
+
+def outputs(
+    name: str,
+    run: Callable[[Tensor], object],
+    network: nn.Module,
+    views: Sequence[Tensor],
+    path: str | None,
+    wanted: Sequence[str],
+) -> dict[str, Tensor]:
+    """Run a network once on each view of a batch.
+
+    Args:
+        name: "student" or "teacher", the first part of the signals' names.
+        run: Runs it.
+        network: The network itself.
+        views: The inputs, or a pair of weakly and strongly augmented ones.
+        path: Submodule whose output is the features; None: what the network's own `forward_features` returns.
+        wanted: Names of signals, whether or not features of the first view are among them.
+
+    Returns:
+        `{name}_logits`, with a second view `{name}_logits_strong`, and `{name}_features` (B, D) if they are wanted.
+    """
+    signals = {}
+    features = f"{name}_features" in wanted and _has_features(network, path)
+    for view, suffix in zip(views, ("", "_strong"), strict=False):
+        with _taken(network, path, features and not suffix) as found:
+            try:
+                output = run(view)
+            except RuntimeError as error:
+                checks.check_channels(network, view, name, error)
+                raise
+        signals[f"{name}_logits{suffix}"] = checks.logits_of(output, name)
+        if features and not suffix:
+            signals[f"{name}_features"] = _pooled(found, name, path)
+    return signals
+
+
+@contextmanager
+def _taken(network: nn.Module, path: str | None, wanted: bool) -> Iterator[list[object]]:
+    """Collect what a submodule or `forward_features` returns; nothing stays on the network afterwards."""
+    found: list[object] = []
+    if not wanted:
+        yield found
+    elif path is not None:
+        handle = network.get_submodule(path).register_forward_hook(lambda _, __, output: found.append(output))
+        try:
+            yield found
+        finally:
+            handle.remove()
+    else:
+        own: Callable[..., object] = getattr(network, "forward_features")  # noqa: B009
+
+        def kept(*inputs: object, **options: object) -> object:
+            found.append(own(*inputs, **options))
+            return found[-1]
+
+        vars(network)["forward_features"] = kept
+        try:
+            yield found
+        finally:
+            del vars(network)["forward_features"]
+
+
+def _pooled(found: list[object], name: str, path: str | None) -> Tensor:
+    """Bring the last features found to shape (B, D): the mean over positions of maps and over tokens."""
+    place = "`forward_features`" if path is None else f"the submodule {path!r}"
+    if not found:
+        raise ValueError(
+            f"The {name}'s forward pass should go through {place}. Found that it does not. "
+            f"Set `{name}_features` to the path of a submodule that it goes through."
+        )
+    features = found[-1]
+    if not isinstance(features, Tensor) or features.dim() < 2:
+        kind = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise TypeError(
+            f"The {name}'s features should be a tensor (B, D), (B, D, H, W) or (B, tokens, D). "
+            f"Found {kind} at {place}. Set `{name}_features` to the path of another submodule."
+        )
+    if features.dim() == 3:
+        return features.mean(1)
+    return features.flatten(2).mean(2) if features.dim() > 3 else features

@@ -1,0 +1,64 @@
+"""The mean over all counted positions of an optimizer step, however they are split into micro-batches and ranks."""
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class StepMean:
+    """Turns gradients of sums into the gradient of the mean over one optimizer step.
+
+    A micro-batch contributes Σ / unit, where `unit` is one constant that all ranks agree on, and counts its positions.
+    Before the optimizer steps, after gradients are unscaled and before they are clipped, they are multiplied by
+    unit · micro-batches per step · ranks / Σ counts, which undoes the trainer's averages. A count is a number where the
+    batch's size gives it and a tensor where a mask does, so that nothing waits for the device.
+    """
+
+    def __init__(self) -> None:
+        self._unit: float | None = None
+        self._count: int | Tensor = 0
+
+    def add(self, mean: Tensor, count: int | Tensor, positions: int, trainer: Trainer) -> Tensor:
+        """Count the positions of a micro-batch and turn its mean loss into Σ / unit.
+
+        Args:
+            mean: Mean loss over the counted positions, shape ().
+            count: Number of counted positions.
+            positions: Number of all positions; that of the first batch becomes the unit.
+            trainer: The trainer, whose ranks agree on the unit.
+        """
+        if self._unit is None:
+            self._unit = float(trainer.strategy.broadcast(max(positions, 1)))
+        self._count = self._count + count
+        if isinstance(count, int) and count == self._unit:
+            return mean
+        return mean * count / self._unit
+
+    @torch.no_grad()
+    def finish(self, optimizer: Optimizer, trainer: Trainer) -> None:
+        """Rescale the gradients of a step; a step without counted positions is left as it is."""
+        count = self._count
+        self._count = 0
+        if self._unit is None or (isinstance(count, int) and count == 0):
+            return
+        factor = _factor(self._unit * trainer.accumulate_grad_batches * trainer.world_size, count, trainer)
+        gradients = _gradients(optimizer)
+        if gradients and not (isinstance(factor, float) and factor == 1.0):
+            torch._foreach_mul_(gradients, factor)
+
+
+def _factor(whole: float, count: int | Tensor, trainer: Trainer) -> float | Tensor:
+    """Divide by the count of all ranks: a number on a single one that knows it, else a tensor that nobody waits for."""
+    if isinstance(count, int) and trainer.world_size == 1:
+        return whole / count
+    device = trainer.strategy.root_device
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    # torch.full, because copying a number to the device waits for it.
+    counts = count.to(dtype) if isinstance(count, Tensor) else torch.full((), count, dtype=dtype, device=device)
+    return whole / trainer.strategy.reduce(counts, reduce_op="sum").clamp(min=1)
+
+
+def _gradients(optimizer: Optimizer) -> list[Tensor]:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]

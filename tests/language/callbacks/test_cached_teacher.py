@@ -1,0 +1,108 @@
+import pytest
+import torch
+
+from lightning_abkd.callbacks import CachedTeacher
+from lightning_abkd.losses import DIST, AlphaBetaDivergence
+from lightning_abkd.models import TeacherCacheWriter
+from lightning_abkd.modules import DistillationModule, OnPolicy
+from tests.language._text import instruction_data, language_module, network, weights
+from tests.training._training import module as classifier, trainer
+
+
+def fit(tmp_path, cache=None, data=None, **options):
+    module = language_module(**options)
+    callbacks = [CachedTeacher(str(tmp_path / "cache"), **cache)] if cache is not None else []
+    torch.manual_seed(0)
+    trainer(tmp_path, max_epochs=2, callbacks=callbacks).fit(module, datamodule=data or instruction_data(tmp_path))
+    return module
+
+
+def test_stored_teacher_trains_the_student_as_the_teacher_does(tmp_path):
+    live, written = fit(tmp_path), fit(tmp_path, {})
+    again = fit(tmp_path, {}, teacher=None)
+    assert written.teacher is None
+    torch.testing.assert_close(weights(written), weights(live), rtol=1e-2, atol=1e-3)
+    assert not torch.equal(weights(written), weights(language_module()))
+    torch.testing.assert_close(weights(again), weights(written), rtol=0, atol=0)
+
+
+def test_teacher_may_stay_for_validation(tmp_path):
+    module = fit(tmp_path, {"keep_teacher": True})
+    assert module.teacher is not None
+    assert "val/agreement" in module.trainer.callback_metrics
+    assert "val/agreement" not in fit(tmp_path, {}).trainer.callback_metrics
+
+
+def test_what_the_largest_classes_lose_is_said(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("lightning_abkd.language.callbacks._cached_teacher.rank_zero_info", said.append)
+    module = fit(tmp_path, {"kind": "top_k", "k": 8})
+    assert weights(module).isfinite().all()
+    # 6 k + 2 bytes.
+    assert "50 bytes a token; lost are a mass of 0.9" in said[0]
+
+
+def test_killed_writing_goes_on(tmp_path, monkeypatch):
+    write, batches = TeacherCacheWriter.write_hidden, []
+
+    def killed(self, indices, hidden):
+        if len(batches) == 1:
+            raise KeyError("killed")
+        batches.append(indices)
+        write(self, indices, hidden)
+
+    data = instruction_data(tmp_path, batch_size=2)
+    monkeypatch.setattr(TeacherCacheWriter, "write_hidden", killed)
+    with pytest.raises(KeyError, match="killed"):
+        fit(tmp_path, {}, data)
+    with pytest.raises(ValueError, match="Found 2 of 7 samples done"):
+        fit(tmp_path, {}, data, teacher=None)
+    again = []
+    monkeypatch.setattr(TeacherCacheWriter, "write_hidden", lambda *a: again.append(a[1]) or write(*a))
+    fit(tmp_path, {}, data)
+    assert not set(torch.cat(again).tolist()) & set(batches[0].tolist())
+
+
+def test_caches_of_something_else_are_refused(tmp_path):
+    fit(tmp_path, {})
+    with pytest.raises(ValueError, match="(?s)should be one to go on with.*model"):
+        fit(tmp_path, {}, teacher=network(5))
+    with pytest.raises(ValueError, match="(?s)should be of this run.*data"):
+        fit(tmp_path, {}, instruction_data(tmp_path, max_length=8, max_prompt_length=7), teacher=None)
+    with pytest.raises(ValueError, match="should be of the kind 'top_k'. Found 'hidden'"):
+        fit(tmp_path, {"kind": "top_k"}, teacher=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "message"),
+    [
+        ({}, {"packing": True}, "Set `packing: false`"),
+        ({"student_data": OnPolicy()}, {}, "Leave `student_data` out"),
+        ({"divergence": DIST()}, {}, "a mean over tokens. Found DIST"),
+        (
+            {"divergence": AlphaBetaDivergence(temperature=2.0)},
+            {},
+            "are those of temperature 1. Found `temperature = 2.0`",
+        ),
+        ({"teacher": None}, {}, "cache"),
+    ],
+)
+def test_what_does_not_go_together_is_said_first(tmp_path, options, data, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        fit(tmp_path, {"kind": "top_k"}, instruction_data(tmp_path, **data), **options)
+
+
+def test_other_modules_and_data_are_refused(tmp_path):
+    callback = CachedTeacher(str(tmp_path))
+    with pytest.raises(TypeError, match="is for a LanguageDistillationModule. Found DistillationModule"):
+        trainer(tmp_path, callbacks=[callback]).fit(classifier(), [])
+    with pytest.raises(TypeError, match="needs the samples of an InstructionDataModule. Found NoneType"):
+        trainer(tmp_path, callbacks=[callback]).fit(language_module(), [])
+    assert issubclass(type(classifier()), DistillationModule)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="`kind` should be 'hidden' or 'top_k'"):
+        CachedTeacher("x", kind="all")
+    with pytest.raises(ValueError, match="`k` should be at least 1"):
+        CachedTeacher("x", k=0)

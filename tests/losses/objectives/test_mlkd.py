@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from lightning_abkd.losses import MLKD, AlphaBetaDivergence, ForwardKL
+from tests._asserts import logits
+from tests._vectors import METHODS
+
+CASE = METHODS["MLKD"]
+
+
+def views(size=4, classes=6):
+    return [logits(size, classes, seed=seed) for seed in range(4)]
+
+
+def test_agrees_with_the_released_code():
+    names = [f"{network}_logits_{view}" for view in ("weak", "strong") for network in ("student", "teacher")]
+    weak, strong = torch.tensor([CASE["inputs"][name] for name in names], dtype=torch.float64).split(2)
+    # The released code shows the weak view to the strong terms at 2 and 6.
+    value = MLKD(temperatures=(4.0, 3.0, 5.0))(*weak, *strong)
+    value = value + MLKD(temperatures=(2.0, 6.0))(*weak, *weak)
+    expected = sum(CASE["expected"][name] for name in ("loss_kd", "loss_cc", "loss_bc"))
+    assert 0.9 * value.item() == pytest.approx(expected, rel=1e-7)
+
+
+def test_strong_terms_see_the_strong_view():
+    weak_student, weak_teacher, *strong = views()
+    loss = MLKD(temperatures=(2.0,))
+    rest = loss(weak_student, weak_teacher, strong[0], strong[0])
+    expected = ForwardKL(2.0, scale_by_temperature=True)(*strong)
+    torch.testing.assert_close(loss(weak_student, weak_teacher, *strong) - rest, expected)
+
+
+def test_any_divergence_stands_inside():
+    weak, strong = views()[:2], views()[2:]
+    loss = MLKD(AlphaBetaDivergence(0.8, 0.3), temperatures=(4.0,))
+    rest = loss(*weak, strong[0], strong[0])
+    expected = AlphaBetaDivergence(0.8, 0.3, temperature=4.0)(*strong)
+    torch.testing.assert_close(loss(*weak, *strong) - rest, expected)
+
+
+def test_gradient_is_the_numerical_one():
+    weak, teacher, strong, strong_teacher = views(3, 5)
+    inputs = (weak.requires_grad_(), teacher.requires_grad_(), strong.requires_grad_())
+    assert torch.autograd.gradcheck(lambda a, b, c: MLKD()(a, b, c, strong_teacher), inputs)
+
+
+def test_it_asks_for_both_views():
+    assert MLKD().required_signals[2:] == ("student_logits_strong", "teacher_logits_strong")
+
+
+def test_temperatures_are_some_and_positive():
+    with pytest.raises(ValueError, match="`temperatures` should hold at least one"):
+        MLKD(temperatures=())
+    with pytest.raises(ValueError, match="`temperatures` should be finite and greater than 0"):
+        MLKD(temperatures=(4.0, 0.0))
+
+
+def test_inner_reduction_must_be_the_mean():
+    with pytest.raises(ValueError, match="should have the reduction 'mean'. Found 'none'"):
+        MLKD(ForwardKL(reduction="none"))
+
+
+def test_shapes_of_both_views_are_checked():
+    weak = [torch.zeros(2, 3)] * 2
+    with pytest.raises(ValueError, match="same number of classes"):
+        MLKD()(*weak, torch.zeros(2, 3), torch.zeros(2, 4))
