@@ -20,6 +20,7 @@ EXTRA = {
         "compatibility",
         "paths",
         "deprecations",
+        "door",
     )
 }
 

@@ -3,8 +3,14 @@ from typing import get_args
 import pytest
 import torch
 
-from lightning_abkd.kernels import Backend, BackendName, LogitRows, choose_backend, create_backends
-from lightning_abkd.kernels import _backends as backends
+from lightning_abkd.kernels import (
+    Backend,
+    BackendName,
+    LogitRows,
+    _backends as backends,
+    choose_backend,
+    create_backends,
+)
 from tests._asserts import logits
 from tests.kernels._triton import DEVICE, eager, needs_triton, rows
 
