@@ -8,6 +8,9 @@ import torch
 if os.environ.get("ABKD_TEST_DEVICE", "cpu") == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"
 
+# ABKD_TEST_DTYPE=float64 finds what takes float32 for granted.
+torch.set_default_dtype(getattr(torch, os.environ.get("ABKD_TEST_DTYPE", "float32")))
+
 # Lightning's command line calls what jsonargparse has renamed since.
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 
@@ -24,7 +27,22 @@ HARMLESS = (
 )
 
 
+class Precision:
+    """Run in float32 what is about it: tests with the mark `float32`, and the examples in docstrings, which show it."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        default = torch.get_default_dtype()
+        if isinstance(item, pytest.DoctestItem) or item.get_closest_marker("float32"):
+            torch.set_default_dtype(torch.float32)
+        try:
+            return (yield)
+        finally:
+            torch.set_default_dtype(default)
+
+
 def pytest_configure(config):
+    config.pluginmanager.register(Precision())
     if find_spec("triton") is None:
         # Its examples cannot even be looked for; the tests of kernels are skipped by themselves.
         config.option.ignore_glob = [*(config.option.ignore_glob or []), "*/_alpha_beta_triton.py"]

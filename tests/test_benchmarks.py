@@ -49,6 +49,7 @@ def few(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.float32
 def test_comparison_runs_and_resumes(few, capsys):
     compare(few)
     first = capsys.readouterr().out
@@ -61,6 +62,7 @@ def test_comparison_runs_and_resumes(few, capsys):
     assert set(results["DKD/0"]) == {"accuracy", "agreement", "calibration_error", "seconds"}
 
 
+@pytest.mark.float32
 def test_noise_and_long_tail_have_results_of_their_own(few):
     compare(few, "--label-noise", "0.2", "--imbalance", "2")
     assert (few / "out" / "fashion_mnist_noise_long_tail_0.2_2" / "results.json").exists()

@@ -18,6 +18,8 @@ from tests.vision.data._coop import write_coop
 from tests.vision.data._formats import accept_any_checksum, write_cifar100, write_fashion_mnist
 from tests.vision.models._clips import write_clip
 
+pytestmark = pytest.mark.float32
+
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
 IMAGES = ("FashionMNISTDataModule", "CIFAR100DataModule", "ImageFolderDataModule")

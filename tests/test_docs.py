@@ -11,6 +11,8 @@ import lightning_abkd
 from lightning_abkd.cli import AbkdCLI
 from tests import _pages as pages
 
+pytestmark = pytest.mark.float32
+
 ROOMS = (
     "callbacks",
     "data",

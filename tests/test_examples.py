@@ -17,6 +17,8 @@ from _smollm2 import first_student
 from _summary import draw_summary
 from _table import aligned
 
+pytestmark = pytest.mark.float32
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LLAMA = {
     "vocab_size": 384, "hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3,

@@ -43,7 +43,7 @@ class DistillationLoss(nn.Module):
 
     def hyperparameter(self, name: str, value: float) -> None:
         """Register a live number as a 0-dim float32 buffer, saved in checkpoints and changed in place."""
-        self.register_buffer(name, torch.tensor(float(value)))
+        self.register_buffer(name, torch.tensor(float(value), dtype=torch.float32))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DistillationLoss":
         # A cast of the module to half precision must not round α and β: they move with it but keep their dtype.

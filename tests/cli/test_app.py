@@ -9,6 +9,8 @@ from lightning_abkd.losses import ReverseKL
 from lightning_abkd.modules import DistillationModule
 from tests.cli._commands import CONFIG, refused, run
 
+pytestmark = pytest.mark.float32
+
 MY_PROJECT = """
 from lightning_abkd.losses import Divergence
 from lightning_abkd.modules import DistillationModule

@@ -5,6 +5,8 @@ import pytest
 from lightning_abkd.modules import DistillationModule
 from tests.cli._commands import CONFIG, refused, run
 
+pytestmark = pytest.mark.float32
+
 
 @pytest.mark.parametrize(
     ("options", "message"),

@@ -7,6 +7,8 @@ from lightning_abkd.cli import main
 from lightning_abkd.modules import DistillationModule
 from tests.cli._commands import CONFIG
 
+pytestmark = pytest.mark.float32
+
 
 def swept(monkeypatch, *options):
     points = ["--alpha", "0.5", "1", "--beta", "0", "--seeds", "0", "1", "--trainer.max_epochs", "1"]

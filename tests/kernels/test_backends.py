@@ -30,7 +30,7 @@ class Fake(Backend):
         raise NotImplementedError
 
 
-PAIR = torch.zeros(1, 2), torch.zeros(1, 2)
+PAIR = torch.zeros(2, 1, 2, dtype=torch.float32).unbind()
 
 
 def test_auto_takes_the_first_that_supports_the_logits():

@@ -20,7 +20,7 @@ def test_signals_are_the_parameters_of_forward():
 def test_casting_a_module_does_not_round_its_live_numbers(dtype):
     loss = AlphaBetaDivergence(alpha=0.2, beta=0.7).to(dtype)
     assert loss.alpha.dtype == torch.float32
-    assert loss.alpha == torch.tensor(0.2)
+    assert loss.alpha == torch.tensor(0.2, dtype=torch.float32)
 
 
 def test_moving_a_module_moves_its_live_numbers():

@@ -101,7 +101,7 @@ def test_batches_must_agree():
 def test_mask_must_fit():
     with pytest.raises(ValueError, match=r"`mask` should have shape \(2,\). Found \(3,\)"):
         SquaredGap()(torch.zeros(2, 5), torch.zeros(2, 5), torch.ones(3, dtype=torch.bool))
-    with pytest.raises(TypeError, match=r"`mask` should be boolean.*Found dtype torch.float32"):
+    with pytest.raises(TypeError, match=r"`mask` should be boolean.*Found dtype torch.float(32|64)"):
         SquaredGap()(torch.zeros(2, 5), torch.zeros(2, 5), torch.ones(2))
 
 

@@ -7,6 +7,8 @@ from lightning_abkd.losses import DKD, AlphaBetaDivergence
 from lightning_abkd.modules import BaseToNewModule
 from tests.vision.data._coop import write_coop
 
+pytestmark = pytest.mark.float32
+
 QUIET = {
     "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
     "accelerator": "cpu",

@@ -81,6 +81,7 @@ def test_named_sets_share_a_table(tmp_path):
     assert [len(rows(tmp_path, name)) for name in files] == [6, 10]
 
 
+@pytest.mark.float32
 def test_greedy_responses_are_written_once_and_have_no_deviation(tmp_path):
     logged = evaluate(tmp_path, sampling=GREEDY)
     assert len(rows(tmp_path)) == 6
@@ -88,6 +89,7 @@ def test_greedy_responses_are_written_once_and_have_no_deviation(tmp_path):
     assert "±" not in (tmp_path / "out" / "results.md").read_text()
 
 
+@pytest.mark.float32
 def test_the_teacher_may_respond(tmp_path):
     evaluate(tmp_path, network="teacher", sampling=GREEDY)
     first = rows(tmp_path)

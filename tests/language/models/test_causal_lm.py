@@ -12,6 +12,7 @@ LLAMA = {
 IDS = torch.arange(10).reshape(1, 10)
 
 
+@pytest.mark.float32
 @pytest.mark.parametrize(("name", "options"), [("gpt2", GPT2), ("llama", LLAMA)])
 def test_truncated_student_runs_the_chosen_layers(name, options):
     teacher = causal_lm_from_config(name, options).eval()

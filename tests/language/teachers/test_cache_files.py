@@ -7,7 +7,7 @@ import torch
 
 from lightning_abkd.language.teachers._cache_files import Ragged, read_meta
 from lightning_abkd.models import TeacherCache
-from tests.language.teachers._teacher_caches import IDENTITY, D, fill, writer
+from tests.language.teachers._teacher_caches import HEAD, IDENTITY, D, fill, writer
 
 
 def change(folder, **entries):
@@ -54,11 +54,12 @@ def test_a_creation_that_was_killed_begins_anew(tmp_path):
 
 def test_too_small_a_disk_is_said_before_writing(tmp_path, monkeypatch):
     usage = namedtuple("Usage", "free")
-    # 6 tokens of 8 bytes, and 11 · 4 + 11 numbers of 4 bytes
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(6 * 2 * D + 220 - 1))
+    # 6 tokens of 8 bytes, and 11 · 4 + 11 numbers of the head.
+    size = 6 * 2 * D + 55 * HEAD.weight.element_size()
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(size - 1))
     with pytest.raises(OSError, match="needs 0.0 GB. Found 0.0 GB free"):
         writer(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(6 * 2 * D + 220))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(size))
     writer(tmp_path)
 
 

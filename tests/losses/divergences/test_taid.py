@@ -26,7 +26,7 @@ def test_evaluation_does_not_move_the_target():
     loss = TAID(total_steps=10).eval()
     for _ in range(3):
         loss(logits(2, 5), logits(2, 5, seed=1))
-    assert loss.t == torch.tensor(0.4)
+    assert loss.t == torch.tensor(0.4, dtype=torch.float32)
     assert loss.batches == 0
 
 

@@ -51,6 +51,7 @@ def test_gradients_that_nobody_needs_are_not_computed():
     torch.testing.assert_close(sums.divergence, ForwardKL(reduction="sum")(student, teacher))
 
 
+@pytest.mark.float32
 @pytest.mark.skipif(not runs_triton(torch.device("cpu")), reason="Triton does not run here")
 def test_one_kernel_is_for_the_students_own_logits_only():
     divergence = AlphaBetaDivergence(0.2, 0.7, backend="triton")

@@ -26,7 +26,8 @@ def test_pulling_back_is_the_derivative_of_scale_and_softcap(options):
 
 def test_logits_of_a_narrow_head_are_widened():
     ours = head({}).to(torch.bfloat16)
-    assert ours.write(torch.ones(1, 2), torch.empty(1, 4)).dtype == torch.float32
+    wide = torch.empty(1, 4, dtype=torch.float32)
+    assert ours.write(torch.ones(1, 2), wide).dtype == torch.float32
     assert ours.logits(torch.ones(1, 2)).dtype == torch.bfloat16
 
 

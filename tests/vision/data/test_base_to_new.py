@@ -4,6 +4,8 @@ import torch
 from lightning_abkd.data import BaseToNewDataModule
 from tests.vision.data._coop import write_coop
 
+pytestmark = pytest.mark.float32
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):

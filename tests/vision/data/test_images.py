@@ -9,6 +9,8 @@ from torchvision.transforms import v2
 
 from lightning_abkd.data import ImageDataModule, image_transform
 
+pytestmark = pytest.mark.float32
+
 
 class Grey(ImageDataModule):
     """40 training images whose brightness is their position, 10 test images."""

@@ -13,8 +13,10 @@ from tests.vision.data._formats import (
     write_fashion_mnist_archives,
 )
 
+pytestmark = pytest.mark.float32
+
 # Image i of the files is grey with value i; a test batch is (i/255 - mean) / std.
-GREY = torch.arange(20) / 255
+GREY = torch.arange(20, dtype=torch.float32) / 255
 
 
 def test_fashion_mnist_reads_the_layout_of_torchvision(tmp_path: Path) -> None:
