@@ -13,9 +13,15 @@ from lightning_abkd._utils import check_at_least
 from lightning_abkd.language._token_rows import TeacherFromCache, TokenRows, network_inputs, token_rows, with_counted
 from lightning_abkd.language._vocabulary import common_vocabulary, padding_ids
 from lightning_abkd.language.data import IGNORE_INDEX
-from lightning_abkd.language.generation import Special, special_of, with_responses
-from lightning_abkd.language.generation._generation import GeneratedResponses, Responder, Sampling
-from lightning_abkd.language.generation._on_policy import OnPolicy
+from lightning_abkd.language.generation import (
+    GeneratedResponses,
+    OnPolicy,
+    Responder,
+    Sampling,
+    SpecialIds,
+    special_ids_of,
+    with_responses,
+)
 from lightning_abkd.language.teachers import LanguageTeacher, SeparateHead, separate_head
 from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.metrics import StudentEntropy, TeacherAgreement, TeacherEntropy
@@ -133,9 +139,9 @@ class LanguageDistillationModule(DistillationModule):
             self.vocabulary = common_vocabulary(self.student, self.teacher, getattr(self._data(), "tokenizer", None))
 
     @property
-    def special(self) -> Special:
-        """Ids with a meaning: those of the data module's tokenizer, else those of the student's configuration."""
-        return special_of(getattr(self._data(), "tokenizer", None), self.student, self.vocabulary)
+    def special_ids(self) -> SpecialIds:
+        """Token ids that generation treats apart: the data module's tokenizer's, else the student's configuration's."""
+        return special_ids_of(getattr(self._data(), "tokenizer", None), self.student, self.vocabulary)
 
     def _data(self) -> object:
         return None if self._trainer is None else getattr(self._trainer, "datamodule", None)
@@ -194,7 +200,7 @@ class LanguageDistillationModule(DistillationModule):
         return self._counted(result.loss, count, batch["labels"][:, 1:].numel(), rows.states, batch_idx)
 
     def _responded(self, batch: dict[str, Tensor], sampling: Sampling, seed: int) -> dict[str, Tensor]:
-        return with_responses(self.student, batch, sampling, self.special, seed + 1_000_003 * self.global_rank)
+        return with_responses(self.student, batch, sampling, self.special_ids, seed + 1_000_003 * self.global_rank)
 
     def task_loss(self, signals: Signals) -> Tensor:
         """Compute the mean cross-entropy of the counted tokens; without one it is a connected zero."""
@@ -247,4 +253,4 @@ class LanguageDistillationModule(DistillationModule):
 
     def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> GeneratedResponses:
         """Let a network respond to the batch's prompts, as `answering` says; the student by default."""
-        return self.answering.respond(self.student, self.teacher, batch, self.special)
+        return self.answering.respond(self.student, self.teacher, batch, self.special_ids)

@@ -125,7 +125,7 @@ class ResponseEvaluation(Callback):
             # Hooks run outside of the trainer's precision.
             with trainer.precision_plugin.forward_context():
                 network = responder(module, self.network)
-                ids = respond(network, list(asked.values()), self.sampling, module.special, drawn)
+                ids = respond(network, list(asked.values()), self.sampling, module.special_ids, drawn)
             rows = tested.rows(list(asked), texts_of(data, ids), seed)
             tested.update(score, rows, ids)
             if self._writes(trainer):
