@@ -65,7 +65,7 @@ def test_killed_writing_goes_on(tmp_path, monkeypatch):
 
 def test_caches_of_something_else_are_refused(tmp_path):
     fit(tmp_path, {})
-    with pytest.raises(ValueError, match="(?s)should be one to go on with.*model"):
+    with pytest.raises(ValueError, match="(?s)should be one to continue.*model"):
         fit(tmp_path, {}, teacher=network(5))
     with pytest.raises(ValueError, match="(?s)should be of this run.*data"):
         fit(tmp_path, {}, instruction_data(tmp_path, max_length=8, max_prompt_length=7), teacher=None)
