@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_abkd.language import LanguageDistillationModule, TeacherFromCache
+from lightning_abkd.language import LanguageDistillationModule
 from lightning_abkd.language.callbacks._responses import checked
 from lightning_abkd.language.data import IGNORE_INDEX, InstructionDataModule, collate, tokenizer_fingerprint
 from lightning_abkd.language.teachers import (
@@ -20,6 +20,7 @@ from lightning_abkd.language.teachers import (
     SeparateHead,
     TeacherCache,
     TeacherCacheWriter,
+    TeacherFromCache,
     model_identity,
     separate_head,
 )
@@ -95,9 +96,7 @@ class CachedTeacher(Callback):
             )
         identity = None if module.teacher is None else model_identity(module.teacher)
         cache.check(identity, _tokenizer_identity(data), _data_identity(data))
-        module.stored_teacher = TeacherFromCache(cache)
-        if module.vocabulary is None:
-            module.vocabulary = cache.vocabulary
+        module.use_stored_teacher(TeacherFromCache(cache))
 
     def _fill(self, module: LanguageDistillationModule, data: InstructionDataModule) -> None:
         """Run the teacher over what is not stored yet."""

@@ -22,7 +22,7 @@ from lightning_abkd.language.callbacks._responses import (
     write_whole,
 )
 from lightning_abkd.language.data import TextSample
-from lightning_abkd.language.generation import Sampling, prompts_of, respond
+from lightning_abkd.language.generation import Sampling, prompts_of, respond, seed_of_stream
 from lightning_abkd.metrics import rouge_l
 
 _FIRST = ("rouge_l", "rouge_l_deviation", "perplexity", "agreement", "student_entropy", "teacher_entropy")
@@ -121,7 +121,7 @@ class ResponseEvaluation(Callback):
         if not asked:
             return
         for seed, score in zip(self.seeds, tested.scores, strict=True):
-            drawn = 1_000_003 * seed + min(asked)
+            drawn = seed_of_stream(min(asked), seed)
             # Hooks run outside of the trainer's precision.
             with trainer.precision_plugin.forward_context():
                 network = responder(module, self.network)

@@ -88,7 +88,7 @@ class ResponseWriter(Callback):
             "seed": self.seed,
         }
         done = self._begun(origin, total, data.batch_size)
-        module.answering = Responder(self.network, self.sampling, self.seed, frozenset(range(done)))
+        module.respond_with(Responder(self.network, self.sampling, self.seed, frozenset(range(done))))
 
     def on_predict_batch_end(
         self,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lightning_abkd.language.generation._sampling import (
         Sampling as Sampling,
         SpecialIds as SpecialIds,
+        seed_of_stream as seed_of_stream,
         special_ids_of as special_ids_of,
     )
 else:
@@ -34,6 +35,11 @@ else:
             "lightning_abkd.language.generation._on_policy": ["AdaptiveOffPolicy", "OnPolicy"],
             "lightning_abkd.language.generation._respond": ["prompts_of", "respond", "with_responses"],
             "lightning_abkd.language.generation._responder": ["GeneratedResponses", "Responder", "Role"],
-            "lightning_abkd.language.generation._sampling": ["Sampling", "SpecialIds", "special_ids_of"],
+            "lightning_abkd.language.generation._sampling": [
+                "Sampling",
+                "SpecialIds",
+                "seed_of_stream",
+                "special_ids_of",
+            ],
         },
     )

@@ -78,3 +78,13 @@ def special_ids_of(tokenizer: Tokenizer | None, network: nn.Module, vocabulary: 
         # Padded positions are masked, so any id will do.
         padding = end or 0
     return SpecialIds(end, padding, vocabulary)
+
+
+def seed_of_stream(seed: int, stream: int) -> int:
+    """Compute the seed of one of several streams of draws, whose seeds lie too far apart to meet.
+
+    Example:
+        >>> seed_of_stream(3, stream=0), seed_of_stream(3, stream=1)
+        (3, 1000006)
+    """
+    return seed + 1_000_003 * stream
