@@ -1,15 +1,15 @@
-"""What every divergence must pass, and the reference numbers."""
+"""What every divergence must pass, and errors against the reference numbers."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from tests._vectors import ALPHA_BETA, Case
+
 Pointwise = Callable[[Tensor, Tensor], Tensor]
 
-CASES: list[dict] = json.loads((Path(__file__).parent / "vectors" / "alpha_beta.json").read_text())["cases"]
+CASES = ALPHA_BETA
 
 
 def logits(*shape: int, scale: float = 3.0, seed: int = 0) -> Tensor:
@@ -47,11 +47,11 @@ def assert_gradients(pointwise: Pointwise, sharpest: float, exact: bool) -> None
         assert student.grad.isfinite().all()
 
 
-def relative_error(value: float, case: dict) -> float:
+def relative_error(value: float, case: Case) -> float:
     return abs(value - case["value"]) / abs(case["value"])
 
 
-def gradient_error(gradient: Tensor, case: dict) -> float:
+def gradient_error(gradient: Tensor, case: Case) -> float:
     """Largest error of a gradient on the row's natural scale max_k q_k^s · max(1, |E(α; d_k)|) / T."""
     alpha, temperature = case["alpha"], case["temperature"]
     log_q = (torch.tensor(case["student_logits"], dtype=torch.float64) / temperature).log_softmax(-1)
@@ -62,7 +62,7 @@ def gradient_error(gradient: Tensor, case: dict) -> float:
     return float((gradient.double() - expected).abs().max() / scale)
 
 
-def rounding_bound(case: dict, epsilon: float) -> float:
+def rounding_bound(case: Case, epsilon: float) -> float:
     """Relative error of a value that the rounding of d = log p - log q alone explains, by a change of d by its ulps."""
     temperature = case["temperature"]
     log_q = (torch.tensor(case["student_logits"], dtype=torch.float64) / temperature).log_softmax(-1)

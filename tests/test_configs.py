@@ -13,7 +13,7 @@ from torchvision.models import ResNet34_Weights, resnet18, resnet34
 from lightning_abkd.cli import AbkdCLI
 from lightning_abkd.data import byte_tokenizer, read_records
 from lightning_abkd.models import WideResNet, causal_lm_from_config, lora
-from lightning_abkd.vision.data._coop import CoOpSet
+from lightning_abkd.vision.data._coop import CoOpSet, names_file
 from tests.vision.data._coop import write_coop
 from tests.vision.data._formats import accept_any_checksum, write_cifar100, write_fashion_mnist
 from tests.vision.models._clips import write_clip
@@ -45,14 +45,19 @@ TEXTS += [f"{name}/test" for name in ("self_instruct", "vicuna", "sinst", "uinst
 
 
 def documented(path):
-    """Take the command out of a config's head, with the files that the config goes over; none: the config alone."""
+    """Return the command in a config's head, with the files below the config; without one, the config runs alone."""
     found = re.search(r"^# +abkd (\w+) +(--config .*)", (ROOT / path).read_text(), re.MULTILINE)
     return (found[1], *found[2].split()) if found else ("fit", "--config", str(path))
 
 
 COMMANDS = sorted({documented(path) for path in CONFIGS})
 FITS = [each for each in COMMANDS if each[0] == "fit"]
-STEPPED = ("cifar100/base", "cifar100/teacher", "cifar100/objectives/mlkd", "imagenet/base")
+STEPPED = ("cifar100/base", "cifar100/teacher", "cifar100/objectives/mlkd", "fashion_mnist/base", "imagenet/base")
+VERSIONED = {
+    "cifar100/pairs/resnet56_resnet20": "runs/cifar100/resnet56_resnet20/ab",
+    "base_to_new/dtd": "runs/base_to_new/dtd",
+}
+COOP = sorted(get_args(CoOpSet))
 COSINES = [each for each in FITS if "CosineAnnealingLR" in (ROOT / each[2]).read_text()]
 
 
@@ -74,7 +79,7 @@ def write_teacher(command):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Give a folder with small networks and texts where the configs expect their own."""
+    """Write small networks and texts where the configs expect their own, and return the folder."""
     home = tmp_path_factory.mktemp("home")
     (home / "configs").symlink_to(ROOT / "configs")
     tokenizer = byte_tokenizer()
@@ -95,7 +100,7 @@ def home(tmp_path_factory):
     hub = home / "hub" / "checkpoints"
     hub.mkdir(parents=True)
     torch.save(resnet34().state_dict(), hub / Path(ResNet34_Weights.IMAGENET1K_V1.url).name)
-    for dataset in get_args(CoOpSet):
+    for dataset in COOP:
         write_coop(home / "data", dataset, classes=4, per_class=8)
     for name, size in {"large-patch14": 7, "base-patch16": 6}.items():
         write_clip(home / "openai" / f"clip-vit-{name}", size, layers=9, image_size=224)
@@ -152,14 +157,15 @@ def test_the_rate_falls_three_times_before_the_training_ends(config, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
-def test_the_best_epoch_of_a_pair_is_tested_from_its_folder():
-    command = documented("configs/cifar100/pairs/resnet56_resnet20.yaml")
+@pytest.mark.parametrize("config", VERSIONED)
+def test_the_best_epoch_is_tested_from_the_folder_of_its_version(config):
+    command = documented(f"configs/{config}.yaml")
     write_teacher(command)
     short = [*ONE, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1"]
     AbkdCLI([*command, *short])
-    best = "runs/cifar100/resnet56_resnet20/ab/version_0/checkpoints/best.ckpt"
+    best = f"{VERSIONED[config]}/version_0/checkpoints/best.ckpt"
     result = AbkdCLI(["test", *command[1:], *short, "--ckpt_path", best]).trainer.callback_metrics
-    assert 0.0 <= result["test/accuracy"] <= 1.0
+    assert 0.0 <= next(value for name, value in result.items() if name.endswith("accuracy")) <= 1.0
 
 
 def test_dkd_begins_with_a_twentieth_of_its_weight():
@@ -211,6 +217,19 @@ def test_a_stored_teacher_is_not_loaded_again():
     cli = AbkdCLI([*cached, "--model.teacher", "null", "--model.divergence.alpha", "0.5"])
     assert cli.model.stored_teacher is not None
     assert cli.trainer.callback_metrics["val/loss"] > 0.0
+
+
+def test_every_data_set_of_coop_has_a_config():
+    assert [path.stem for path in CONFIGS if path.match("base_to_new/*") and path.stem != "base"] == COOP
+
+
+@pytest.mark.parametrize("dataset", COOP)
+def test_both_networks_know_the_classes_of_their_data_set(dataset):
+    config = yaml.safe_load((ROOT / "configs" / "base_to_new" / f"{dataset}.yaml").read_text())
+    assert config["data"]["init_args"]["dataset"] == dataset
+    for network in ("teacher", "student"):
+        names = config["model"]["init_args"][network]["init_args"]["class_names"]
+        assert names == names_file("data", dataset).as_posix()
 
 
 @pytest.mark.parametrize("dataset", ["dtd", "imagenet"])

@@ -7,7 +7,22 @@ from tests import _source as source
 
 ROOT = Path(__file__).parent.parent
 FILES = source.sources(ROOT)
-EXTRA = {f"test_{name}.py" for name in ("house", "package", "readme", "configs", "examples", "benchmarks")}
+EXTRA = {
+    f"test_{name}.py"
+    for name in (
+        "house",
+        "package",
+        "readme",
+        "docs",
+        "configs",
+        "examples",
+        "benchmarks",
+        "compatibility",
+        "paths",
+        "deprecations",
+        "door",
+    )
+}
 
 
 def place(name):

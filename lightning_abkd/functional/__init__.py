@@ -6,6 +6,7 @@ Not here: temperature, masks, reductions, modules (see `lightning_abkd.losses`).
 """
 
 from lightning_abkd.functional._alpha_beta import alpha_beta_divergence, alpha_beta_slope
+from lightning_abkd.functional._alpha_beta_value_and_slope import alpha_beta_value_and_slope
 from lightning_abkd.functional._family import (
     alpha_divergence,
     beta_divergence,
@@ -25,6 +26,7 @@ __all__ = [
     "adaptive_kl",
     "alpha_beta_divergence",
     "alpha_beta_slope",
+    "alpha_beta_value_and_slope",
     "alpha_divergence",
     "beta_divergence",
     "can_read_without_sync",

@@ -1,9 +1,10 @@
-"""Fused implementations of what `lightning_abkd.functional` defines.
+"""Fused implementations of what `lightning_abkd.functional` defines, and the choice between them.
 
 Here: the same numbers from logits, with value and gradient in one pass, faster or with less memory.
 Not here: definitions, reductions.
 """
 
+import lightning_abkd._utils as _utils
 from lightning_abkd.kernels._alpha_beta_grid import AlphaBetaGrid, alpha_beta_grid
 from lightning_abkd.kernels._alpha_beta_logits import (
     AlphaBetaStatistics,
@@ -13,21 +14,35 @@ from lightning_abkd.kernels._alpha_beta_logits import (
 )
 from lightning_abkd.kernels._alpha_beta_op import runs_triton
 from lightning_abkd.kernels._alpha_beta_rows import alpha_beta_rows
-from lightning_abkd.kernels._alpha_beta_sums import AlphaBetaSums
-from lightning_abkd.kernels._closed_form import closed_form, compiled_form
-from lightning_abkd.kernels._exponents import binary_exponents
+from lightning_abkd.kernels._backend import Backend
+from lightning_abkd.kernels._backends import BackendName, choose_backend, create_backends
+from lightning_abkd.kernels._logit_rows import LogitRows
+from lightning_abkd.kernels._softmax_exponents import softmax_exponents
 
 __all__ = [
     "AlphaBetaGrid",
     "AlphaBetaStatistics",
-    "AlphaBetaSums",
+    "Backend",
+    "BackendName",
+    "LogitRows",
     "alpha_beta_cross_entropy_rows",
     "alpha_beta_from_logits",
     "alpha_beta_grid",
     "alpha_beta_rows",
     "alpha_beta_statistics",
-    "binary_exponents",
-    "closed_form",
-    "compiled_form",
+    "choose_backend",
+    "create_backends",
     "runs_triton",
+    "softmax_exponents",
 ]
+
+# Parts of backends are private now.
+__getattr__ = _utils.renamed_names(
+    __name__,
+    {
+        "AlphaBetaSums": f"{__name__}._alpha_beta_sums.AlphaBetaSums",
+        "binary_exponents": "softmax_exponents",
+        "closed_form": f"{__name__}._closed_form.closed_form",
+        "compiled_form": f"{__name__}._closed_form.compiled_form",
+    },
+)

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from lightning_abkd.kernels._exponents import binary_exponents
+from lightning_abkd.kernels._softmax_exponents import softmax_exponents
 
 _LN2 = math.log(2.0)
 # Quotients by a smaller exponent lose digits of the gradient, and powers below a total of this spread over all classes.
@@ -28,7 +28,7 @@ class _Side:
     """One network's rows: the binary logarithm of exp(z/T - max), its power s, and their sums."""
 
     def __init__(self, logits: Tensor, temperature: float, total: float, buffers: list[Tensor]) -> None:
-        self.log = binary_exponents(logits, temperature, buffers[0])
+        self.log = softmax_exponents(logits, temperature, buffers[0])
         self.exp = self.power = torch.exp2(self.log, out=buffers[1])
         self.sum = self.exp.sum(-1, keepdim=True)
         self.unit = self.sum.reciprocal()

@@ -6,20 +6,32 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lightning_abkd.functional import alpha_beta_divergence, alpha_beta_slope
+from lightning_abkd.functional import alpha_beta_value_and_slope
 
 
 def closed_form(
     student_logits: Tensor, teacher_logits: Tensor, alpha: Tensor, beta: Tensor, temperature: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Compute the α-β-divergence of rows and its gradient by the student's logits on any device, in any precision.
+    r"""Compute the α-β-divergence of rows and its gradient with respect to the student's logits.
+
+    On any device and in any precision. Value D and slope g are those of
+    `lightning_abkd.functional.alpha_beta_value_and_slope`, the gradient is
+
+    .. math::
+
+        \frac{\partial D}{\partial z_k} = \frac{1}{T} \Big( q_k \sum_j g_j - g_k \Big)
+
+    where:
+
+    - z -> `student_logits`, with q = softmax(z / T).
+    - T -> `temperature`: greater than 0.
 
     Args:
         student_logits: Shape (N, V), float32 or wider.
         teacher_logits: Shape (N, V), float32 or wider.
         alpha: α, 0-dimensional or (N,).
         beta: β, as `alpha`.
-        temperature: T > 0, 0-dimensional.
+        temperature: T, 0-dimensional.
 
     Returns:
         Values (N,) and gradient (N, V).
@@ -32,12 +44,18 @@ def closed_form(
     """
     log_p = torch.log_softmax(teacher_logits / temperature, -1)
     log_q = torch.log_softmax(student_logits / temperature, -1)
-    slope = alpha_beta_slope(log_p, log_q, alpha, beta)
-    gradient = (log_q.exp() * slope.sum(-1, keepdim=True) - slope) / temperature
-    return alpha_beta_divergence(log_p, log_q, alpha, beta), gradient
+    return closed_form_of_log_probabilities(log_p, log_q, alpha, beta, temperature)
+
+
+def closed_form_of_log_probabilities(
+    log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor, temperature: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute what `closed_form` does from log-probabilities at the temperature, shape (N, V)."""
+    values, slope = alpha_beta_value_and_slope(log_p, log_q, alpha, beta)
+    return values, (log_q.exp() * slope.sum(-1, keepdim=True) - slope) / temperature
 
 
 @functools.cache
 def compiled_form() -> Callable[..., tuple[Tensor, Tensor]]:
-    """Give `closed_form` compiled by torch.compile, once; no α, β, T or number of rows compiles it again."""
+    """Return `closed_form` compiled by torch.compile, once; no α, β, T or number of rows compiles it again."""
     return torch.compile(closed_form, dynamic=True)

@@ -207,19 +207,22 @@ def _other_prefixes(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[in
 
 def _mismatches(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """Return lines about the first names that are missing, unexpected or of another shape; none if all fit."""
-    # torch itself fills in this counter, which old files lack
-    missing = [name for name in shapes.keys() - weights.keys() if not name.endswith("num_batches_tracked")]
     other = [
         f"{name} {tuple(x.shape)} in the file, {shapes[name]} in the network"
         for name, x in weights.items()
         if tuple(x.shape) != shapes.get(name, tuple(x.shape))
     ]
     kinds = {
-        "missing in the file": sorted(missing, key=list(shapes).index),
+        "missing in the file": [name for name in shapes if name not in weights and not _is_counter(name)],
         "unexpected in the file": [name for name in weights if name not in shapes],
         "of another shape": other,
     }
     return [_first_names(names, kind) for kind, names in kinds.items() if names]
+
+
+def _is_counter(name: str) -> bool:
+    # torch itself fills in this counter, which old files lack.
+    return name.endswith("num_batches_tracked")
 
 
 def _first_names(names: list[str], kind: str) -> str:

@@ -1,4 +1,4 @@
-"""What can be wrong with networks, batches and signals, said in one sentence."""
+"""Errors of networks, batches and signals: what was found, and what to do."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,12 +28,12 @@ _PROVIDERS = {
 
 
 def is_watched(device: torch.device, batch_idx: int) -> bool:
-    """Tell whether a batch is checked: on a device every check waits for it, so that it runs once in so many."""
+    """Return True for batches that are checked: on a CPU all, on a GPU one in 50: a check waits for it."""
     return device.type == "cpu" or batch_idx % _CHECK_INTERVAL == 0
 
 
 def check_networks(teacher: nn.Module | None, student: nn.Module | None) -> nn.Module:
-    """Give the student, or raise TypeError if there is none and ValueError if it is the teacher itself."""
+    """Return the student; raise TypeError if there is none, ValueError if it is the teacher itself."""
     if not isinstance(student, nn.Module):
         raise TypeError(
             f"Parameter `student` should be a network. Found `student = {student!r}`. "
@@ -45,7 +45,7 @@ def check_networks(teacher: nn.Module | None, student: nn.Module | None) -> nn.M
 
 
 def logits_of(output: object, network: str) -> Tensor:
-    """Take the logits out of a network's output: a tensor, or an object with `.logits`.
+    """Return the logits of a network's output: a tensor, or an object with `.logits`.
 
     Raises:
         TypeError: If the output is neither.
@@ -74,7 +74,7 @@ def check_signals(loss: DistillationLoss, provided: Sequence[str] | Mapping[str,
 
 
 def check_channels(network: nn.Module, inputs: Tensor, name: str, error: RuntimeError) -> None:
-    """Raise ValueError if images failed in a network whose first convolution takes another number of channels."""
+    """Raise ValueError, from the network's own error, if its first convolution takes another number of channels."""
     found = next(((path, x) for path, x in network.named_modules() if isinstance(x, nn.Conv2d)), None)
     if found is None or not isinstance(inputs, Tensor) or inputs.dim() != 4 or inputs.shape[1] == found[1].in_channels:
         return
@@ -95,7 +95,7 @@ def check_labelled(signals: Mapping[str, object]) -> None:
 
 
 def check_labels(labels: Tensor | None, classes: int, ignored: int = -100) -> None:
-    """Raise ValueError if there are labels and one is no class index; waits for the device."""
+    """Raise ValueError if a label is no class index; waits for the device."""
     if labels is None:
         return
     if not labels.numel() or all(0 <= int(bound) < classes for bound in labels.aminmax()):

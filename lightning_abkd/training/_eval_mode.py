@@ -1,4 +1,4 @@
-"""Networks in eval mode for a moment."""
+"""A network in eval mode for the length of a block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import nn
 
 @contextmanager
 def eval_mode(network: nn.Module) -> Iterator[None]:
-    """Put a network into eval mode, without gradient, and every module of it back into its own mode afterwards.
+    """Put a network into eval mode, without gradients; afterwards each of its modules is in its own mode again.
 
     Args:
         network: Any network.

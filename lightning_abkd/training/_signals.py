@@ -55,12 +55,12 @@ def check_wanted(
 ) -> None:
     """Raise ValueError if a loss asks for a signal that neither the networks nor a batch could give.
 
-    With `teacher_later` a teacher that is missing counts as one that gives everything.
+    With `teacher_later`, a missing teacher counts as one that provides everything.
     """
     if compiled and "student_features" in loss.accepted_signals:
         raise ValueError(
             f"Parameter `compile_student` should be False for {type(loss).__name__}, which asks for "
-            "`student_features`: a compiled student passes by what collects them. Found `compile_student = True`."
+            "`student_features`: a compiled student bypasses what collects them. Found `compile_student = True`."
         )
     provided = ["labels", "index"]
     for name, network in networks.items():
@@ -114,7 +114,7 @@ def outputs(
     signals = {}
     features = f"{name}_features" in wanted and _has_features(network, path)
     for view, suffix in zip(views, ("", "_strong"), strict=False):
-        with _taken(network, path, features and not suffix) as found:
+        with _collected(network, path, features and not suffix) as found:
             try:
                 output = run(view)
             except RuntimeError as error:
@@ -127,8 +127,8 @@ def outputs(
 
 
 @contextmanager
-def _taken(network: nn.Module, path: str | None, wanted: bool) -> Iterator[list[object]]:
-    """Collect what a submodule or `forward_features` returns; nothing stays on the network afterwards."""
+def _collected(network: nn.Module, path: str | None, wanted: bool) -> Iterator[list[object]]:
+    """Collect what a submodule or `forward_features` returns; afterwards the network is as before."""
     found: list[object] = []
     if not wanted:
         yield found
@@ -153,7 +153,7 @@ def _taken(network: nn.Module, path: str | None, wanted: bool) -> Iterator[list[
 
 
 def _pooled(found: list[object], name: str, path: str | None) -> Tensor:
-    """Bring the last features found to shape (B, D): the mean over positions of maps and over tokens."""
+    """Average the features found last to shape (B, D): over the positions of maps, or over tokens."""
     place = "`forward_features`" if path is None else f"the submodule {path!r}"
     if not found:
         raise ValueError(

@@ -7,20 +7,20 @@ from torchmetrics import MetricCollection
 
 
 class StageMetrics:
-    """One collection of metrics per stage, fed with named signals; no module, so that no checkpoint holds it."""
+    """One collection of metrics per stage, updated with named signals; not a module, so that no checkpoint holds it."""
 
     def __init__(self) -> None:
         self._collections: dict[str, MetricCollection] = {}
 
     def update(self, stage: str, signals: dict[str, Tensor], build: Callable[[int], MetricCollection]) -> None:
-        """Add a batch; each metric takes the signals that its update's parameters name."""
+        """Add a batch; each metric takes the signals that the parameters of its `update` name."""
         logits = signals["student_logits"]
         if stage not in self._collections:
             self._collections[stage] = build(logits.shape[-1]).to(logits.device)
         self._collections[stage].update(preds=logits, target=signals["labels"], **signals)
 
     def compute(self, stage: str) -> dict[str, Tensor]:
-        """Compute the metrics over all batches and ranks under their logged names, and start afresh."""
+        """Compute the metrics over all batches and ranks by their logged names, and reset them."""
         if stage not in self._collections:
             return {}
         values = self._collections[stage].compute()

@@ -11,12 +11,17 @@ TeacherDtype = Literal["float32", "bfloat16", "float16"]
 
 
 class Teacher:
-    """A network in eval mode without gradient; no `nn.Module`, so that nobody trains, casts or saves it.
+    """A network in eval mode without gradient; not an `nn.Module`, so that nothing trains, casts or saves it.
 
     Args:
         network: Any network; its parameters are frozen.
-        dtype: Floating dtype of its weights and arithmetic; None keeps that of the weights and leaves the arithmetic to
+        dtype: Floating dtype of its weights and arithmetic; None keeps the weights' dtype and leaves the arithmetic to
             the trainer's precision.
+
+    Example:
+        >>> teacher = Teacher(nn.Linear(2, 2).train())
+        >>> teacher.network.training, teacher.network.weight.requires_grad
+        (False, False)
     """
 
     def __init__(self, network: nn.Module, dtype: TeacherDtype | None = None) -> None:
@@ -38,7 +43,7 @@ class Teacher:
 
         `part` is what to run instead of the whole network, such as its backbone.
         """
-        # Asking is cheap, setting is not.
+        # Reading the modes is cheap, setting them is not.
         if any(module.training for module in self._parts):
             self.network.eval()
         part = part or self.network
@@ -51,12 +56,12 @@ class Teacher:
                 return call(part, inputs, dtype)
 
     def to(self, device: torch.device) -> None:
-        """Move the network, and nothing else about it."""
+        """Move the network to a device; its dtype stays."""
         self.network.to(device)
 
 
 def call(network: Callable[..., object], inputs: object, dtype: torch.dtype | None = None) -> object:
-    """Call a network with one argument, or with a mapping's items by keyword; cast floating tensors if asked to."""
+    """Call a network with one argument, or with the items of a mapping by keyword; cast floating tensors to `dtype`."""
     if isinstance(inputs, Mapping):
         return network(**{name: _cast(value, dtype) for name, value in inputs.items()})
     return network(_cast(inputs, dtype))

@@ -16,8 +16,8 @@ def distillation_terms(
 ) -> Terms:
     """Compute name, weight and value of each term of a distillation loss.
 
-    In training a missing signal is an error. An evaluation goes without the terms that it lacks a signal for: what only
-    a teacher or a training batch can give.
+    In training a missing signal is an error. An evaluation leaves out the terms whose signals are missing, since some
+    of them only a teacher or a training batch provides.
     """
     if loss is None:
         return {}
@@ -27,7 +27,7 @@ def distillation_terms(
 
 
 def weighted_sum(terms: Terms) -> Tensor:
-    """Add up the terms, without a product where the weight is the number 1."""
+    """Add up the weighted terms, without a multiplication where the weight is the number 1."""
     plain = (int, float)
     values = [x if isinstance(weight, plain) and weight == 1 else weight * x for weight, x in terms.values()]
     return functools.reduce(torch.add, values)

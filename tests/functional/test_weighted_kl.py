@@ -1,14 +1,11 @@
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from lightning_abkd import functional
 from tests._asserts import assert_divergence, log_probabilities
+from tests._vectors import METHODS
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "methods.json").read_text())
-CASE = VECTORS["LLM_divergences"]
+CASE = METHODS["LLM_divergences"]
 
 
 def counted():

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from lightning_abkd.kernels import alpha_beta_rows, closed_form
+from lightning_abkd.kernels import alpha_beta_rows
+from lightning_abkd.kernels._closed_form import closed_form
 from tests._asserts import CASES, gradient_error, log_probabilities, relative_error, rounding_bound
 
 POINTS = sorted({(case["alpha"], case["beta"]) for case in CASES})

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from lightning_abkd import kernels
 from lightning_abkd.functional import alpha_beta_divergence
-from lightning_abkd.kernels import AlphaBetaSums
+from lightning_abkd.kernels._alpha_beta_sums import AlphaBetaSums
 from tests._asserts import CASES, gradient_error, logits, relative_error
 
 POINTS = sorted({(case["alpha"], case["beta"]) for case in CASES})
@@ -69,3 +70,8 @@ def test_a_common_shift_of_the_logits_changes_nothing():
     student, teacher = (student * 64).round() / 64, (teacher * 64).round() / 64
     shifted = AlphaBetaSums(0.2, 0.7)(student + 4096, teacher - 4096)
     torch.testing.assert_close(shifted, AlphaBetaSums(0.2, 0.7)(student, teacher))
+
+
+def test_old_public_name_warns():
+    with pytest.warns(DeprecationWarning, match="kernels.AlphaBetaSums is now .*_alpha_beta_sums.AlphaBetaSums"):
+        assert kernels.AlphaBetaSums is AlphaBetaSums

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from lightning_abkd.kernels import closed_form, compiled_form
+from lightning_abkd import kernels
+from lightning_abkd.kernels._closed_form import closed_form, closed_form_of_log_probabilities, compiled_form
 from tests._asserts import CASES, gradient_error, logits, relative_error
 
 
@@ -41,3 +42,18 @@ def test_compiled_form_gives_the_same_and_is_compiled_once(monkeypatch):
         torch.testing.assert_close(result, closed_form(student, teacher, *numbers(alpha, 0.7, 1.0)))
     compiled_form.cache_clear()
     assert compiled == [closed_form]
+
+
+def test_log_probabilities_give_the_same():
+    student, teacher = logits(4, 9), logits(4, 9, seed=1)
+    point = numbers(0.2, 0.7, 2.0)
+    log_p, log_q = ((x / 2.0).log_softmax(-1) for x in (teacher, student))
+    torch.testing.assert_close(
+        closed_form_of_log_probabilities(log_p, log_q, *point), closed_form(student, teacher, *point)
+    )
+
+
+@pytest.mark.parametrize("function", [closed_form, compiled_form])
+def test_old_public_names_warn(function):
+    with pytest.warns(DeprecationWarning, match=f"kernels.{function.__name__} is now .*_closed_form"):
+        assert getattr(kernels, function.__name__) is function

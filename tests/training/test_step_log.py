@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 from lightning_abkd.callbacks import AlphaBetaScheduler
 from lightning_abkd.losses import AlphaBetaDivergence, JensenShannon
 from lightning_abkd.schedules import Linear
-from lightning_abkd.training import _checks as checks
 from tests.language._text import language_module
 from tests.training._syncs import CountWaits, ForbidWaits
 from tests.training._training import loader, module, sgd, trainer
@@ -78,7 +77,7 @@ def test_loggers_get_the_values_of_their_own_step(tmp_path, micro):
 
 
 # transformers asks its input once in each forward pass that is not compiled whether sequences are packed.
-# On a processor a check costs next to nothing and runs with every batch, as do the looks that a divergence takes at a
+# On a CPU a check costs next to nothing and runs with every batch, as do the reads by which a divergence looks at a
 # number of its own; here every batch is treated as on a device, whose checks run once in fifty batches.
 @pytest.mark.parametrize(
     ("make", "data"), [(module, lambda: loader(64)), (language_module, tokens)], ids=["vision", "language"]
@@ -86,7 +85,8 @@ def test_loggers_get_the_values_of_their_own_step(tmp_path, micro):
 @pytest.mark.parametrize("micro", [1, 2])
 def test_no_step_between_logged_ones_waits_for_the_device(tmp_path, monkeypatch, make, data, micro):
     monkeypatch.setattr("transformers.masking_utils.find_packed_sequence_indices", lambda position_ids: None)
-    monkeypatch.setattr(checks, "is_watched", lambda device, batch_idx: batch_idx % 50 == 0)
+    for place in ("training._checks", "language._module"):
+        monkeypatch.setattr(f"lightning_abkd.{place}.is_watched", lambda device, batch_idx: batch_idx % 50 == 0)
     for place in ("functional._numerics", "functional._alpha_beta", "losses._chunked"):
         monkeypatch.setattr(f"lightning_abkd.{place}.can_read_without_sync", lambda tensor: False)
     net = make(divergence=JensenShannon(), optimizer=sgd)

@@ -8,14 +8,13 @@ from torch import Tensor
 
 from lightning_abkd import functional
 from lightning_abkd.kernels import (
-    AlphaBetaSums,
     alpha_beta_cross_entropy_rows,
     alpha_beta_from_logits,
     alpha_beta_rows,
-    closed_form,
-    compiled_form,
     runs_triton,
 )
+from lightning_abkd.kernels._alpha_beta_sums import AlphaBetaSums
+from lightning_abkd.kernels._closed_form import closed_form, compiled_form
 from lightning_abkd.losses._base import Reduction
 from lightning_abkd.losses._chunked import Differentiator
 from lightning_abkd.losses._divergence import Divergence, wide

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd import functional
-from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, alpha_beta_rows, closed_form
+from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, alpha_beta_rows
+from lightning_abkd.kernels._closed_form import closed_form
 from lightning_abkd.losses._base import Reduction, check_finite
 from lightning_abkd.losses._chunked import Differentiator
 from lightning_abkd.losses._divergence import Divergence

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, binary_exponents
+from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, softmax_exponents
 from lightning_abkd.losses._base import check_logits
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._family import FamilyMember
@@ -224,7 +224,7 @@ def _cross_entropy(job: _Job, logits: Tensor, rows: slice, gradient: Tensor | No
     if job.labels is None:
         return logits.new_zeros(())
     labels = job.labels[rows].unsqueeze(-1)
-    exponents = binary_exponents(logits, out=spare)
+    exponents = softmax_exponents(logits, out=spare)
     chosen = exponents.gather(-1, labels)
     powers = exponents.exp2_()
     total = powers.sum(-1, keepdim=True)

@@ -4,7 +4,8 @@ import logging
 import pytest
 import torch
 
-from lightning_abkd.kernels import compiled_form, runs_triton
+from lightning_abkd.kernels import runs_triton
+from lightning_abkd.kernels._closed_form import compiled_form
 from lightning_abkd.losses import AlphaBetaDivergence, AlphaDivergence, BetaDivergence, ForwardKL
 from lightning_abkd.losses.divergences._family import FamilyMember
 from tests._asserts import logits

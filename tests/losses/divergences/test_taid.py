@@ -1,19 +1,15 @@
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from lightning_abkd.losses import TAID, ForwardKL
 from tests._asserts import logits
+from tests._vectors import METHODS, logits_of
 
-CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())["TAID"]
+CASE = METHODS["TAID"]
 
 
 def test_loss_and_target_follow_the_official_trace():
-    student, teacher = (
-        torch.tensor(CASE["inputs"][f"{x}_logits"], dtype=torch.float64) for x in ("student", "teacher")
-    )
+    student, teacher = logits_of(CASE)
     mask, loss = torch.tensor(CASE["inputs"]["label"]) != -100, TAID(total_steps=10)
     for line in CASE["expected"]["trace"]:
         logits = student * (1 + 0.1 * line["step"])

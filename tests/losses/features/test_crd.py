@@ -1,6 +1,4 @@
 import copy
-import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +7,9 @@ from torch.nn.functional import normalize
 from lightning_abkd.losses import CRD
 from lightning_abkd.losses.features._crd import contrast
 from tests._asserts import logits
+from tests._vectors import METHODS
 
-CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())["CRD_ContrastLoss"]
+CASE = METHODS["CRD_ContrastLoss"]
 INDEX = torch.tensor([3, 11, 19, 0])
 
 

@@ -1,13 +1,11 @@
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from lightning_abkd.losses import ITRD
 from tests._asserts import logits
+from tests._vectors import METHODS
 
-CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())["ITRD"]
+CASE = METHODS["ITRD"]
 
 
 @pytest.mark.parametrize(("weights", "name"), [((1.0, 0.0), "corr"), ((0.0, 1.0), "mutual"), ((2.0, 1.0), "total")])

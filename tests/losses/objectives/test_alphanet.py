@@ -1,24 +1,14 @@
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from lightning_abkd.losses import AdaptiveAlphaDivergence, AlphaDivergence, ForwardKL, LargerDivergence
 from tests._asserts import logits
-
-VECTORS = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())
-
-
-def inputs(name):
-    return (
-        torch.tensor(VECTORS[name]["inputs"][f"{side}_logits"], dtype=torch.float64) for side in ("student", "teacher")
-    )
+from tests._vectors import METHODS, logits_of
 
 
 def test_adaptive_form_agrees_with_the_official_code():
-    student, teacher = inputs("AlphaNet_adaptive")
-    expected, loss = VECTORS["AlphaNet_adaptive"]["expected"], AdaptiveAlphaDivergence()
+    student, teacher = logits_of(METHODS["AlphaNet_adaptive"])
+    expected, loss = METHODS["AlphaNet_adaptive"]["expected"], AdaptiveAlphaDivergence()
     log_q, log_p = student.log_softmax(-1), teacher.log_softmax(-1)
     for alpha in (-1.0, 1.0):
         values = torch.tensor(expected[f"D_alpha={alpha:.0f}"], dtype=torch.float64)
@@ -27,12 +17,12 @@ def test_adaptive_form_agrees_with_the_official_code():
 
 
 def test_form_of_the_released_abkd_agrees_with_it():
-    student, teacher = inputs("LLM_divergences")
-    mask = torch.tensor(VECTORS["LLM_divergences"]["inputs"]["label"]) != -100
+    student, teacher = logits_of(METHODS["LLM_divergences"])
+    mask = torch.tensor(METHODS["LLM_divergences"]["inputs"]["label"]) != -100
     value = LargerDivergence(AlphaDivergence(0.3), AlphaDivergence(0.7))(student, teacher, mask)
     # The orders are float32 buffers.
     assert value.item() == pytest.approx(
-        VECTORS["LLM_divergences"]["expected"]["alphanet(alpha=0.3,beta=0.7)"], rel=1e-6
+        METHODS["LLM_divergences"]["expected"]["alphanet(alpha=0.3,beta=0.7)"], rel=1e-6
     )
 
 

@@ -1,13 +1,11 @@
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from lightning_abkd.losses import DIST
 from tests._asserts import logits
+from tests._vectors import METHODS, logits_of
 
-CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())["DIST"]
+CASE = METHODS["DIST"]
 
 
 @pytest.mark.parametrize(
@@ -19,9 +17,7 @@ CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.js
     ],
 )
 def test_agrees_with_the_released_code(options, name):
-    student, teacher = (
-        torch.tensor(CASE["inputs"][f"{x}_logits"], dtype=torch.float64) for x in ("student", "teacher")
-    )
+    student, teacher = logits_of(CASE)
     assert DIST(**options)(student, teacher).item() == pytest.approx(CASE["expected"][name], rel=1e-7)
 
 

@@ -1,13 +1,11 @@
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from lightning_abkd.losses import MLKD, AlphaBetaDivergence, ForwardKL
 from tests._asserts import logits
+from tests._vectors import METHODS
 
-CASE = json.loads((Path(__file__).parent.parent.parent / "vectors" / "methods.json").read_text())["MLKD"]
+CASE = METHODS["MLKD"]
 
 
 def views(size=4, classes=6):
