@@ -13,7 +13,10 @@ if TYPE_CHECKING:
         CacheIdentity as CacheIdentity,
         model_identity as model_identity,
     )
-    from lightning_abkd.language.teachers._cache_meta import CacheStatistics as CacheStatistics
+    from lightning_abkd.language.teachers._cache_meta import (
+        CacheKind as CacheKind,
+        CacheStatistics as CacheStatistics,
+    )
     from lightning_abkd.language.teachers._cache_writer import TeacherCacheWriter as TeacherCacheWriter
     from lightning_abkd.language.teachers._language_teacher import (
         LanguageTeacher as LanguageTeacher,
@@ -31,7 +34,7 @@ else:
         {
             "lightning_abkd.language.teachers._cache": ["TeacherCache"],
             "lightning_abkd.language.teachers._cache_identity": ["CacheIdentity", "model_identity"],
-            "lightning_abkd.language.teachers._cache_meta": ["CacheStatistics"],
+            "lightning_abkd.language.teachers._cache_meta": ["CacheKind", "CacheStatistics"],
             "lightning_abkd.language.teachers._cache_writer": ["TeacherCacheWriter"],
             "lightning_abkd.language.teachers._language_teacher": ["LanguageTeacher", "TeacherAnswer", "TokenTeacher"],
             "lightning_abkd.language.teachers._separate_head": ["SeparateHead", "separate_head"],

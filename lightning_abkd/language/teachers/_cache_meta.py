@@ -9,7 +9,7 @@ from typing import Literal
 from lightning_abkd._utils import write_whole
 from lightning_abkd.language.teachers._cache_identity import CacheIdentity
 
-Kind = Literal["hidden", "top_k"]
+CacheKind = Literal["hidden", "top_k"]
 
 _FILE = "meta.json"
 _VERSION = 1
@@ -41,7 +41,7 @@ class CacheMeta:
     """Contents of meta.json; it has statistics once the cache is finished."""
 
     identity: CacheIdentity
-    kind: Kind
+    kind: CacheKind
     width: int
     vocabulary: int
     samples: int
@@ -75,7 +75,7 @@ class CacheMeta:
         """Bytes on disk per token: 2 D, or 4 k + 2 (k + 1)."""
         return 2 * self.width if self.kind == "hidden" else 4 * self.width + 2 * (self.width + 1)
 
-    def check_kind(self, kind: Kind) -> None:
+    def check_kind(self, kind: CacheKind) -> None:
         """Raise ValueError unless the cache is of a kind."""
         if self.kind != kind:
             raise ValueError(f"This needs a teacher cache of the kind {kind!r}. Found the kind {self.kind!r}.")

@@ -14,9 +14,9 @@ from lightning_abkd.functional import largest_classes
 from lightning_abkd.language.teachers._cache_files import create_files, open_arrays
 from lightning_abkd.language.teachers._cache_identity import CacheIdentity, differences
 from lightning_abkd.language.teachers._cache_meta import (
+    CacheKind,
     CacheMeta,
     CacheStatistics,
-    Kind,
     has_meta,
     read_meta,
     write_meta,
@@ -67,14 +67,14 @@ class TeacherCacheWriter:
         self,
         folder: str | Path,
         identity: CacheIdentity,
-        kind: Kind,
+        kind: CacheKind,
         token_counts: Sequence[int] | Tensor,
         width: int,
         vocabulary: int,
         head: OutputHead | None = None,
     ) -> None:
         counts = torch.as_tensor(token_counts, dtype=torch.int64, device="cpu")
-        check_choice("kind", kind, get_args(Kind))
+        check_choice("kind", kind, get_args(CacheKind))
         _check_counts(counts)
         _check_sizes(kind, width, vocabulary, head)
         self.folder = Path(folder)
@@ -172,7 +172,7 @@ class TeacherCacheWriter:
             write_meta(self.folder, replace(self._meta, statistics=statistics))
         return statistics
 
-    def _check_batch(self, kind: Kind, indices: Tensor, values: Tensor, columns: int) -> Tensor:
+    def _check_batch(self, kind: CacheKind, indices: Tensor, values: Tensor, columns: int) -> Tensor:
         self._meta.check_kind(kind)
         indices = self._samples.check_positions(indices)
         expected = (int(self._samples.counts[indices].sum()), columns)
@@ -206,7 +206,7 @@ def _check_counts(counts: Tensor) -> None:
         raise ValueError("Parameter `token_counts` should hold numbers >= 0, one of them above 0. Found others.")
 
 
-def _check_sizes(kind: Kind, width: int, vocabulary: int, head: OutputHead | None) -> None:
+def _check_sizes(kind: CacheKind, width: int, vocabulary: int, head: OutputHead | None) -> None:
     """Raise ValueError if width, vocabulary and head do not fit the kind."""
     if kind == "hidden":
         shape = None if head is None else tuple(head.weight.shape)

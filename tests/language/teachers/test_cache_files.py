@@ -22,7 +22,7 @@ def test_a_creation_that_was_killed_begins_anew(tmp_path):
     assert writer(tmp_path).pending(torch.arange(4)).tolist() == [True, False, True, True]
 
 
-def test_too_small_a_disk_is_said_before_writing(tmp_path, monkeypatch):
+def test_too_small_a_disk_is_an_error_before_writing(tmp_path, monkeypatch):
     usage = namedtuple("Usage", "free")
     # 6 tokens of 8 bytes, and 11 · 4 + 11 numbers of 4 bytes
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(6 * 2 * D + 220 - 1))
