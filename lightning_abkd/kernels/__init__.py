@@ -5,10 +5,10 @@ Not here: definitions, reductions.
 """
 
 import lightning_abkd._utils as _utils
+from lightning_abkd.kernels._alpha_beta_cross_entropy import alpha_beta_cross_entropy_rows
 from lightning_abkd.kernels._alpha_beta_grid import AlphaBetaGrid, alpha_beta_grid
 from lightning_abkd.kernels._alpha_beta_logits import (
     AlphaBetaStatistics,
-    alpha_beta_cross_entropy_rows,
     alpha_beta_from_logits,
     alpha_beta_statistics,
 )
