@@ -1,8 +1,13 @@
 """A small batch of tokens, and a stored teacher for it."""
 
-import torch
+from pathlib import Path
+from typing import Literal
 
-from lightning_abkd.language._token_rows import token_rows
+import torch
+from torch import Tensor
+
+from lightning_abkd.language._token_rows import TokenRows, token_rows
+from lightning_abkd.language.teachers._language_teacher import LanguageTeacher
 from lightning_abkd.losses import ForwardKL, head_loss
 from lightning_abkd.models import CacheIdentity, TeacherCache, TeacherCacheWriter
 from lightning_abkd.modules import TeacherFromCache
@@ -16,7 +21,7 @@ BATCH = {
 }
 
 
-def store(folder, kind, teacher, width):
+def store(folder: Path, kind: Literal["hidden", "top_k"], teacher: LanguageTeacher, width: int) -> TeacherFromCache:
     """Write the answers of a teacher to the batch, and read them back."""
     parts = teacher.take_apart()
     hidden = token_rows(BATCH, parts, None, None).hidden.detach()
@@ -31,5 +36,5 @@ def store(folder, kind, teacher, width):
     return TeacherFromCache(TeacherCache(folder))
 
 
-def divergence(rows):
+def divergence(rows: TokenRows) -> Tensor:
     return head_loss(rows.hidden, rows.head, None, rows.compare, ForwardKL()).loss

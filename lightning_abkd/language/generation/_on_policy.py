@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd._utils import check_at_least, check_choice, check_interval
-from lightning_abkd.language._padding import pad_rows
-from lightning_abkd.language.data import IGNORE_INDEX
+from lightning_abkd.language.data import pad_batch
 from lightning_abkd.language.generation._sampling import Sampling
 
 Batch = dict[str, Tensor]
@@ -191,5 +190,4 @@ def _replayed(samples: list[tuple[Tensor, Tensor]], device: torch.device) -> Bat
     """Build a batch of remembered samples, ids and labels (T_i,) each."""
     ids = [ids.long() for ids, _ in samples]
     labels = [labels.long() for _, labels in samples]
-    padded = pad_rows(ids, labels, 0, IGNORE_INDEX)
-    return {name: value.to(device) for name, value in padded.items()}
+    return {name: value.to(device) for name, value in pad_batch(ids, labels, padding=0).items()}

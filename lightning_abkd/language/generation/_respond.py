@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from lightning_abkd.language._networks import text_config
-from lightning_abkd.language._padding import pad_rows
-from lightning_abkd.language.data import IGNORE_INDEX
+from lightning_abkd.language.data import IGNORE_INDEX, pad_batch
 from lightning_abkd.language.generation._sampling import Sampling, SpecialIds
 from lightning_abkd.training import eval_mode
 
@@ -98,7 +97,7 @@ def batch_of(prompts: Sequence[Tensor], responses: Sequence[Tensor], padding: in
     pairs = list(zip(prompts, responses, strict=True))
     rows = [torch.cat(pair) for pair in pairs]
     labels = [torch.cat([torch.full_like(prompt, IGNORE_INDEX), response]) for prompt, response in pairs]
-    return pad_rows(rows, labels, padding, IGNORE_INDEX)
+    return pad_batch(rows, labels, padding)
 
 
 def _starts(prompts: Sequence[Tensor], end: int | None) -> list[Tensor]:
