@@ -13,9 +13,9 @@ from tests import _lowest as lowest, _source as source
 ROOT = Path(__file__).parent.parent
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 PROJECT = tomllib.loads(PYPROJECT)["project"]
-# Imported inside functions, where their absence names the extra; safetensors and PIL come with dependencies.
+# Imported inside functions, where their absence names the extra; safetensors, numpy and PIL come with dependencies.
 OPTIONAL = {"sklearn", "matplotlib", "peft", "rouge_score", "datasets", "pyarrow", "triton"}
-BROUGHT_ALONG = {"safetensors", "PIL"}
+BROUGHT_ALONG = {"safetensors", "numpy", "PIL"}
 
 
 @pytest.fixture(scope="module")
