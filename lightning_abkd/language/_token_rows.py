@@ -91,6 +91,6 @@ def rowwise_divergence(loss: DistillationLoss | None) -> Divergence | None:
     Raises:
         ValueError: If it is another loss.
     """
-    if loss is None or (isinstance(loss, Divergence) and loss.of_rows):
+    if loss is None or (isinstance(loss, Divergence) and loss.is_rowwise_mean):
         return loss
     raise ValueError(f"{type(loss).__name__} is not a plain mean over tokens")

@@ -78,6 +78,14 @@ def with_responses(
     """Replace the responses of a batch by the network's own; labels are on them alone.
 
     Where the network responds nothing to every prompt, the batch stays as it is, and a warning says so.
+
+    Example:
+        >>> from lightning_abkd.models import causal_lm_from_config
+        >>> network = causal_lm_from_config("gpt2", {"n_layer": 1, "n_embd": 8, "n_head": 2, "vocab_size": 16})
+        >>> batch = {"input_ids": torch.tensor([[5, 6, 7]]), "labels": torch.tensor([[-100, -100, 7]])}
+        >>> greedy = Sampling(max_new_tokens=3, temperature=0.0)
+        >>> with_responses(network, batch, greedy, SpecialIds(end=None, padding=0), seed=0)["labels"].shape
+        torch.Size([1, 5])
     """
     prompts = prompts_of(batch)
     responses = respond(network, prompts, sampling, special, seed)

@@ -54,6 +54,8 @@ class SpecialIds:
         end: End-of-text token, which ends a response; None if there is none.
         padding: Id that fills up rows.
         vocabulary: Number of real ids, the others are never drawn; None: all are real.
+
+    Example: see `special_ids_of`.
     """
 
     end: int | None

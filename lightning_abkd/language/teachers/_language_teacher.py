@@ -17,6 +17,8 @@ class TeacherAnswer(NamedTuple):
     Args:
         compare: What a divergence compares, for any of the counted tokens.
         hidden: The teacher's last hidden states (N, D), to find out where a NaN came from; None if it has none.
+
+    Example: see `LanguageTeacher`.
     """
 
     compare: PairedLogits
@@ -24,7 +26,10 @@ class TeacherAnswer(NamedTuple):
 
 
 class TokenTeacher(Protocol):
-    """Whatever answers to batches of tokens: a network, or outputs that were stored."""
+    """Whatever answers to batches of tokens: a network, or outputs that were stored.
+
+    Example: see `LanguageTeacher`.
+    """
 
     def answer(self, batch: TokenBatch, counted: Tensor, vocabulary: int | None) -> TeacherAnswer:
         """Answer to the counted tokens (N,) of a batch, over the first `vocabulary` ids or all."""
@@ -40,8 +45,11 @@ class LanguageTeacher(Teacher):
     Example:
         >>> from lightning_abkd.models import causal_lm_from_config
         >>> network = causal_lm_from_config("gpt2", {"n_layer": 1, "n_embd": 8, "n_head": 2, "vocab_size": 16})
-        >>> LanguageTeacher(network).take_apart().layer.out_features
+        >>> teacher = LanguageTeacher(network)
+        >>> teacher.take_apart().layer.out_features
         16
+        >>> teacher.answer({"input_ids": torch.tensor([[5, 6, 7]])}, torch.tensor([0, 1]), vocabulary=None).hidden.shape
+        torch.Size([2, 8])
     """
 
     def __init__(self, network: nn.Module, dtype: TeacherDtype | None = None) -> None:
