@@ -8,6 +8,7 @@ from torchmetrics import MetricCollection
 from lightning_abkd._utils import check_at_least
 from lightning_abkd.language._batches import TokenBatch, network_inputs
 from lightning_abkd.language._log_once import LogOnce
+from lightning_abkd.language._old_attributes import OldAttribute
 from lightning_abkd.language._paths import FromHiddenStates, FromLogits, TokenPath, check_needs_no_logits
 from lightning_abkd.language._stage_names import Stage, stage_names
 from lightning_abkd.language._token_terms import token_cross_entropy, token_metrics
@@ -68,6 +69,8 @@ class LanguageDistillationModule(DistillationModule):
     _teacher: LanguageTeacher | None
     _teacher_type = LanguageTeacher
     _objects = (*DistillationModule._objects, "student_data")
+    answering = OldAttribute("_responder", setter="respond_with")
+    special = OldAttribute("special_ids")
 
     def __init__(
         self,
