@@ -35,6 +35,7 @@ RENAMED = {
     "lightning_abkd.modules.Answering": "lightning_abkd.modules.Responder",
     "lightning_abkd.modules.Responses": "lightning_abkd.modules.GeneratedResponses",
     "lightning_abkd.modules.StoredTeacher": "lightning_abkd.modules.TeacherFromCache",
+    "lightning_abkd.kernels.binary_exponents": "lightning_abkd.kernels.softmax_exponents",
     "lightning_abkd.schedules.Sequence": "lightning_abkd.schedules.SequentialSchedule",
 }
 OBJECTIVES = list(RENAMED)[:5]

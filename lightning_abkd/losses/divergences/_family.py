@@ -27,7 +27,7 @@ class FamilyMember(Divergence):
 
     Args:
         temperature, scale_by_temperature, reduction: See `Divergence`.
-        backend: See `AlphaBetaDivergence`.
+        backend: What computes it; "auto" takes the fastest for the logits at hand. See `AlphaBetaDivergence`.
 
     Raises:
         ValueError: If the backend is unknown, or on the first batch if it cannot compute such logits.

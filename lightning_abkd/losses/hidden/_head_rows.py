@@ -139,7 +139,12 @@ class HeadRows:
         factor = temperature.square() if found.divergence.scale_by_temperature else 1.0
         alpha, beta = found.divergence.exponents()
         values, task_values = alpha_beta_cross_entropy_rows(
-            *(logits, found.teacher, slope, alpha, beta, temperature),
+            student_logits=logits,
+            teacher_logits=found.teacher,
+            gradient=slope,
+            alpha=alpha,
+            beta=beta,
+            temperature=temperature,
             weight=factor * terms.distillation_weight,
             labels=None if terms.labels is None else terms.labels[rows],
             task_weight=terms.task_weight,

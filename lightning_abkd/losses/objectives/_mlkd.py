@@ -108,10 +108,10 @@ class MLKD(DistillationLoss):
     def _at(self, temperature: float, weak: _Pair, strong: _Pair) -> Tensor:
         """Compute the terms of one temperature."""
         factor = temperature**2 if self.divergence.scale_by_temperature else 1.0
-        at_temperature = weak.at(temperature)
-        divergences = 0.5 * self.divergence(*at_temperature) + self.divergence(*strong.at(temperature))
-        q = torch.softmax(at_temperature.student, -1)
-        p = torch.softmax(at_temperature.teacher, -1)
+        divergences = 0.5 * self.divergence(*weak.at(temperature)) + self.divergence(*strong.at(temperature))
+        logits = weak.at(temperature)
+        q = torch.softmax(logits.student, -1)
+        p = torch.softmax(logits.teacher, -1)
         value: Tensor = factor * divergences + 0.5 * _Correlations.apply(q, p)
         return value
 
