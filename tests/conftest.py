@@ -4,6 +4,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
+from tests._plugins import Extras, Precision
+
 # Triton reads this when it is imported, which happens with the first kernel: without a GPU kernels are interpreted.
 if os.environ.get("ABKD_TEST_DEVICE", "cpu") == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"
@@ -24,25 +26,13 @@ HARMLESS = (
     "ignore:`trainer.fit` .* no `val_dataloader`",
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
     "ignore:You defined a `validation_step` but have no `val_dataloader`",
+    "ignore:Starting from v1.9.0, `tensorboardX` has been removed",
 )
-
-
-class Precision:
-    """Run in float32 what is about it: tests with the mark `float32`, and the examples in docstrings, which show it."""
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item):
-        default = torch.get_default_dtype()
-        if isinstance(item, pytest.DoctestItem) or item.get_closest_marker("float32"):
-            torch.set_default_dtype(torch.float32)
-        try:
-            return (yield)
-        finally:
-            torch.set_default_dtype(default)
 
 
 def pytest_configure(config):
     config.pluginmanager.register(Precision())
+    config.pluginmanager.register(Extras())
     if find_spec("triton") is None:
         # Its examples cannot even be looked for; the tests of kernels are skipped by themselves.
         config.option.ignore_glob = [*(config.option.ignore_glob or []), "*/_alpha_beta_triton.py"]

@@ -10,6 +10,7 @@ import torch
 
 from tests.vision.data._formats import write_fashion_mnist_archives
 
+pytest.importorskip("matplotlib", reason="needs matplotlib, of the extra 'benchmark'")
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 import _heads

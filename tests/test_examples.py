@@ -10,6 +10,8 @@ from transformers import PreTrainedTokenizerFast
 
 from lightning_abkd.models import causal_lm, causal_lm_from_config
 
+pytest.importorskip("matplotlib", reason="needs matplotlib, of the extra 'quickstart'")
+pytest.importorskip("sklearn", reason="needs scikit-learn, of the extra 'quickstart'")
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
 from _meter import peak_kib

@@ -1,15 +1,19 @@
 import json
 import sys
 
-import pyarrow.parquet
 import pytest
-from datasets import Dataset, DatasetDict, disable_progress_bars
 
 from lightning_abkd.data import Record, read_records
 from tests.language.data._text import conversation
 
 RECORD = {"instruction": "Add.", "input": "1 and 2", "output": "3"}
-disable_progress_bars()
+
+
+@pytest.fixture
+def datasets():
+    module = pytest.importorskip("datasets", reason="needs datasets, of the extra 'language'")
+    module.disable_progress_bars()
+    return module
 
 
 @pytest.mark.parametrize(
@@ -28,21 +32,22 @@ def test_every_layout_gives_the_same_records(tmp_path, name, text):
 
 
 def test_parquet_gives_the_same_records(tmp_path):
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([RECORD]), tmp_path / "a.parquet")
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra 'language'")
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.Table.from_pylist([RECORD]), tmp_path / "a.parquet")
     assert read_records(tmp_path / "a.parquet") == [Record(("3",), "Add.", "1 and 2")]
 
 
-def test_saved_data_sets_give_the_same_records(tmp_path):
-    saved = Dataset.from_list([RECORD])
+def test_saved_data_sets_give_the_same_records(tmp_path, datasets):
+    saved = datasets.Dataset.from_list([RECORD])
     saved.save_to_disk(tmp_path / "one")
-    DatasetDict({"train": saved}).save_to_disk(tmp_path / "split")
+    datasets.DatasetDict({"train": saved}).save_to_disk(tmp_path / "split")
     for folder in ("one", "split", "split/train"):
         assert read_records(tmp_path / folder) == [Record(("3",), "Add.", "1 and 2")]
 
 
-def test_several_splits_are_named(tmp_path):
-    saved = Dataset.from_list([RECORD])
-    DatasetDict({"train": saved, "test": saved}).save_to_disk(tmp_path)
+def test_several_splits_are_named(tmp_path, datasets):
+    saved = datasets.Dataset.from_list([RECORD])
+    datasets.DatasetDict({"train": saved, "test": saved}).save_to_disk(tmp_path)
     with pytest.raises(ValueError, match="should hold one split. Found train, test. Name one of its folders"):
         read_records(tmp_path)
 

@@ -3,10 +3,11 @@ import sys
 import pytest
 import torch
 from jsonargparse import ArgumentParser
-from peft import PeftModel
 from torch import nn
 
 from lightning_abkd.models import causal_lm, causal_lm_from_config, lora, merge_adapters
+
+PeftModel = pytest.importorskip("peft", reason="needs peft, of the extra 'language'").PeftModel
 
 SIZES = {"vocab_size": 16, "hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2}
 OPTIONS = {
