@@ -7,7 +7,7 @@ import sys
 from lightning_abkd.cli._app import AbkdCLI
 from lightning_abkd.cli._errors import readable_errors
 from lightning_abkd.cli._point import train_point
-from lightning_abkd.diagnostics import sweep
+from lightning_abkd.cli._sweep import sweep
 
 
 def main() -> None:
