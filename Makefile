@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOWEST := .venv-lowest
+PYTEST := -m pytest --numprocesses 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart demo-language test lint format benchmark benchmark-vision benchmark-step clean
+.PHONY: help quickstart demo-language test test-double test-lowest coverage lint format benchmark benchmark-vision benchmark-step clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -23,7 +25,24 @@ demo-language: $(STAMP)  ## distil a real 135M language model with five objectiv
 	$(BIN)/python examples/demo_language.py
 
 test: $(STAMP) lint  ## lint, types and all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python $(PYTEST)
+
+test-double: $(STAMP)  ## all tests with float64 as torch's default dtype
+	ABKD_TEST_DTYPE=float64 $(BIN)/python $(PYTEST)
+
+test-lowest: $(LOWEST)/.installed  ## all tests with the oldest versions that pyproject.toml allows, in an environment of their own
+	$(LOWEST)/bin/python $(PYTEST) -W default
+
+$(LOWEST)/.installed: pyproject.toml tests/_lowest.py
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(PYTHON) tests/_lowest.py > $(LOWEST)/requirements.txt
+	$(LOWEST)/bin/python -m pip install --quiet --requirement $(LOWEST)/requirements.txt
+	$(LOWEST)/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+coverage: $(STAMP)  ## all tests, and the share of the package's lines that they run
+	$(BIN)/python $(PYTEST) --cov lightning_abkd --cov-report term:skip-covered
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -50,4 +69,4 @@ benchmark-step: $(STAMP)  ## training steps against bare loops, plain Lightning 
 	$(BIN)/python benchmarks/training_step.py
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache runs
+	rm -rf $(VENV) $(LOWEST) .coverage build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache runs

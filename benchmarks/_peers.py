@@ -1,8 +1,9 @@
-"""The divergence from logits as this library, plain torch and the peers have it; peers are imported when called."""
+"""The divergence from logits by this library, in plain torch and by the peers, which are imported when called."""
 
 import functools
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,12 +14,15 @@ from lightning_abkd.losses import AlphaBetaDivergence, JensenShannon, TokenRule,
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
-# Student logits, teacher logits (N, V), and which positions count (N,), None for all; gives the mean over them.
+# Student logits, teacher logits (N, V), and a mask (N,) of the positions that count, None for all; returns their mean.
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-# The same of rows that all count.
+# The same for rows that all count.
 Formula = Callable[[Tensor, Tensor], Tensor]
 
-FORWARD, REVERSE, BY_ROW, MIXTURE = "(1, 0)", "(0, 1)", "(α, β) by row", "Jensen-Shannon"
+FORWARD = "(1, 0)"
+REVERSE = "(0, 1)"
+BY_ROW = "(α, β) by row"
+MIXTURE = "Jensen-Shannon"
 PAIRS = {FORWARD: (1.0, 0.0), REVERSE: (0.0, 1.0), "(0.5, 0.5)": (0.5, 0.5), "(0.2, 0.7)": (0.2, 0.7)}
 POINTS = (*PAIRS, BY_ROW, MIXTURE)
 # The divergences of GKD, by the β that TRL and Liger-Kernel take.
@@ -29,27 +33,31 @@ PACKAGES = ("triton", "liger-kernel", "trl")
 
 
 def exponents(point: str, rows: Tensor) -> tuple[float | Tensor, float | Tensor]:
-    """Give α and β of a point: two numbers, or one pair a row, shape (N,)."""
+    """Return α and β of a point: two numbers, or one pair per row, shape (N,)."""
     if point != BY_ROW:
         return PAIRS[point]
-    # Compilers know how long arange is, linspace they compile for every length.
+    # Compilers know the length of arange; linspace is compiled again for every length.
     alpha = 0.1 + torch.arange(len(rows), dtype=rows.dtype, device=rows.device) * (0.8 / len(rows))
     return alpha, 1.1 - alpha
 
 
 def columns(point: str, rows: Tensor) -> tuple[float | Tensor, float | Tensor]:
-    """Give α and β so that they broadcast against the rows."""
+    """Return α and β in shapes that broadcast against the rows."""
     alpha, beta = exponents(point, rows)
-    return (alpha, beta) if isinstance(alpha, float) else (alpha.unsqueeze(-1), beta.unsqueeze(-1))
+    return _column(alpha), _column(beta)
+
+
+def _column(exponent: float | Tensor) -> float | Tensor:
+    return exponent.unsqueeze(-1) if isinstance(exponent, Tensor) else exponent
 
 
 def log_probabilities(student: Tensor, teacher: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Give log p and log q."""
+    """Compute log p of the teacher and log q of the student."""
     return F.log_softmax(teacher, -1, dtype=dtype), F.log_softmax(student, -1, dtype=dtype)
 
 
 def unfused(student: Tensor, teacher: Tensor, point: str, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The library's functions of log-probabilities: what float64 is taken from."""
+    """Compute the divergence by the library's functions of log-probabilities, the reference in float64."""
     log_p, log_q = log_probabilities(student, teacher, dtype)
     if point == MIXTURE:
         return functional.jensen_shannon(log_p, log_q).mean()
@@ -57,16 +65,14 @@ def unfused(student: Tensor, teacher: Tensor, point: str, dtype: torch.dtype = t
 
 
 def plain(student: Tensor, teacher: Tensor, point: str) -> Tensor:
-    """What one writes in plain torch: the formula of the point in log-probabilities."""
+    """Compute what one writes in plain torch: the formula of the point in log-probabilities."""
     log_p, log_q = log_probabilities(student, teacher)
     if point == FORWARD:
         return (log_p.exp() * (log_p - log_q)).sum(-1).mean()
     if point == REVERSE:
         return (log_q.exp() * (log_q - log_p)).sum(-1).mean()
     if point == MIXTURE:
-        p, q = log_p.exp(), log_q.exp()
-        log_m = ((p + q) / 2).log()
-        return (p * (log_p - log_m) + q * (log_q - log_m)).sum(-1).mean() / 2
+        return _plain_mixture(log_p, log_q)
     alpha, beta = columns(point, log_q)
     total = alpha + beta
     powers = alpha / total * (total * log_p).exp() + beta / total * (total * log_q).exp()
@@ -74,9 +80,17 @@ def plain(student: Tensor, teacher: Tensor, point: str) -> Tensor:
     return (terms.sum(-1, keepdim=True) / (alpha * beta)).mean()
 
 
+def _plain_mixture(log_p: Tensor, log_q: Tensor) -> Tensor:
+    p = log_p.exp()
+    q = log_q.exp()
+    log_m = ((p + q) / 2).log()
+    return (p * (log_p - log_m) + q * (log_q - log_m)).sum(-1).mean() / 2
+
+
 def literal(student: Tensor, teacher: Tensor, point: str) -> Tensor:
-    """The paper's formula written as it stands, limits included."""
-    p, q = F.softmax(teacher, -1, dtype=torch.float32), F.softmax(student, -1, dtype=torch.float32)
+    """Compute the paper's formula as printed, limits included."""
+    p = F.softmax(teacher, -1, dtype=torch.float32)
+    q = F.softmax(student, -1, dtype=torch.float32)
     alpha, beta = columns(point, q)
     if point == FORWARD:
         return (p**alpha * (p**alpha / q**alpha).log() - p**alpha + q**alpha).sum(-1).mean() / alpha**2
@@ -88,42 +102,45 @@ def literal(student: Tensor, teacher: Tensor, point: str) -> Tensor:
 
 
 def kl_div(student: Tensor, teacher: Tensor, point: str) -> Tensor:
-    """Kullback-Leibler divergence as torch has it."""
+    """Compute forward or reverse KL by torch's own function."""
     log_p, log_q = log_probabilities(student, teacher)
     inputs = (log_q, log_p) if point == FORWARD else (log_p, log_q)
     return F.kl_div(*inputs, reduction="batchmean", log_target=True)
 
 
 def liger_kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """Forward KL of Liger-Kernel."""
+    """Compute forward KL by Liger-Kernel."""
     from liger_kernel.transformers.kl_div import LigerKLDIVLoss
 
     log_p, log_q = log_probabilities(student, teacher)
-    return LigerKLDIVLoss(reduction="batchmean", log_target=True)(log_q, log_p)
+    value: Tensor = LigerKLDIVLoss(reduction="batchmean", log_target=True)(log_q, log_p)
+    return value
 
 
 def liger_jsd(student: Tensor, teacher: Tensor, mask: Tensor | None, beta: float) -> Tensor:
-    """The divergences of GKD in Liger-Kernel."""
+    """Compute a divergence of GKD by Liger-Kernel."""
     from liger_kernel.transformers.jsd import LigerJSD
 
     log_p, log_q = log_probabilities(student, teacher)
-    return LigerJSD(beta=beta)(log_q, log_p, labels(mask))
+    value: Tensor = LigerJSD(beta=beta)(log_q, log_p, labels(mask))
+    return value
 
 
 def trl(student: Tensor, teacher: Tensor, mask: Tensor | None, beta: float) -> Tensor:
-    """The divergences of GKD in TRL."""
+    """Compute a divergence of GKD by TRL."""
     from trl.experimental.gkd import GKDTrainer
 
-    return GKDTrainer.generalized_jsd_loss(student, teacher, labels(mask), beta=beta)
+    value: Tensor = GKDTrainer.generalized_jsd_loss(student, teacher, labels(mask), beta=beta)
+    return value
 
 
 def labels(mask: Tensor | None) -> Tensor | None:
-    """Say which positions count as the peers hear it."""
+    """Write a mask as the labels that the peers expect, -100 where a position does not count."""
     return None if mask is None else torch.where(mask, 0, -100)
 
 
-def of_counted(formula: Formula) -> Loss:
-    """Give a formula the rows that count."""
+def on_counted_rows(formula: Formula) -> Loss:
+    """Turn a formula into a loss that sees only the rows that count."""
 
     def loss(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
         return formula(student, teacher) if mask is None else formula(student[mask], teacher[mask])
@@ -132,47 +149,61 @@ def of_counted(formula: Formula) -> Loss:
 
 
 class Ramp(TokenRule):
-    """Gives the i-th of N rows the share i/N, in whatever chunks they come."""
+    """Assigns the share i/N to the i-th of N rows, in whatever chunks they come."""
 
-    def ramp(self, rows: int) -> None:
+    def restart(self, rows: int) -> None:
         """Start with the first of so many rows."""
-        self.rows, self.next = rows, 0
+        self.rows = rows
+        self.next = 0
 
     def forward(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        """Give the shares of the rows at hand."""
-        first, self.next = self.next, self.next + len(log_q)
+        """Return the shares of the rows of a chunk."""
+        first = self.next
+        self.next += len(log_q)
         return torch.arange(first, self.next, dtype=log_q.dtype, device=log_q.device) / self.rows
 
 
 def ours(point: str, backends: Sequence[str], device: str) -> dict[str, Loss]:
-    """Name the ways of this library; `backends` of the α-β-divergence."""
+    """Name the library's own losses of a point, with further backends of the α-β-divergence."""
     if point == BY_ROW:
-        # α from 0.1 to 0.9 and β from 1 to 0.2, as in `exponents`.
-        by_row = TokenwiseAlphaBeta(Ramp(), alpha=0.1, beta=1.0, other_alpha=0.9, other_beta=0.2).to(device)
-        return {"ours": of_counted(lambda *logits: by_row.rule.ramp(len(logits[0])) or by_row(*logits))}
+        return {"ours": on_counted_rows(_by_row(device))}
     if point == MIXTURE:
         return {"ours": JensenShannon().to(device), CONTEXT: AlphaBetaDivergence(0.5, 0.5).to(device)}
+    alpha, beta = PAIRS[point]
 
-    def backend(name: str) -> Loss:
-        # Built when called, so that one that does not exist fails there.
-        build = functools.cache(lambda: AlphaBetaDivergence(*PAIRS[point], backend=name).to(device))
+    def backend(name: Any) -> Loss:
+        # The command line may name one that does not exist: built when called, it fails there.
+        build = functools.cache(lambda: AlphaBetaDivergence(alpha, beta, backend=name).to(device))
         return lambda *inputs: build()(*inputs)
 
     named = {f"ours, {name}": backend(name) for name in backends if name != "auto"}
-    return {"ours": AlphaBetaDivergence(*PAIRS[point]).to(device)} | named
+    return {"ours": AlphaBetaDivergence(alpha, beta).to(device)} | named
+
+
+def _by_row(device: str) -> Formula:
+    """Let α go from 0.1 to 0.9 and β from 1 to 0.2 over the rows, as in `exponents`."""
+    rule = Ramp()
+    divergence = TokenwiseAlphaBeta(rule, alpha=0.1, beta=1.0, other_alpha=0.9, other_beta=0.2).to(device)
+
+    def formula(student: Tensor, teacher: Tensor) -> Tensor:
+        rule.restart(len(student))
+        value: Tensor = divergence(student, teacher)
+        return value
+
+    return formula
 
 
 def candidates(point: str, backends: Sequence[str] = (), device: str = "cpu") -> dict[str, Loss]:
     """Name what computes the divergence of a point, ours first."""
     formula = functools.partial(plain, point=point)
-    formulas = {"torch": formula, "torch.compile": torch.compile(formula, dynamic=True)}
+    formulas: dict[str, Formula] = {"torch": formula, "torch.compile": torch.compile(formula, dynamic=True)}
     if point != MIXTURE:
         formulas["literal"] = functools.partial(literal, point=point)
     if point in (FORWARD, REVERSE):
         formulas["F.kl_div"] = functools.partial(kl_div, point=point)
     if point == FORWARD:
         formulas["Liger KL"] = liger_kl
-    found = ours(point, backends, device) | {name: of_counted(each) for name, each in formulas.items()}
+    found = ours(point, backends, device) | {name: on_counted_rows(each) for name, each in formulas.items()}
     if point in GKD:
         found["Liger JSD"] = functools.partial(liger_jsd, beta=GKD[point])
         found["TRL"] = functools.partial(trl, beta=GKD[point])

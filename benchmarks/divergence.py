@@ -1,43 +1,42 @@
-"""Time, memory and error of the divergence from logits against everything else that computes it.
+"""Time, memory and error of the divergence from logits beside everything else that computes it.
 
-python benchmarks/divergence.py                              processor, float32, all sizes
+python benchmarks/divergence.py                              CPU, float32, all sizes
 python benchmarks/divergence.py --quick                      two small sizes, printed only
 python benchmarks/divergence.py --rows 512 --classes 50257   sizes of your own
 python benchmarks/divergence.py --device cuda                GPU, bfloat16, all rows counted and half of them
 """
 
 import argparse
-import shlex
-import statistics
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import torch
-from torch import Tensor
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
+from _command import DTYPES, dtype_name, label, measure_if_it_fits, parse, parser
 from _inputs import logits
+from _memory import alone, growth
 from _peers import BY_ROW, CONTEXT, FORWARD, MIXTURE, PACKAGES, POINTS, Loss, candidates, unfused
-from _report import alone, failures, growth, interleaved, machine, publish, ratio, table
+from _report import machine, publish, table
+from _timing import Call, failures, interleaved, milliseconds, ratio
+from torch import Tensor
 
 SIZES = {
     "cpu": ([128, 512, 2048], [100, 1000, 32000, 50257]),
     "cuda": ([2048, 8192, 32768], [32000, 128256, 151936]),
 }
 QUICK = ([128], [100, 1000])
+MASKED = {"cpu": [0], "cuda": [0, 50]}
 SECTIONS = {
-    "cpu": ("divergence", "The divergence on a processor"),
+    "cpu": ("divergence", "The divergence on a CPU"),
     "cuda": ("divergence_cuda", "The divergence on a GPU"),
 }
-DTYPES = {"cpu": torch.float32, "cuda": torch.bfloat16}
 MEMORY_POINTS = (FORWARD, "(0.2, 0.7)", BY_ROW, MIXTURE)
-# Below, a process grows by more than the logits for reasons of its own.
+# With fewer logits, a process grows by more than them for reasons of its own.
 MEASURABLE = 4_000_000
-LIMIT, COMPILED = "same bytes", "torch.compile"
+LIMIT = "same bytes"
+COMPILED = "torch.compile"
+# Of so many rows the values are compared with float64.
+COMPARED = 256
 
 
 def step(loss: Loss, student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> None:
@@ -64,24 +63,34 @@ def peak(point: str, name: str, rows: int, classes: int, backends: list[str]) ->
 
 
 def errors(loss: Loss, point: str, student: Tensor, teacher: Tensor) -> tuple[float, float]:
-    """Compare value and gradient of the first 256 rows with float64, relative to the value and the largest entry."""
-    student, teacher = student.detach()[:256], teacher[:256]
-    found, leaf = student.clone().requires_grad_(), student.double().requires_grad_()
-    value, exact = loss(found, teacher, None), unfused(leaf, teacher.double(), point, torch.float64)
-    value.backward()
-    exact.backward()
-    gradient = (found.grad - leaf.grad).abs().max() / leaf.grad.abs().max()
-    return ((value - exact) / exact).abs().item(), gradient.item()
+    """Compare value and gradient of the first rows with float64, relative to the value and the largest entry."""
+    student = student.detach()[:COMPARED]
+    teacher = teacher[:COMPARED]
+    value, gradient = _results(lambda x: loss(x, teacher, None), student.clone())
+    exact, slope = _results(lambda x: unfused(x, teacher.double(), point, torch.float64), student.double())
+    of_gradient = (gradient - slope).abs().max() / slope.abs().max()
+    return ((value - exact) / exact).abs().item(), of_gradient.item()
+
+
+def _results(function: Callable[[Tensor], Tensor], student: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the value and its gradient with respect to the student's logits."""
+    student.requires_grad_()
+    value = function(student)
+    (gradient,) = torch.autograd.grad(value, student)
+    return value.detach(), gradient
 
 
 class Table:
     """The figures of one point: a row of times and one of memory for every size, and the largest errors."""
 
     def __init__(self, point: str, arguments: argparse.Namespace) -> None:
-        self.point, self.arguments, self.device = point, arguments, arguments.device
+        self.point = point
+        self.backends: list[str] = arguments.backends
+        self.repeats: int = arguments.repeats
+        self.device: str = arguments.device
         # Compiled code of another point counts against the limit of this one.
         torch.compiler.reset()
-        self.losses = candidates(point, arguments.backends, self.device)
+        self.losses = candidates(point, self.backends, self.device)
         self.times: list[list[str]] = []
         self.memory: list[list[str]] = []
         self.errors: dict[str, list[tuple[float, float]]] = {name: [] for name in self.losses}
@@ -93,95 +102,101 @@ class Table:
         mask = torch.rand(rows, device=self.device) >= masked / 100 if masked else None
         calls = {name: partial(step, loss, student, teacher, mask) for name, loss in self.losses.items()}
         failed = failures(calls)
-        works = {name: call for name, call in calls.items() if name not in failed}
-        copy = partial(limit, student, teacher, rows if mask is None else int(mask.sum()))
-        compiled = {name: works.pop(name) for name in (COMPILED,) if name in works}
-        times = interleaved(works | {LIMIT: copy}, self.arguments.repeats, self.device)
-        # Compiled code has threads of its own, which stay awake and take the processor from whoever comes next.
-        pair = interleaved({"ours": works["ours"]} | compiled, self.arguments.repeats, self.device) if compiled else {}
-        works |= compiled
-        size = f"{rows}×{classes}" + (f", {masked} % masked" if masked else "")
-        self.times.append([size, *(_time(name, pair if name == COMPILED else times) for name in (*calls, LIMIT))])
-        for name in works.keys() - {CONTEXT}:
-            self.errors[name].append(errors(self.losses[name], self.point, student, teacher))
         self.failed |= failed
+        working: dict[str, Call] = {name: call for name, call in calls.items() if name not in failed}
+        copy = partial(limit, student, teacher, rows if mask is None else int(mask.sum()))
+        size = label((rows, classes)) + (f", {masked} % masked" if masked else "")
+        self.times.append([size, *self._times(working, copy)])
+        for name in working.keys() - {CONTEXT}:
+            self.errors[name].append(errors(self.losses[name], self.point, student, teacher))
         if self.point in MEMORY_POINTS and rows * classes >= MEASURABLE:
-            cells, unit = [], student.numel() * student.element_size()
-            for name in calls:
-                student.grad = None
-                cells.append(
-                    f"{self._peak(works[name], name, rows, classes) / unit:.2f}" if name in works else "failed"
-                )
-            self.memory.append([size, *cells])
+            self.memory.append([size, *self._peaks(working, student)])
 
-    def _peak(self, call: Callable[[], None], name: str, rows: int, classes: int) -> int:
-        if self.device != "cpu":
-            return growth(call, self.device)
-        return alone(peak, self.point, name, rows, classes, self.arguments.backends)
+    def _times(self, calls: dict[str, Call], copy: Call) -> list[str]:
+        """Time all in turn: ours, and its ratio to each."""
+        compiled = {name: call for name, call in calls.items() if name == COMPILED}
+        others = {name: call for name, call in calls.items() if name != COMPILED}
+        found = interleaved({**others, LIMIT: copy}, self.repeats, self.device)
+        pair: dict[str, list[float]] = {}
+        if compiled:
+            # Compiled code has threads of its own, which stay awake and take the CPU from whatever comes next.
+            pair = interleaved({"ours": calls["ours"], **compiled}, self.repeats, self.device)
+        return [_cell(name, pair if name == COMPILED else found) for name in (*self.losses, LIMIT)]
+
+    def _peaks(self, calls: dict[str, Call], student: Tensor) -> list[str]:
+        """Measure the peak memory of each, on a CPU in a process of its own, in sizes of the student's logits."""
+        rows, classes = student.shape
+        cells = []
+        for name in self.losses:
+            if name not in calls:
+                cells.append("failed")
+                continue
+            student.grad = None
+            if self.device == "cpu":
+                grown = alone(peak, self.point, name, rows, classes, self.backends)
+            else:
+                grown = growth(calls[name], self.device)
+            cells.append(f"{grown / (student.numel() * student.element_size()):.2f}")
+        return cells
 
     def text(self) -> str:
         """Lay out what was measured."""
         names = [*self.losses]
-        parts = [
-            f"### {self.point}",
-            table(["time", "ours", *(f"ours / {n}" for n in (*names[1:], LIMIT))], self.times),
-        ]
+        ratios = [f"ours / {name}" for name in (*names[1:], LIMIT)]
+        parts = [f"### {self.point}", table(["time", "ours", *ratios], self.times)]
         if self.memory:
             parts.append(table(["memory", *names], self.memory))
-        largest = {name: torch.tensor(found).amax(0).tolist() for name, found in self.errors.items() if found}
-        cells = [" / ".join(f"{x:.0e}" for x in largest[name]) if name in largest else "–" for name in names]
-        parts.append(table(["error", *names], [["value / gradient", *cells]]))
-        parts += [f"{name} failed: {why}" for name, why in self.failed.items()]
-        return "\n\n".join(parts)
+        largest = [_largest(self.errors[name]) for name in names]
+        parts.append(table(["error", *names], [["value / gradient", *largest]]))
+        return "\n\n".join(parts + [f"{name} failed: {why}" for name, why in self.failed.items()])
 
 
-def _time(name: str, times: dict[str, list[float]]) -> str:
+def _cell(name: str, times: Mapping[str, list[float]]) -> str:
     if name not in times or "ours" not in times:
         return "failed"
-    return f"{statistics.median(times[name]) * 1e3:.3g} ms" if name == "ours" else f"{ratio(times, 'ours', name):.2f}"
+    return f"{milliseconds(times[name]):.3g} ms" if name == "ours" else f"{ratio(times, 'ours', name):.2f}"
+
+
+def _largest(found: list[tuple[float, float]]) -> str:
+    """Write the largest error of values and that of gradients."""
+    return " / ".join(f"{max(each):.0e}" for each in zip(*found, strict=True)) if found else "–"
+
+
+def measured(point: str, arguments: argparse.Namespace) -> str:
+    """Measure all sizes of a point, and lay them out."""
+    rows, classes = QUICK if arguments.quick else SIZES[arguments.device]
+    masked = arguments.masked or MASKED[arguments.device]
+    found = Table(point, arguments)
+    for size in product(arguments.rows or rows, arguments.classes or classes, masked):
+        measure_if_it_fits(partial(found.measure, *size), point, label(size[:2]), found.failed)
+    return found.text()
+
+
+def explanation(arguments: argparse.Namespace) -> str:
+    """Describe what the tables hold."""
+    return (
+        f"{dtype_name(arguments.device)}, forward and backward, median of {arguments.repeats} rounds in which all take "
+        "turns, compiled torch with ours alone. Time: ours, and its ratio to the others (below 1 is faster). The last "
+        "of them adds both logits into a new tensor, the traffic that cannot be saved. Memory: peak beyond the inputs "
+        "in sizes of the student's logits, the gradient included. Error: the largest against float64 over all sizes, "
+        f"of the value relative to it and of the gradient relative to its largest entry, on {COMPARED} rows. Logits "
+        "are Gaussian hidden states times a Gaussian head, with entropies of two nats; α + β = 1.1 where every row has "
+        f"its own. {machine(arguments.device, *PACKAGES)}."
+    )
 
 
 def main(options: list[str] | None = None) -> None:
     """Write the tables."""
-    options = sys.argv[1:] if options is None else options
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=list(SIZES), default="cpu")
-    parser.add_argument("--rows", type=int, nargs="+", help="default: those of the device")
-    parser.add_argument("--classes", type=int, nargs="+", help="default: those of the device")
-    parser.add_argument("--masked", type=int, nargs="+", help="percent of the rows that do not count")
-    parser.add_argument("--points", nargs="+", choices=POINTS, default=POINTS)
-    parser.add_argument("--backends", nargs="+", default=[], help="of the α-β-divergence, beside its own choice")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="two small sizes, printed only")
-    arguments = parser.parse_args(options)
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
-    rows, classes = QUICK if arguments.quick else SIZES[arguments.device]
-    masked = arguments.masked or ([0] if arguments.device == "cpu" else [0, 50])
-    sizes = [*product(arguments.rows or rows, arguments.classes or classes, masked)]
-    texts = []
-    for point in arguments.points:
-        found = Table(point, arguments)
-        for size in sizes:
-            print(point, *size, file=sys.stderr)
-            try:
-                found.measure(*size)
-            except torch.OutOfMemoryError:
-                found.failed["×".join(map(str, size[:2]))] = "does not fit"
-        texts.append(found.text())
-    dtype = str(DTYPES[arguments.device]).removeprefix("torch.")
-    text = (
-        f"{dtype}, forward and backward, median of {arguments.repeats} rounds in which all take turns, compiled torch "
-        f"with ours alone. Time: ours, and its ratio to the others (below 1 is faster), the last of which adds both "
-        "logits into a new tensor, the traffic that cannot be saved. Memory: peak beyond the inputs in sizes of the "
-        "student's logits, the gradient included. Error: the largest against float64 over all sizes, of the value "
-        "relative to it and of the gradient relative to its largest entry, on 256 rows. Logits are Gaussian hidden "
-        "states times a Gaussian head, with entropies of two nats; α + β = 1.1 where every row has its own. "
-        f"{machine(arguments.device, *PACKAGES)}.\n\n"
-    )
-    command = shlex.join(["python", "benchmarks/divergence.py", *options])
-    publish(*SECTIONS[arguments.device], command, text + "\n\n".join(texts), write=not arguments.quick)
+    accepted = parser("divergence.py", __doc__)
+    accepted.add_argument("--rows", type=int, nargs="+", help="default: those of the device")
+    accepted.add_argument("--classes", type=int, nargs="+", help="default: those of the device")
+    accepted.add_argument("--masked", type=int, nargs="+", help="percent of the rows that do not count")
+    accepted.add_argument("--points", nargs="+", choices=POINTS, default=POINTS)
+    accepted.add_argument("--backends", nargs="+", default=[], help="of the α-β-divergence, beside its own choice")
+    arguments = parse(accepted, options)
+    text = "\n\n".join([explanation(arguments), *(measured(point, arguments) for point in arguments.points)])
+    name, title = SECTIONS[arguments.device]
+    publish(name, title, arguments.command, text, write=not arguments.quick)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,12 @@
 
 import argparse
 import itertools
-import statistics
-import sys
-from pathlib import Path
+from functools import partial
 
 import torch
+from _report import machine, publish, table
+from _timing import interleaved, milliseconds, ratio
 from torch import Tensor
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
-from _report import interleaved, machine, publish, ratio, table
 
 from lightning_abkd.diagnostics import DivergenceMap, divergence_map
 from lightning_abkd.losses import AlphaBetaDivergence
@@ -22,11 +18,12 @@ COMPARED = 16
 
 
 def one_by_one(student: Tensor, teacher: Tensor, alphas: tuple[float, ...], betas: tuple[float, ...]) -> DivergenceMap:
-    """Compute the map by one forward and backward pass a point."""
-    values, norms = [], []
+    """Compute the map by one forward and backward pass per point."""
+    values = []
+    norms = []
     for alpha, beta in itertools.product(alphas, betas):
         loss = AlphaBetaDivergence(alpha, beta)(student, teacher)
-        gradient = torch.autograd.grad(loss, student)[0]
+        (gradient,) = torch.autograd.grad(loss, student)
         values.append(loss.detach())
         # The loss is the mean of the rows.
         norms.append(gradient.norm(dim=-1).sum())
@@ -40,8 +37,9 @@ def one(student: Tensor, teacher: Tensor) -> None:
 
 
 def errors(student: Tensor, teacher: Tensor) -> list[str]:
-    """Give the largest relative errors of mean values and mean norms on the first rows."""
-    student, teacher = student[:COMPARED].detach(), teacher[:COMPARED]
+    """Compute the largest relative errors of mean values and mean norms on the first rows."""
+    student = student[:COMPARED].detach()
+    teacher = teacher[:COMPARED]
     ours = divergence_map(student, teacher)
     exact = one_by_one(student.double().requires_grad_(), teacher.double(), ours.alphas, ours.betas)
     return [f"{((a - b).abs() / b).max():.1e}" for a, b in zip(ours[2:], exact[2:], strict=True)]
@@ -50,20 +48,32 @@ def errors(student: Tensor, teacher: Tensor) -> list[str]:
 def row(shape: str, repeats: int) -> list[str]:
     """Measure one shape."""
     rows, classes = map(int, shape.split("x"))
-    student, teacher = (3 * torch.randn(rows, classes)).requires_grad_(), 3 * torch.randn(rows, classes)
+    student = (3 * torch.randn(rows, classes)).requires_grad_()
+    teacher = 3 * torch.randn(rows, classes)
     close = teacher + 0.1 * torch.randn(rows, classes)
-    grid = divergence_map(torch.zeros(2), torch.zeros(2))[:2]
-    few = {"map": lambda: divergence_map(student, teacher), "one": lambda: one(student, teacher)}
-    times = interleaved(few, repeats)
-    all_points = interleaved({"map": few["map"], "all": lambda: one_by_one(student, teacher, *grid)}, 1)
+    grid = divergence_map(torch.zeros(2), torch.zeros(2))
+    whole = partial(divergence_map, student, teacher)
+    times = interleaved({"map": whole, "one": partial(one, student, teacher)}, repeats)
+    every = partial(one_by_one, student, teacher, grid.alphas, grid.betas)
+    all_points = interleaved({"map": whole, "all": every}, 1)
     return [
         shape.replace("x", "×"),
-        f"{statistics.median(times['map']) * 1e3:.0f} ms",
+        f"{milliseconds(times['map']):.0f} ms",
         f"{ratio(times, 'map', 'one'):.2f}",
         f"{ratio(all_points, 'map', 'all'):.3f}",
         *errors(student, teacher),
         *errors(close, teacher),
     ]
+
+
+def explanation(repeats: int) -> str:
+    """Describe what the table holds."""
+    return (
+        "Values and gradient norms at α, β ∈ {0, 1/6, …, 1} from float32 logits, against forward and backward of "
+        f"`AlphaBetaDivergence`, median of {repeats} rounds in which both take turns. Errors are the largest relative "
+        f"ones of means over {COMPARED} rows, against float64; logits of student and teacher are independent of scale "
+        f"3 (apart) or differ by 0.1 (near). {machine()}."
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -77,21 +87,14 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     header = ["logits", "map of 49 points", "time / one divergence", "time / 49 divergences"]
-    header += [
-        f"error of {what}, {whose}" for whose in ("student apart", "student near") for what in ("values", "norms")
-    ]
-    text = (
-        "Values and gradient norms at α, β ∈ {0, 1/6, …, 1} from float32 logits, against forward and backward of "
-        f"`AlphaBetaDivergence`, median of {options.repeats} rounds in which both take turns. Errors are the largest "
-        f"relative ones of means over {COMPARED} rows, against float64; logits of student and teacher are independent "
-        f"of scale 3 (apart) or differ by 0.1 (near). {machine()}.\n\n"
-        + table(header, [row(shape, options.repeats) for shape in options.shapes])
-    )
+    for whose in ("student apart", "student near"):
+        header += [f"error of values, {whose}", f"error of norms, {whose}"]
+    rows = [row(shape, options.repeats) for shape in options.shapes]
+    text = f"{explanation(options.repeats)}\n\n{table(header, rows)}"
     if options.print:
         print(text)
     else:
-        title = "A map of divergences on a processor"
-        publish("divergence_map", title, "python benchmarks/divergence_map.py", text)
+        publish("divergence_map", "A map of divergences on a CPU", "python benchmarks/divergence_map.py", text)
 
 
 if __name__ == "__main__":

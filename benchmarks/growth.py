@@ -1,27 +1,25 @@
 """How time and memory of the divergence grow with classes and with rows, as a picture and a table.
 
-python benchmarks/growth.py                  processor, float32
+python benchmarks/growth.py                  CPU, float32
 python benchmarks/growth.py --quick          small sizes, printed and drawn into runs/growth.png
 python benchmarks/growth.py --device cuda    GPU, bfloat16
 """
 
 import argparse
-import shlex
-import statistics
 import sys
 from functools import partial
 from pathlib import Path
 
 import torch
+from _command import DTYPES, dtype_name, label, parse, parser
+from _inputs import logits
+from _memory import alone, growth
+from _peers import FORWARD, PACKAGES, candidates
+from _report import machine, publish, table
+from _timing import Call, failures, interleaved, milliseconds
+from divergence import peak, step
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
-from _inputs import logits
-from _peers import FORWARD, PACKAGES, candidates
-from _report import alone, failures, growth, interleaved, machine, publish, table
-from divergence import DTYPES, peak, step
 
 ROOT = Path(__file__).parent.parent
 POWERS = "(0.2, 0.7)"
@@ -50,7 +48,7 @@ LINES = {
     "Liger KL": ("#56B4E9", "X--"),
     "Liger JSD": ("#56B4E9", "P:"),
 }
-# What a process grows by beside arrays hides smaller ones.
+# With fewer logits, what a process grows by beside arrays hides them.
 SMALLEST = 250_000
 
 # Milliseconds and MiB of each candidate, by rows and classes.
@@ -58,50 +56,67 @@ Figures = dict[tuple[int, int], dict[str, tuple[float, float]]]
 
 
 def measure(rows: int, classes: int, device: str, repeats: int) -> dict[str, tuple[float, float]]:
-    """Give the median time of a forward and backward pass and its peak beyond the inputs, for all that runs."""
+    """Measure the median time of a forward and backward pass and its peak beyond the inputs, for all that runs."""
     torch.compiler.reset()
     student, teacher = logits(rows, classes, device, DTYPES[device])
     losses = candidates(FORWARD, (), device)
     losses[OTHER] = candidates(POWERS, (), device)["ours"]
-    calls = {name: partial(step, loss, student, teacher) for name, loss in losses.items()}
+    calls: dict[str, Call] = {name: partial(step, loss, student, teacher) for name, loss in losses.items()}
     for name, why in failures(calls).items():
         print(f"{name} failed: {why}", file=sys.stderr)
         del calls[name]
-    times, figures = interleaved(calls, repeats, device), {}
+    times = interleaved(calls, repeats, device)
+    figures = {}
     for name, call in calls.items():
         student.grad = None
-        point, loss = (POWERS, "ours") if name == OTHER else (FORWARD, name)
-        grown = alone(peak, point, loss, rows, classes, []) if device == "cpu" else growth(call, device)
-        figures[name] = statistics.median(times[name]) * 1e3, grown / 2**20
+        grown = _peak(name, rows, classes) if device == "cpu" else growth(call, device)
+        figures[name] = milliseconds(times[name]), grown / 2**20
     return figures
+
+
+def _peak(name: str, rows: int, classes: int) -> int:
+    """Measure the peak of a candidate in a process of its own."""
+    if name == OTHER:
+        return alone(peak, POWERS, "ours", rows, classes, [])
+    return alone(peak, FORWARD, name, rows, classes, [])
+
+
+def shown(figures: Figures, name: str, growing: int, memory: bool) -> dict[int, float]:
+    """Return the figures of a candidate by the number that grows, without memory that is too small to measure."""
+    return {
+        size[growing]: found[name][memory]
+        for size, found in figures.items()
+        if name in found and (not memory or size[0] * size[1] >= SMALLEST)
+    }
 
 
 def draw(axis: Axes, figures: Figures, growing: int, memory: bool) -> None:
     """Draw time or memory over the number that grows."""
     for name, (colour, style) in LINES.items():
-        shown = {
-            size[growing]: found[name][memory]
-            for size, found in figures.items()
-            if name in found and (not memory or size[0] * size[1] >= SMALLEST)
-        }
-        axis.loglog([*shown], [*shown.values()], style, color=colour, label=name, markersize=5, linewidth=1.6)
+        points = shown(figures, name, growing, memory)
+        axis.loglog([*points], [*points.values()], style, color=colour, label=name, markersize=5, linewidth=1.6)
     axis.grid(which="major", alpha=0.4)
     axis.grid(which="minor", alpha=0.12)
+
+
+def column(time: Axes, memory: Axes, figures: Figures, growing: int) -> None:
+    """Draw time above memory over the number that grows, 0 for rows and 1 for classes."""
+    draw(time, figures, growing, memory=False)
+    draw(memory, figures, growing, memory=True)
+    rows, classes = next(iter(figures))
+    time.set_title(f"{rows:,} rows" if growing else f"{classes:,} classes")
+    memory.set_xlabel("classes" if growing else "rows")
+    sizes = [size[growing] for size in figures]
+    memory.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    memory.tick_params(axis="x", which="minor", labelbottom=False)
 
 
 def picture(path: Path, by_classes: Figures, by_rows: Figures, title: str) -> None:
     """Draw time above memory, over classes on the left and over rows on the right."""
     figure = Figure(figsize=(11, 8.5), layout="constrained")
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
-    for column, (figures, growing) in enumerate(((by_classes, 1), (by_rows, 0))):
-        for memory in (False, True):
-            draw(axes[int(memory), column], figures, growing, memory)
-        rows, classes = next(iter(figures))
-        axes[0, column].set_title(f"{classes:,} classes" if growing == 0 else f"{rows:,} rows")
-        axes[1, column].set_xlabel("rows" if growing == 0 else "classes")
-        sizes = [size[growing] for size in figures]
-        axes[1, column].set_xticks(sizes, [f"{size:,}" for size in sizes])
-        axes[1, column].tick_params(axis="x", which="minor", labelbottom=False)
+    column(axes[0, 0], axes[1, 0], by_classes, growing=1)
+    column(axes[0, 1], axes[1, 1], by_rows, growing=0)
     axes[0, 0].set_ylabel("milliseconds, forward and backward")
     axes[1, 0].set_ylabel("peak MiB beyond the inputs")
     measured = {name for found in (by_classes | by_rows).values() for name in found}
@@ -113,42 +128,41 @@ def picture(path: Path, by_classes: Figures, by_rows: Figures, title: str) -> No
 
 def rows_of(figures: Figures) -> list[list[str]]:
     """Lay out one size after the other."""
-    return [
-        [
-            f"{rows}×{classes}",
-            *(f"{found[name][0]:.3g} ms, {found[name][1]:.0f} MiB" if name in found else "failed" for name in LINES),
-        ]
-        for (rows, classes), found in figures.items()
-    ]
+    return [[label(size), *(_cell(found, name) for name in LINES)] for size, found in figures.items()]
+
+
+def _cell(found: dict[str, tuple[float, float]], name: str) -> str:
+    if name not in found:
+        return "failed"
+    milliseconds_, mebibytes = found[name]
+    return f"{milliseconds_:.3g} ms, {mebibytes:.0f} MiB"
+
+
+def explanation(arguments: argparse.Namespace) -> str:
+    """Describe what the table holds."""
+    return (
+        f"Forward KL from logits in {dtype_name(arguments.device)}, which all peers have, and ours at {POWERS}; "
+        f"forward and backward, median of {arguments.repeats} rounds in which all take turns, and peak memory beyond "
+        f"the inputs, the gradient included. {machine(arguments.device, *PACKAGES)}."
+    )
 
 
 def main(options: list[str] | None = None) -> None:
     """Measure both sweeps, draw them and write the table."""
-    options = sys.argv[1:] if options is None else options
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=list(DTYPES), default="cpu")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="small sizes, printed and drawn into runs")
-    arguments = parser.parse_args(options)
-    torch.set_num_threads(arguments.threads)
-    device, name = arguments.device, "growth" if arguments.device == "cpu" else "growth_cuda"
-    sweeps = [
+    arguments = parse(parser("growth.py", __doc__), options)
+    device = arguments.device
+    name = "growth" if device == "cpu" else "growth_cuda"
+    by_classes, by_rows = (
         {size: measure(*size, device, arguments.repeats) for size in sizes}
         for sizes in SWEEPS["quick" if arguments.quick else device]
-    ]
+    )
     file = ROOT / ("runs" if arguments.quick else "benchmarks") / f"{name}.png"
     file.parent.mkdir(exist_ok=True)
-    dtype = str(DTYPES[device]).removeprefix("torch.")
-    picture(file, *sweeps, f"Forward KL from logits and its gradient, {dtype}")
-    text = (
-        f"![time and memory]({file.name})\n\nForward KL from logits in {dtype}, which all peers have, and "
-        f"ours at {POWERS}; forward and backward, median of {arguments.repeats} rounds in which all take "
-        f"turns, and peak memory beyond the inputs, the gradient included. {machine(device, *PACKAGES)}.\n\n"
-    )
-    text += table(["rows × classes", *LINES], [line for figures in sweeps for line in rows_of(figures)])
+    picture(file, by_classes, by_rows, f"Forward KL from logits and its gradient, {dtype_name(device)}")
+    lines = table(["rows × classes", *LINES], rows_of(by_classes) + rows_of(by_rows))
+    text = f"![time and memory]({file.name})\n\n{explanation(arguments)}\n\n{lines}"
     title = "Growth with classes and rows" + (" on a GPU" if device != "cpu" else "")
-    publish(name, title, shlex.join(["python", "benchmarks/growth.py", *options]), text, write=not arguments.quick)
+    publish(name, title, arguments.command, text, write=not arguments.quick)
 
 
 if __name__ == "__main__":

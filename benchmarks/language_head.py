@@ -1,189 +1,157 @@
-"""Time, memory and error of the loss from hidden states against everything else that computes it.
+"""Time, memory and error of the loss from hidden states beside everything else that computes it.
 
-python benchmarks/language_head.py                  processor, float32
+python benchmarks/language_head.py                  CPU, float32
 python benchmarks/language_head.py --quick          a small size, printed only
 python benchmarks/language_head.py --device cuda    GPU, bfloat16, several sizes
 """
 
 import argparse
-import shlex
-import statistics
-import sys
-from collections.abc import Callable
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import torch
+from _command import DTYPES, dtype_name, label, measure_if_it_fits, parse, parser
+from _heads import Loss, candidates, unfused
+from _inputs import States, states
+from _memory import alone, growth
+from _peers import FORWARD, MIXTURE, PACKAGES, REVERSE, unfused as from_logits
+from _report import machine, publish, table
+from _timing import Call, failures, interleaved, milliseconds, ratio
 from torch import Tensor
-from torch.nn import functional as F
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
-from _inputs import states
-from _peers import FORWARD, GKD, MIXTURE, PACKAGES, PAIRS, REVERSE, kl_div, unfused as from_logits
-from _report import alone, failures, growth, interleaved, machine, publish, ratio, table
-
-from lightning_abkd.losses import (
-    AlphaBetaDivergence,
-    Divergence,
-    JensenShannon,
-    OutputHead,
-    compare_with_head,
-    head_loss,
-)
 
 # Tokens, hidden size, vocabulary.
-SIZES = {
+Size = tuple[int, int, int]
+SIZES: dict[str, list[Size]] = {
     "cpu": [(2048, 576, 49152)],
     "cuda": [*product([2048, 8192, 32768], [2048, 4096], [32000, 128256, 151936])],
 }
-QUICK = [(64, 32, 1000)]
-DTYPES = {"cpu": torch.float32, "cuda": torch.bfloat16}
+QUICK: list[Size] = [(64, 32, 1000)]
 SECTIONS = {
     "cpu": ("language_head", "The output head of a language model"),
     "cuda": ("language_head_cuda", "The output head of a language model on a GPU"),
 }
 POINTS = (FORWARD, REVERSE, "(0.2, 0.7)", MIXTURE)
 LIMIT = "matrix products alone"
-
-# Hidden states and head of the student, of the teacher.
-Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
+# Of so many tokens the values are compared with float64.
+COMPARED = 256
 
 
-def fused(*inputs: Tensor | None, divergence: Divergence) -> Tensor:
-    """The library's loss of hidden states."""
-    hidden, weight, teacher_hidden, teacher_weight, labels = inputs
-    compare = compare_with_head(teacher_hidden, OutputHead(teacher_weight))
-    return head_loss(hidden, OutputHead(weight), labels, compare, divergence).loss
-
-
-def unfused(*inputs: Tensor | None, divergence: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """A divergence of full logits, and their cross-entropy."""
-    hidden, weight, teacher_hidden, teacher_weight, labels = inputs
-    student, teacher = hidden @ weight.T, teacher_hidden @ teacher_weight.T
-    distance = divergence(student, teacher)
-    wide = student.to(torch.promote_types(student.dtype, torch.float32))
-    return distance if labels is None else distance + F.cross_entropy(wide, labels)
-
-
-def liger_chunked(*inputs: Tensor | None, beta: float) -> Tensor:
-    """Liger-Kernel's chunked loss, the compiled one that it takes by default."""
-    from liger_kernel.chunked_loss import LigerFusedLinearJSDLoss
-
-    *states_, labels = inputs
-    counted = torch.zeros(len(states_[0]), dtype=torch.long, device=states_[0].device) if labels is None else labels
-    return LigerFusedLinearJSDLoss(float(labels is not None), 1.0, beta=beta)(*states_, counted)
-
-
-def liger_fused(*inputs: Tensor | None, beta: float) -> Tensor:
-    """Liger-Kernel's kernel, which has no cross-entropy."""
-    from liger_kernel.transformers.fused_linear_jsd import LigerFusedLinearJSD
-
-    return LigerFusedLinearJSD(jsd_beta=beta)(*inputs)
-
-
-def trl(*inputs: Tensor | None, beta: float) -> Tensor:
-    """TRL's chunked divergence, which has no cross-entropy."""
-    from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
-
-    hidden, weight, teacher_hidden, teacher_weight, _ = inputs
-    return ChunkedDivergenceFunction.apply(hidden, weight, None, teacher_hidden, teacher_weight, None, beta)[0].mean()
-
-
-def candidates(point: str, with_task: bool, device: str) -> dict[str, Loss]:
-    """Name what computes the divergence of a point, with the cross-entropy or alone; ours first."""
-    divergence = JensenShannon() if point == MIXTURE else AlphaBetaDivergence(*PAIRS[point])
-    divergence = divergence.to(device)
-    found = {"fused": partial(fused, divergence=divergence), "unfused": partial(unfused, divergence=divergence)}
-    if point in (FORWARD, REVERSE):
-        found["unfused, F.kl_div"] = partial(unfused, divergence=partial(kl_div, point=point))
-    if point in GKD:
-        found["Liger chunked"] = partial(liger_chunked, beta=GKD[point])
-    if point in GKD and not with_task:
-        found |= {"Liger fused": partial(liger_fused, beta=GKD[point]), "TRL chunked": partial(trl, beta=GKD[point])}
-    return found
-
-
-def draw(tokens: int, width: int, classes: int, device: str, with_task: bool) -> tuple[Inputs, Tensor | None]:
-    """Draw hidden states, heads and next tokens."""
+def draw(size: Size, device: str, with_task: bool) -> tuple[States, Tensor | None]:
+    """Draw hidden states, heads and, for a cross-entropy, the next tokens."""
+    tokens, width, classes = size
     inputs = states(tokens, classes, width, device, DTYPES[device])
-    for leaf in inputs[:2]:
-        leaf.requires_grad_()
+    inputs.hidden.requires_grad_()
+    inputs.head.requires_grad_()
     return inputs, torch.randint(classes, (tokens,), device=device) if with_task else None
 
 
-def step(loss: Loss, inputs: Inputs, labels: Tensor | None) -> None:
+def step(loss: Loss, inputs: States, labels: Tensor | None) -> None:
     """Run one forward and backward pass, to the gradients of hidden states and head."""
-    inputs[0].grad = inputs[1].grad = None
-    loss(*inputs, labels).backward()
+    clear(inputs)
+    loss(inputs, labels).backward()
+
+
+def clear(inputs: States) -> None:
+    """Free the gradients."""
+    inputs.hidden.grad = None
+    inputs.head.grad = None
 
 
 @torch.no_grad()
-def products(inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+def products(inputs: States) -> tuple[Tensor, Tensor, Tensor]:
     """Multiply what must be multiplied: the logits of both, and two gradients by what has the size of logits."""
-    hidden, weight, teacher_hidden, teacher_weight = inputs
-    logits = hidden @ weight.T
-    return teacher_hidden @ teacher_weight.T, logits @ weight, logits.T @ hidden
+    logits = inputs.hidden @ inputs.head.T
+    return inputs.teacher_hidden @ inputs.teacher_head.T, logits @ inputs.head, logits.T @ inputs.hidden
 
 
-def peak(point: str, name: str, with_task: bool, size: tuple[int, int, int]) -> int:
+def peak(point: str, name: str, with_task: bool, size: Size) -> int:
     """Measure by how many bytes a step raises the peak of this process above its inputs."""
-    inputs = draw(*size, "cpu", with_task)
-    # The memory of a compiler is not that of a step. Buffers that a loss keeps are, so that a new one is measured.
-    step(candidates(point, with_task, "cpu")[name], *inputs)
-    inputs[0][0].grad = inputs[0][1].grad = None
-    return growth(partial(step, candidates(point, with_task, "cpu")[name], *inputs), "cpu")
+    inputs, labels = draw(size, "cpu", with_task)
+    # The memory of a compiler is not that of a step. Buffers that a loss keeps are, so a new one is measured.
+    step(candidates(point, with_task, "cpu")[name], inputs, labels)
+    clear(inputs)
+    return growth(partial(step, candidates(point, with_task, "cpu")[name], inputs, labels), "cpu")
 
 
-def error(loss: Loss, point: str, inputs: Inputs, labels: Tensor | None) -> str:
-    """Compare value and gradients of the first 256 tokens with float64: the larger relative error of each."""
-    hidden, weight, teacher_hidden, teacher_weight = (x.detach() for x in inputs)
-    labels, results = None if labels is None else labels[:256], []
+def error(loss: Loss, point: str, inputs: States, labels: Tensor | None) -> str:
+    """Compare value and gradients of the first tokens with float64: the larger relative error of each."""
     exact = partial(unfused, divergence=partial(from_logits, point=point, dtype=torch.float64))
-    for function, dtype in ((loss, hidden.dtype), (exact, torch.float64)):
-        few = hidden[:256], weight, teacher_hidden[:256], teacher_weight
-        few = [x.to(dtype, copy=True) for x in few]
-        leaves = [x.requires_grad_() for x in few[:2]]
-        value = function(*few, labels)
-        value.backward()
-        results.append([value.detach(), *(leaf.grad for leaf in leaves)])
-    value, *gradients = (((a - b).abs().max() / b.abs().max()).item() for a, b in zip(*results, strict=True))
+    labels = None if labels is None else labels[:COMPARED]
+    found = _first(inputs, inputs.hidden.dtype)
+    reference = _first(inputs, torch.float64)
+    value, *gradients = (
+        ((a - b).abs().max() / b.abs().max()).item()
+        for a, b in zip(_results(loss, found, labels), _results(exact, reference, labels), strict=True)
+    )
     return f"{value:.0e} / {max(gradients):.0e}"
+
+
+def _first(inputs: States, dtype: torch.dtype) -> States:
+    """Copy the first tokens in a type, with gradients to hidden states and head."""
+    hidden, head, teacher_hidden, teacher_head = (x.detach() for x in inputs)
+    few = hidden[:COMPARED], head, teacher_hidden[:COMPARED], teacher_head
+    copies = States(*(x.to(dtype, copy=True) for x in few))
+    copies.hidden.requires_grad_()
+    copies.head.requires_grad_()
+    return copies
+
+
+def _results(loss: Loss, inputs: States, labels: Tensor | None) -> list[Tensor]:
+    """Compute the value and the gradients of hidden states and head."""
+    value = loss(inputs, labels)
+    value.backward()
+    return [value.detach(), *(x.grad for x in (inputs.hidden, inputs.head) if x.grad is not None)]
 
 
 class Tables:
     """The figures with the cross-entropy or of the divergence alone: a row for every point and size."""
 
     def __init__(self, with_task: bool, arguments: argparse.Namespace) -> None:
-        self.with_task, self.arguments, self.device = with_task, arguments, arguments.device
-        every = {name: None for point in arguments.points for name in candidates(point, with_task, self.device)}
-        self.names = [*every, LIMIT]
+        self.with_task = with_task
+        self.repeats: int = arguments.repeats
+        self.device: str = arguments.device
+        every = [name for point in arguments.points for name in candidates(point, with_task, self.device)]
+        self.names = [*dict.fromkeys(every), LIMIT]
         self.rows: dict[str, list[list[str]]] = {"time": [], "memory, MiB": [], "error, value / gradient": []}
         self.failed: dict[str, str] = {}
 
-    def measure(self, point: str, size: tuple[int, int, int]) -> None:
+    def measure(self, point: str, size: Size) -> None:
         """Add a row to each table."""
         torch.compiler.reset()
-        inputs, labels = draw(*size, self.device, self.with_task)
+        inputs, labels = draw(size, self.device, self.with_task)
         losses = candidates(point, self.with_task, self.device)
-        calls = {name: partial(step, loss, inputs, labels) for name, loss in losses.items()}
+        calls: dict[str, Call] = {name: partial(step, loss, inputs, labels) for name, loss in losses.items()}
         failed = failures(calls)
         self.failed |= failed
-        calls = {name: call for name, call in calls.items() if name not in failed} | {LIMIT: partial(products, inputs)}
-        times = interleaved(calls, self.arguments.repeats, self.device)
-        peaks = {name: f"{self._peak(point, name, size, calls, inputs) / 2**20:.0f}" for name in calls if name != LIMIT}
-        errors = {name: error(losses[name], point, inputs, labels) for name in peaks}
-        for table_, cells in zip(self.rows.values(), (_times(times), peaks, errors), strict=True):
+        working = {name: call for name, call in calls.items() if name not in failed}
+        found = {
+            "time": self._times(working, partial(products, inputs)),
+            "memory, MiB": self._peaks(working, point, size, inputs),
+            "error, value / gradient": {name: error(losses[name], point, inputs, labels) for name in working},
+        }
+        for what, cells in found.items():
             every = dict.fromkeys(self.names, "–") | dict.fromkeys(failed, "failed") | cells
-            table_.append([f"{point}, {'×'.join(map(str, size))}", *every.values()])
+            self.rows[what].append([f"{point}, {label(size)}", *every.values()])
 
-    def _peak(self, point: str, name: str, size: tuple[int, int, int], calls: dict, inputs: Inputs) -> int:
-        inputs[0].grad = inputs[1].grad = None
-        if self.device == "cpu":
-            return alone(peak, point, name, self.with_task, size)
-        return growth(calls[name], self.device)
+    def _times(self, calls: dict[str, Call], limit: Call) -> dict[str, str]:
+        """Time all in turn: ours, and its ratio to each."""
+        found = interleaved(calls | {LIMIT: limit}, self.repeats, self.device)
+        if "fused" not in found:
+            return {}
+        ratios = {name: f"{ratio(found, 'fused', name):.2f}" for name in found}
+        return ratios | {"fused": f"{milliseconds(found['fused']):.3g} ms"}
+
+    def _peaks(self, calls: dict[str, Call], point: str, size: Size, inputs: States) -> dict[str, str]:
+        """Measure the peak memory of each, on a CPU in a process of its own."""
+        found = {}
+        for name, call in calls.items():
+            clear(inputs)
+            if self.device == "cpu":
+                bytes_ = alone(peak, point, name, self.with_task, size)
+            else:
+                bytes_ = growth(call, self.device)
+            found[name] = f"{bytes_ / 2**20:.0f}"
+        return found
 
     def text(self) -> str:
         """Lay out what was measured."""
@@ -194,53 +162,42 @@ class Tables:
         return "\n\n".join(parts + [f"{name} failed: {why}" for name, why in self.failed.items()])
 
 
-def _times(times: dict[str, list[float]]) -> dict[str, str]:
-    if "fused" not in times:
-        return {}
-    ratios = {name: f"{ratio(times, 'fused', name):.2f}" for name in times}
-    return ratios | {"fused": f"{statistics.median(times['fused']) * 1e3:.3g} ms"}
+def measured(with_task: bool, arguments: argparse.Namespace, sizes: list[Size]) -> str:
+    """Measure all points and sizes, and lay them out."""
+    tables = Tables(with_task, arguments)
+    for point, size in product(arguments.points, sizes):
+        measure_if_it_fits(partial(tables.measure, point, size), point, label(size), tables.failed)
+    return tables.text()
+
+
+def explanation(arguments: argparse.Namespace) -> str:
+    """Describe what the tables hold."""
+    return (
+        f"Tokens × hidden size × vocabulary in {dtype_name(arguments.device)}, forward and backward, to the gradients "
+        f"of hidden states and head; median of {arguments.repeats} rounds in which all take turns. Time: fused, and "
+        "its ratio to the others (below 1 is faster). The last of them are the products that cannot be saved, two of "
+        "the logits and two of the gradient. Memory: peak beyond the inputs, gradients included. Error: the largest "
+        "against float64, of the value relative to it and of the gradients relative to their largest entries, on "
+        f"{COMPARED} tokens. Hidden states and heads are Gaussian, with entropies of two nats. "
+        f"{machine(arguments.device, *PACKAGES)}."
+    )
 
 
 def main(options: list[str] | None = None) -> None:
     """Write the tables."""
-    options = sys.argv[1:] if options is None else options
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=list(SIZES), default="cpu")
-    parser.add_argument("--tokens", type=int, help="one size instead of the device's, with the two below")
-    parser.add_argument("--hidden", type=int, default=576)
-    parser.add_argument("--vocabulary", type=int, default=49152)
-    parser.add_argument("--points", nargs="+", choices=POINTS, default=[FORWARD, "(0.2, 0.7)", MIXTURE])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="a small size, printed only")
-    arguments = parser.parse_args(options)
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
+    accepted = parser("language_head.py", __doc__)
+    accepted.add_argument("--tokens", type=int, help="one size instead of the device's, with the two below")
+    accepted.add_argument("--hidden", type=int, default=576)
+    accepted.add_argument("--vocabulary", type=int, default=49152)
+    accepted.add_argument("--points", nargs="+", choices=POINTS, default=[FORWARD, "(0.2, 0.7)", MIXTURE])
+    arguments = parse(accepted, options)
     sizes = QUICK if arguments.quick else SIZES[arguments.device]
     if arguments.tokens:
         sizes = [(arguments.tokens, arguments.hidden, arguments.vocabulary)]
-    texts = []
-    for with_task in (False, True):
-        found = Tables(with_task, arguments)
-        for point, size in product(arguments.points, sizes):
-            print(point, *size, file=sys.stderr)
-            try:
-                found.measure(point, size)
-            except torch.OutOfMemoryError:
-                found.failed["×".join(map(str, size))] = "does not fit"
-        texts.append(found.text())
-    dtype = str(DTYPES[arguments.device]).removeprefix("torch.")
-    text = (
-        f"Tokens × hidden size × vocabulary in {dtype}, forward and backward, to the gradients of hidden "
-        f"states and head; median of {arguments.repeats} rounds in which all take turns. Time: fused, and its "
-        "ratio to the others (below 1 is faster), to the last of which is the products that cannot be saved, "
-        "two of the logits and two of the gradient. Memory: peak beyond the inputs, gradients included. "
-        "Error: the largest against float64, of the value relative to it and of the gradients relative to "
-        "their largest entries, on 256 tokens. Hidden states and heads are Gaussian, with entropies of two "
-        f"nats. {machine(arguments.device, *PACKAGES)}.\n\n"
-    )
-    command = shlex.join(["python", "benchmarks/language_head.py", *options])
-    publish(*SECTIONS[arguments.device], command, text + "\n\n".join(texts), write=not arguments.quick)
+    texts = [measured(with_task, arguments, sizes) for with_task in (False, True)]
+    text = "\n\n".join([explanation(arguments), *texts])
+    name, title = SECTIONS[arguments.device]
+    publish(name, title, arguments.command, text, write=not arguments.quick)
 
 
 if __name__ == "__main__":

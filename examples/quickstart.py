@@ -18,29 +18,44 @@ import statistics
 import sys
 import time
 import warnings
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
+from _summary import draw_summary
+from _table import aligned
 
 from lightning_abkd.cli import AbkdCLI
 from lightning_abkd.diagnostics import plot_curves
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs" / "quickstart"
+TEACHER = CONFIGS / "teacher.yaml"
+STUDENT = CONFIGS / "student.yaml"
+SCHEDULED = "α-β scheduled"
 METHODS = {
     "student alone": ["--model.task_weight=1", "--model.distillation_weight=0"],
     "forward KL (1, 0)": ["--model.divergence.alpha=1", "--model.divergence.beta=0"],
     "reverse KL (0, 1)": ["--model.divergence.alpha=0", "--model.divergence.beta=1"],
     "α-β fixed (0.5, 0.5)": ["--model.divergence.alpha=0.5", "--model.divergence.beta=0.5"],
-    "α-β scheduled": [],
+    SCHEDULED: [],
 }
 METRICS = {"accuracy": "accuracy", "agreement": "agreement", "calibration_error": "calibration error"}
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+NEXT = """
+Next:
+  .venv/bin/abkd fit --config configs/quickstart/student.yaml --model.divergence.temperature 3
+  .venv/bin/abkd test --config configs/quickstart/student.yaml --ckpt_path best
+  .venv/bin/abkd fit --config configs/quickstart/student.yaml --print_config > my.yaml"""
+
+# What was measured in each run, by "method/seed".
+Results = dict[str, dict[str, float]]
 
 
 def arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds of each method")
     parser.add_argument("--epochs", type=int, default=30, help="epochs of each student")
@@ -51,7 +66,7 @@ def arguments() -> argparse.Namespace:
 
 
 def quiet() -> None:
-    """Silence what Lightning says of itself in every one of the runs."""
+    """Silence what Lightning logs about itself in every one of the runs."""
     warnings.filterwarnings("ignore")
     os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
@@ -59,106 +74,120 @@ def quiet() -> None:
 
 
 def callbacks(config: Path, output: Path, keep: str) -> str:
-    """Give the callbacks of a config, writing below the output, as an option; `keep` is part of their class's name."""
-    chosen = [c for c in yaml.safe_load(config.read_text())["trainer"]["callbacks"] if keep in c["class_path"]]
-    for callback in chosen:
+    """Return the callbacks of a config whose class name contains `keep` as an option; they write below the output."""
+    every: list[dict[str, Any]] = yaml.safe_load(config.read_text())["trainer"]["callbacks"]
+    kept = [callback for callback in every if keep in callback["class_path"]]
+    for callback in kept:
         if folder := callback["init_args"].get("dirpath"):
             callback["init_args"]["dirpath"] = str(output / Path(folder).name)
-    return f"--trainer.callbacks={json.dumps(chosen)}" if chosen else "--trainer.callbacks=null"
+    return f"--trainer.callbacks={json.dumps(kept) if kept else 'null'}"
 
 
-def train_teacher(output: Path, options: list[str]) -> Path:
-    """Train the teacher unless an earlier start did."""
-    checkpoint = output / "teacher" / "best.ckpt"
-    done = output / "teacher" / "done"
+def train_teacher(output: Path, epochs: int) -> Path:
+    """Train the teacher unless an earlier start did, and return its checkpoint."""
+    folder = output / "teacher"
+    done = folder / "done"
     if not done.exists():
-        config = CONFIGS / "teacher.yaml"
-        AbkdCLI(["fit", f"--config={config}", *QUIET, *options, callbacks(config, output, "ModelCheckpoint")])
+        options = [f"--trainer.max_epochs={min(epochs, 20)}", "--trainer.logger=false"]
+        options += [f"--trainer.default_root_dir={folder}", callbacks(TEACHER, output, "ModelCheckpoint")]
+        AbkdCLI(["fit", f"--config={TEACHER}", *QUIET, *options])
         done.touch()
-    return checkpoint
+    return folder / "best.ckpt"
 
 
-def train_student(method: str, seed: int, output: Path, options: list[str], name: str) -> dict[str, float]:
-    """Train and test one student; Lightning's log of it goes below `name`."""
-    config = CONFIGS / "student.yaml"
-    scheduler = callbacks(config, output, "Scheduler" if method == "α-β scheduled" else "nothing")
-    logger = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
-    logger["init_args"] = {"save_dir": str(output), "name": name, "version": f"seed_{seed}"}
+def train_student(method: str, seed: int, output: Path, options: list[str]) -> dict[str, float]:
+    """Train and test one student."""
+    scheduler = callbacks(STUDENT, output, "Scheduler" if method == SCHEDULED else "nothing")
+    logger = {
+        "class_path": "lightning.pytorch.loggers.CSVLogger",
+        "init_args": {"save_dir": str(output), "name": f"logs/{method}", "version": f"seed_{seed}"},
+    }
+    options = [f"--seed_everything={seed}", *QUIET, *METHODS[method], *options, scheduler]
+    options += [f"--trainer.logger={json.dumps(logger)}", "--trainer.enable_checkpointing=false"]
     start = time.perf_counter()
-    command = ["fit", f"--config={config}", f"--seed_everything={seed}", *QUIET, *METHODS[method], *options, scheduler]
-    cli = AbkdCLI([*command, f"--trainer.logger={json.dumps(logger)}", "--trainer.enable_checkpointing=false"])
+    cli = AbkdCLI(["fit", f"--config={STUDENT}", *options])
     seconds = time.perf_counter() - start
     (result,) = cli.trainer.test(cli.model, cli.datamodule, verbose=False)
     size = sum(parameter.numel() for parameter in cli.model.student.parameters())
     return {metric: result[f"test/{metric}"] for metric in METRICS} | {"parameters": size, "seconds": seconds}
 
 
-def load(path: Path, settings: dict[str, object]) -> dict[str, dict[str, float]]:
+def load(path: Path, settings: dict[str, object]) -> Results:
     """Read the results of an earlier start with the same settings."""
     if not path.exists():
         return {}
     try:
         content = json.loads(path.read_text())
-        return content["results"] if content["settings"] == settings else {}
+        results: Results = content["results"] if content["settings"] == settings else {}
     except (json.JSONDecodeError, KeyError, TypeError):
         sys.exit(f"{path} cannot be read as results. Delete it to start afresh.")
+    return results
 
 
-def table(results: dict[str, dict[str, float]], seeds: range) -> str:
+def compare(output: Path, seeds: range, epochs: int) -> Results:
+    """Run what is missing, and return what was measured."""
+    configs = TEACHER.read_text() + STUDENT.read_text()
+    settings = {"epochs": epochs, "configs": configs, "torch": torch.__version__}
+    path = output / "results.json"
+    results = load(path, settings)
+    if not results:
+        shutil.rmtree(output / "teacher", ignore_errors=True)
+    print("Teacher …", flush=True)
+    teacher = train_teacher(output, epochs)
+    options = [f"--model.teacher.checkpoint={teacher}", f"--trainer.max_epochs={epochs}"]
+    for method, seed in product(METHODS, seeds):
+        if f"{method}/{seed}" not in results:
+            print(f"{method}, seed {seed} …", flush=True)
+            results[f"{method}/{seed}"] = train_student(method, seed, output, options)
+            path.write_text(json.dumps({"settings": settings, "results": results}, indent=1, ensure_ascii=False))
+    return results
+
+
+def table(results: Results, seeds: range) -> str:
     """Lay out mean ± standard deviation over the seeds."""
     rows = [["", *METRICS.values(), "parameters", "seconds"]]
     for method in METHODS:
         runs = [results[f"{method}/{seed}"] for seed in seeds]
-        cells = [method]
-        for metric in METRICS:
-            values = [run[metric] for run in runs]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            cells.append(f"{statistics.fmean(values):.4f} ± {spread:.4f}")
-        rows.append([*cells, f"{runs[0]['parameters']:,}", f"{statistics.fmean(r['seconds'] for r in runs):.1f}"])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+        cells = [spread([run[metric] for run in runs]) for metric in METRICS]
+        seconds = statistics.fmean(run["seconds"] for run in runs)
+        rows.append([method, *cells, f"{runs[0]['parameters']:,}", f"{seconds:.1f}"])
+    return aligned(rows)
+
+
+def spread(values: list[float]) -> str:
+    """Write mean ± standard deviation."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.fmean(values):.4f} ± {deviation:.4f}"
+
+
+def draw(output: Path, results: Results, seeds: range) -> dict[str, Path]:
+    """Draw the curves of all metrics, and a summary in one line."""
+    logs = {method: [output / "logs" / method / f"seed_{seed}" / "metrics.csv" for seed in seeds] for method in METHODS}
+    tested = {method: [results[f"{method}/{seed}"]["accuracy"] for seed in seeds] for method in METHODS}
+    return {
+        "curves": plot_curves(logs, output / "curves.png"),
+        "summary": draw_summary(logs, tested, output / "summary.png"),
+    }
 
 
 def main() -> None:
     """Run what is missing, then print and draw the comparison."""
     options = arguments()
     quiet()
+    # AbkdCLI gets its options as a list and warns about those of this script.
     sys.argv = sys.argv[:1]
     output = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     seeds = range(options.seeds)
-    configs = "".join((CONFIGS / f"{name}.yaml").read_text() for name in ("teacher", "student"))
-    settings = {"epochs": options.epochs, "configs": configs, "torch": torch.__version__}
-    path = output / "results.json"
-    results = load(path, settings)
-    if not results:
-        shutil.rmtree(output / "teacher", ignore_errors=True)
-    print("Teacher …", flush=True)
-    short = ["--trainer.max_epochs", str(min(options.epochs, 20))]
-    teacher = train_teacher(
-        output, [*short, "--trainer.logger=false", f"--trainer.default_root_dir={output / 'teacher'}"]
-    )
-    common = [f"--model.teacher.checkpoint={teacher}", "--trainer.max_epochs", str(options.epochs)]
-    for method in METHODS:
-        for seed in seeds:
-            if f"{method}/{seed}" not in results:
-                print(f"{method}, seed {seed} …", flush=True)
-                name = f"logs/{method}"
-                results[f"{method}/{seed}"] = train_student(method, seed, output, common, name)
-                path.write_text(json.dumps({"settings": settings, "results": results}, indent=1, ensure_ascii=False))
+    results = compare(output, seeds, options.epochs)
     text = table(results, seeds)
     (output / "results.md").write_text(text + "\n")
-    curves = {method: [output / "logs" / method / f"seed_{s}" / "metrics.csv" for s in seeds] for method in METHODS}
-    picture = plot_curves(curves, output / "curves.png")
+    pictures = draw(output, results, seeds)
     print(f"\nTest set, mean ± standard deviation over {len(seeds)} seeds:\n\n{text}\n")
-    places = {"teacher": teacher, "table": output / "results.md", "picture": picture, "logs": output / "logs"}
+    places = {"teacher": output / "teacher" / "best.ckpt", "table": output / "results.md", **pictures}
+    places["logs"] = output / "logs"
     print("\n".join(f"{name:<9}{place}" for name, place in places.items()))
-    print("\nNext:\n  .venv/bin/abkd fit --config configs/quickstart/student.yaml --model.divergence.temperature 3")
-    print("  .venv/bin/abkd test --config configs/quickstart/student.yaml --ckpt_path best")
-    print("  .venv/bin/abkd fit --config configs/quickstart/student.yaml --print_config > my.yaml")
+    print(NEXT)
 
 
 if __name__ == "__main__":

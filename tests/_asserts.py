@@ -48,7 +48,7 @@ def assert_gradients(pointwise: Pointwise, sharpest: float, exact: bool) -> None
 
 
 def relative_error(value: float, case: Case) -> float:
-    return abs(value - case["value"]) / abs(case["value"])
+    return float(abs(value - case["value"]) / abs(case["value"]))
 
 
 def gradient_error(gradient: Tensor, case: Case) -> float:

@@ -1,34 +1,31 @@
-"""Print every dependency that pyproject.toml declares at its lower bound, for `make test-lowest`."""
+"""The oldest versions that pyproject.toml allows, as requirements for `make test-lowest`."""
 
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-# Extras that the tests need: linters, builders and peers of the benchmarks say nothing about the library.
+# Linters and the benchmarks' peers do not show whether the library works.
 EXTRAS = ("quickstart", "vision", "language", "test")
-BOUND = re.compile(r"(?P<name>[\w.-]+)(?P<extras>\[[^\]]*\])?>=(?P<version>[\w.]+)(?P<marker>;.*)?")
+BOUND = re.compile(r"(?P<package>[\w.-]+(?:\[[\w,-]+\])?)>=(?P<version>[\w.]+)(?P<marker>;.*)?")
 
 
-def lowest(requirements: Iterable[str]) -> Iterator[str]:
-    """Pin each requirement of the form `name>=version` to that version."""
-    for requirement in requirements:
-        if requirement.startswith("lightning-abkd["):
-            continue
-        bound = BOUND.fullmatch(requirement.strip())
-        if bound is None:
-            raise ValueError(f"A requirement should have one lower bound. Found {requirement!r}.")
-        yield f"{bound['name']}{bound['extras'] or ''}=={bound['version']}{bound['marker'] or ''}"
+def pin(requirement: str) -> str:
+    """Turn `name>=version` into `name==version`."""
+    bound = BOUND.fullmatch(requirement)
+    if bound is None:
+        raise ValueError(f"A requirement should be a name with one lower bound. Found {requirement!r}.")
+    return f"{bound['package']}=={bound['version']}{bound['marker'] or ''}"
 
 
-def pins(pyproject: Path) -> list[str]:
-    """Return the pins of the dependencies and of the extras that the tests use."""
-    project = tomllib.loads(pyproject.read_text())["project"]
-    groups = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in EXTRAS)]
-    return [pin for group in groups for pin in lowest(group)]
+def pins(pyproject: str, extras: Iterable[str] = EXTRAS) -> list[str]:
+    """Pin the dependencies and the extras of a pyproject.toml, given as text."""
+    project = tomllib.loads(pyproject)["project"]
+    groups = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
+    return [pin(requirement) for group in groups for requirement in group]
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(pins(ROOT / "pyproject.toml")) + "\n")
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    sys.stdout.write("".join(f"{line}\n" for line in pins(text)))

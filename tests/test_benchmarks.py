@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,17 @@ from tests.vision.data._formats import write_fashion_mnist_archives
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
+import _heads
 import _inputs
+import _memory
+import _pairs
 import _peers
+import _recipes
 import _report
+import _students
+import _timing
+import _ways
+import accuracy
 import divergence
 import divergence_map
 import fashion_mnist
@@ -21,6 +30,7 @@ import growth
 import language_head
 import objectives
 import training_step
+from _training import Clock
 
 OPTIONAL = {"TRL", "TRL chunked", "Liger KL", "Liger JSD", "Liger chunked", "Liger fused"}
 
@@ -33,9 +43,9 @@ def compare(folder, *options):
 @pytest.fixture
 def few(tmp_path, monkeypatch):
     write_fashion_mnist_archives(tmp_path, 40)
-    chosen = ("student alone", "α-β scheduled", "DKD")
-    monkeypatch.setattr(fashion_mnist, "METHODS", {name: fashion_mnist.METHODS[name] for name in chosen})
-    monkeypatch.setattr(fashion_mnist, "REDUCED", fashion_mnist.Budget(20, 1, (8, (4, 4, 4, 4)), (8, (2, 2, 2, 2))))
+    names = ("student alone", "α-β scheduled", "DKD")
+    monkeypatch.setattr(fashion_mnist, "METHODS", {name: _recipes.METHODS[name] for name in names})
+    monkeypatch.setattr(fashion_mnist, "REDUCED", _recipes.Budget(20, 1, (8, (4, 4, 4, 4)), (8, (2, 2, 2, 2))))
     return tmp_path
 
 
@@ -62,15 +72,15 @@ def test_missing_images_say_how_to_get_them(tmp_path):
 
 
 def test_all_objectives_see_one_order():
-    first, second = (torch.stack([*fashion_mnist.Order(130, seed=3)]) for _ in range(2))
+    first, second = (torch.stack([*_students.Order(130, seed=3)]) for _ in range(2))
     assert first.shape == (2, 64)
     assert torch.equal(first, second)
 
 
 def test_objectives_are_their_formulas(monkeypatch):
     monkeypatch.setattr(objectives, "BATCH", 16)
-    features = objectives.of_features()
-    signals = objectives.draw(10, features["CRD"][0]._draw(torch.device("cpu")))
+    features, drawn = objectives.of_features()
+    signals = objectives.draw(10, drawn)
     for ours, other in (objectives.of_logits() | features).values():
         assert objectives.difference(ours, other, signals) < 1e-4
 
@@ -83,14 +93,14 @@ def test_map_is_that_of_single_divergences(capsys):
 
 
 STEPS = {
-    "vision": partial(training_step.vision, training_step.TINY, "cpu", 2),
-    "language": partial(training_step.language, training_step.TINY, "cpu", 2, Path("no folder")),
+    "vision": partial(_pairs.vision, _pairs.TINY, "cpu", 2),
+    "language": partial(_pairs.language, _pairs.TINY, "cpu", 2, Path("no folder")),
 }
 
 
 def trained(build, name):
     pair = build()
-    pair.ways(False)[name]().train(training_step.Clock("cpu"))
+    pair.ways(False)[name]().train(Clock())
     return torch.cat([parameter.detach().flatten() for parameter in pair.student.parameters()])
 
 
@@ -101,8 +111,8 @@ EVAL = pytest.mark.filterwarnings("ignore:Found .* module.s. in eval mode")
 @EVAL
 @pytest.mark.parametrize("pair", STEPS)
 def test_training_steps_that_are_compared_are_one_step(pair):
-    ours = trained(STEPS[pair], training_step.OURS)
-    for name in (training_step.LOOP, training_step.PLAIN):
+    ours = trained(STEPS[pair], _ways.OURS)
+    for name in (_ways.LOOP, _ways.PLAIN):
         torch.testing.assert_close(trained(STEPS[pair], name), ours, rtol=1e-3, atol=1e-6)
     assert not torch.equal(torch.cat([p.detach().flatten() for p in STEPS[pair]().student.parameters()]), ours)
 
@@ -112,11 +122,11 @@ def test_a_peer_that_fails_is_shown_with_its_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "trl.experimental.gkd", None)
     rows = training_step.measure(STEPS["language"](), False, 1, lambda name: 3 << 20).splitlines()
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows[2:]] == [
-        training_step.OURS,
-        training_step.LOOP,
-        training_step.PLAIN,
-        f"{training_step.OURS}, teacher in bfloat16",
-        training_step.TRL,
+        _ways.OURS,
+        _ways.LOOP,
+        _ways.PLAIN,
+        f"{_ways.OURS}, teacher in bfloat16",
+        _pairs.TRL,
     ]
     assert "failed: ModuleNotFoundError: " in rows[-1]
     assert all(row.count(" | ") == 7 for row in rows)
@@ -137,7 +147,7 @@ def at_once(monkeypatch, tmp_path):
 
 
 def working(calls):
-    failed = _report.failures(calls).keys()
+    failed = _timing.failures(calls).keys()
     assert failed <= OPTIONAL
     return calls.keys() - failed
 
@@ -164,9 +174,9 @@ def test_masked_rows_do_not_count(point, at_once):
 @pytest.mark.parametrize("with_task", [False, True])
 @pytest.mark.parametrize("point", language_head.POINTS)
 def test_all_heads_have_one_gradient(point, with_task, at_once):
-    inputs, labels = language_head.draw(12, 8, 50, "cpu", with_task)
-    losses = language_head.candidates(point, with_task, "cpu")
-    for name in working({name: lambda f=loss: f(*inputs, labels) for name, loss in losses.items()}):
+    inputs, labels = language_head.draw((12, 8, 50), "cpu", with_task)
+    losses = _heads.candidates(point, with_task, "cpu")
+    for name in working({name: lambda f=loss: f(inputs, labels) for name, loss in losses.items()}):
         value, gradient = map(float, language_head.error(losses[name], point, inputs, labels).split(" / "))
         assert max(value, gradient) < 1e-4, name
 
@@ -203,9 +213,47 @@ def test_growth_is_drawn(at_once, capsys, monkeypatch, tmp_path):
 
 
 def test_memory_is_measured_in_another_process():
-    assert _report.alone(os.getpid) != os.getpid()
+    assert _memory.alone(os.getpid) != os.getpid()
 
 
 def test_logits_have_two_nats():
     for logits in _inputs.logits(64, 1000):
         assert abs(torch.distributions.Categorical(logits=logits).entropy().mean().item() - 2.0) < 0.4
+
+
+def test_another_process_finds_the_modules_beside_the_script(tmp_path):
+    (tmp_path / "_beside.py").write_text("def seven():\n    return 7\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from _beside import seven\nfrom _memory import alone\nif __name__ == '__main__':\n    print(alone(seven))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(_memory.__file__).parent)}
+    result = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert result.stdout.strip() == "7", result.stderr
+
+
+def test_accuracy_has_a_row_for_every_point(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(_report, "README", tmp_path / "README.md")
+    monkeypatch.setattr(accuracy, "CASES", accuracy.CASES[::18])
+    accuracy.main()
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows[2:]] == [*sorted({f"| {accuracy.name(case)}" for case in accuracy.CASES}), "| all"]
+    assert all(float(cell.strip(" |")) < 1e-3 for row in rows[2:] for cell in row[1:-1])
+    assert "python benchmarks/accuracy.py" in _report.README.read_text()
+
+
+@pytest.mark.parametrize("option", ["--full", "--label-noise", "--imbalance"])
+def test_another_comparison_of_images_has_a_section_of_its_own(option):
+    usual = fashion_mnist.variants(fashion_mnist.arguments([]))
+    (other,) = fashion_mnist.variants(fashion_mnist.arguments([option] + ["3"] * (option != "--full")))
+    title, command = fashion_mnist.headings([other])
+    assert usual == []
+    assert title.startswith("Objectives on Fashion-MNIST, ")
+    assert command.startswith(f"python benchmarks/fashion_mnist.py {option}")
+
+
+@pytest.mark.parametrize("script", ["divergence", "language_head", "growth", "training_step", "fashion_mnist"])
+def test_a_script_says_how_it_is_called(script, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        sys.modules[script].main(["--help"])
+    assert f"benchmarks/{script}.py" in capsys.readouterr().out

@@ -4,12 +4,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lightning_abkd.models import causal_lm_from_config
+from lightning_abkd.models import causal_lm, causal_lm_from_config
 
-ROOT = Path(__file__).parent.parent
+sys.path.append(str(Path(__file__).parent.parent / "examples"))
+
+from _meter import peak_kib
+from _smollm2 import first_student
+from _summary import draw_summary
+from _table import aligned
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 LLAMA = {
     "vocab_size": 384, "hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3,
     "max_position_embeddings": 300, "bos_token_id": 1, "eos_token_id": 1,
@@ -17,7 +25,7 @@ LLAMA = {
 
 
 def run(*options, cwd):
-    command = [sys.executable, str(ROOT / "examples" / "quickstart.py"), "--seeds", "1", "--epochs", "1", *options]
+    command = [sys.executable, str(EXAMPLES / "quickstart.py"), "--seeds", "1", "--epochs", "1", *options]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
@@ -30,9 +38,8 @@ def first(tmp_path_factory):
 def test_quickstart_runs_from_anywhere_and_writes_its_results(first):
     folder, result = first
     assert result.returncode == 0, result.stderr
-    assert {"results.md", "results.json", "curves.png", "teacher", "logs"} <= {
-        p.name for p in (folder / "out").iterdir()
-    }
+    written = {path.name for path in (folder / "out").iterdir()}
+    assert {"results.md", "results.json", "curves.png", "summary.png", "teacher", "logs"} <= written
     assert "α-β scheduled" in (folder / "out" / "results.md").read_text()
 
 
@@ -69,7 +76,7 @@ def teacher(tmp_path_factory):
 
 
 def test_language_demo_compares_and_resumes(teacher, tmp_path, monkeypatch, capsys):
-    script, started = str(ROOT / "examples" / "demo_language.py"), []
+    script, started = str(EXAMPLES / "demo_language.py"), []
     options = ["--steps", "5", "--samples", "2", "--new-tokens", "3", "--layers", "2", "--precision", "32-true"]
     options += ["--model", str(teacher), "--output", str(tmp_path / "out")]
 
@@ -94,3 +101,49 @@ def test_language_demo_compares_and_resumes(teacher, tmp_path, monkeypatch, caps
     start()
     assert started == ["teacher"]
     assert table.splitlines()[0] in capsys.readouterr().out
+
+
+def test_student_has_the_first_and_the_last_layer_of_the_teacher(teacher):
+    student = first_student(teacher, 2)
+    original = causal_lm(str(teacher)).state_dict()
+    copied = student.state_dict()
+    for ours, theirs in ((0, 0), (1, 2)):
+        name = "model.layers.{}.mlp.up_proj.weight"
+        assert torch.allclose(copied[name.format(ours)], original[name.format(theirs)], atol=1e-2)
+
+
+def test_peak_memory_is_that_of_a_process_with_torch():
+    assert 100 * 2**10 < peak_kib() < 2**30
+
+
+def test_columns_of_a_table_are_aligned():
+    assert aligned([["", "loss"], ["forward KL", "0.1"]]).splitlines() == [
+        "|            | loss |",
+        "|------------|------|",
+        "| forward KL | 0.1  |",
+    ]
+
+
+def test_summary_is_drawn_for_one_seed_too(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,step,train/alpha,train/beta,val/accuracy\n0,1,1.0,0.0,0.5\n1,2,0.5,0.5,0.6\n")
+    methods = ("alone", "forward", "reverse", "fixed", "scheduled")
+    picture = draw_summary({name: [path] for name in methods}, {name: [0.6] for name in methods}, tmp_path / "s.png")
+    assert picture.stat().st_size > 10_000
+
+
+OWN = {"own_divergence": "The order is 0.8, the divergence", "own_task": "test/overlap"}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("script", OWN)
+def test_short_example_runs(script, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / f"{script}.py"), run_name="__main__")
+    assert OWN[script] in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", OWN)
+def test_short_example_is_short_enough_to_copy(script):
+    assert len((EXAMPLES / f"{script}.py").read_text().splitlines()) <= 60

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import _source as source
+from tests import _lowest as lowest, _source as source
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = (ROOT / "pyproject.toml").read_text()
+PROJECT = tomllib.loads(PYPROJECT)["project"]
 # Imported inside functions, where their absence names the extra; safetensors, numpy and PIL come with dependencies.
 OPTIONAL = {"sklearn", "matplotlib", "peft", "rouge_score", "datasets", "pyarrow", "triton"}
 BROUGHT_ALONG = {"safetensors", "numpy", "PIL"}
@@ -30,7 +31,8 @@ def test_wheel_holds_the_whole_package(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {str(path.relative_to(ROOT)) for path in (ROOT / "lightning_abkd").rglob("*.py")}
     assert files | {"lightning_abkd/py.typed", "lightning_abkd/language/data/seed_tasks.jsonl"} <= names
-    assert any(name.endswith("licenses/LICENSE") for name in names)
+    for name in ("LICENSE", "NOTICES"):
+        assert any(path.endswith(f"licenses/{name}") for path in names)
     assert not any(name.startswith(("tests/", "configs/")) for name in names)
 
 
@@ -66,3 +68,23 @@ def test_version_is_one():
     tree = ast.parse((ROOT / "lightning_abkd" / "__init__.py").read_text())
     (version,) = (ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign))
     assert version == PROJECT["version"]
+
+
+def test_source_archive_names_what_exists():
+    listed = tomllib.loads(PYPROJECT)["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert [path for path in listed if not (ROOT / path).exists()] == []
+
+
+def test_every_dependency_has_a_lower_bound():
+    assert len(lowest.pins(PYPROJECT)) >= len(PROJECT["dependencies"])
+
+
+def test_lower_bounds_become_pins():
+    assert lowest.pin("jsonargparse[signatures]>=4.51") == "jsonargparse[signatures]==4.51"
+    assert lowest.pin("triton>=3.3; sys_platform == 'linux'") == "triton==3.3; sys_platform == 'linux'"
+
+
+@pytest.mark.parametrize("requirement", ["torch", "torch>=2.7,<3", "torch==2.7"])
+def test_a_requirement_without_a_plain_lower_bound_is_refused(requirement):
+    with pytest.raises(ValueError, match="should be a name with one lower bound"):
+        lowest.pin(requirement)

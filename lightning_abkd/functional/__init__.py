@@ -7,6 +7,7 @@ Not here: temperature, masks, reductions, modules (see `lightning_abkd.losses`).
 
 from lightning_abkd.functional._alpha_beta import alpha_beta_divergence, alpha_beta_slope
 from lightning_abkd.functional._alpha_beta_value_and_slope import alpha_beta_value_and_slope
+from lightning_abkd.functional._correlation import pearson_correlation
 from lightning_abkd.functional._family import (
     alpha_divergence,
     beta_divergence,
@@ -35,6 +36,7 @@ __all__ = [
     "hellinger",
     "jensen_shannon",
     "largest_classes",
+    "pearson_correlation",
     "promote_to_float32",
     "reverse_kl",
     "skewed_forward_kl",

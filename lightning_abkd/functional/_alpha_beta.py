@@ -148,8 +148,9 @@ class _AlphaBeta(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Context, grad: Tensor) -> tuple[Tensor | None, ...]:
-        sides = zip(ctx.saved_tensors, ctx.needs_input_grad, strict=False)
-        return *(-grad.unsqueeze(-1) * slope if needed else None for slope, needed in sides), None, None, None
+        # Where a side needs no gradient, None was saved for it.
+        slopes: tuple[Tensor | None, ...] = ctx.saved_tensors
+        return *(None if slope is None else -grad.unsqueeze(-1) * slope for slope in slopes), None, None, None
 
 
 def _is_far_from_zero(total: float | Tensor) -> bool:

@@ -137,8 +137,9 @@ class _FromSlopes(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Context, grad: Tensor) -> tuple[Tensor | None, ...]:
-        sides = zip(ctx.saved_tensors, ctx.needs_input_grad, strict=False)
-        return *(grad.unsqueeze(-1) * slope if needed else None for slope, needed in sides), None, None
+        by_teacher = grad.unsqueeze(-1) * ctx.saved_tensors[0] if ctx.needs_input_grad[0] else None
+        by_student = grad.unsqueeze(-1) * ctx.saved_tensors[1] if ctx.needs_input_grad[1] else None
+        return by_teacher, by_student, None, None
 
 
 class _LogRatios(NamedTuple):

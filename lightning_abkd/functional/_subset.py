@@ -1,4 +1,4 @@
-"""The k likeliest classes of a distribution and all others as one: k + 1 buckets."""
+"""The k most probable classes of a distribution and all others as one: k + 1 buckets."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 # Elements of the log-probabilities that exist at once.
 _CHUNK_ELEMENTS = 1 << 24
-# A log-probability of nothing that, unlike -inf, leaves logsumexp a gradient when all else is -inf.
-_NOTHING = -1e30
+# The log-probability of an excluded class. Unlike -inf it leaves logsumexp a gradient when all other classes are -inf.
+_EXCLUDED = -1e30
 
 
 class LargestClasses(NamedTuple):
-    """What `largest_classes` gives, on the processor."""
+    """The most probable classes of rows, all on the CPU. Example: see `largest_classes`."""
 
     ids: Tensor
-    """Shape (N, k), int32, the likeliest first."""
+    """Shape (N, k), int32, the most probable first."""
     log_p: Tensor
     """Log-probabilities of these and of the rest, shape (N, k + 1), float16."""
     lost: Tensor
@@ -23,12 +23,21 @@ class LargestClasses(NamedTuple):
 
 
 def top_k_buckets(logits: Tensor, ids: Tensor) -> Tensor:
-    """Compute the log-probabilities of k classes and of all others together.
+    r"""Compute the log-probabilities of k classes and of all others together.
 
-    The rest is the logsumexp of what is left, which keeps its digits where 1 - Σ would lose them. Nothing is
-    approximated in these k + 1 numbers; divergences between the buckets of two networks are those between the networks
-    at k = V - 1, and never larger for f-divergences such as both KL. A cached teacher has its buckets at temperature 1,
-    and those of another temperature do not follow from them.
+    .. math::
+
+        b_j = \log q_{i_j} \quad (j = 1, \dots, k), \qquad b_{k+1} = \log \sum_{v \notin \{i_1, \dots, i_k\}} q_v
+
+    where:
+
+    - q -> softmax of `logits` over the V classes.
+    - i -> `ids`: k different classes, 1 <= k < V.
+
+    The rest is the logsumexp of what is left, which keeps the digits that 1 - Σ would lose. These k + 1 numbers are
+    exact. A divergence between the buckets of two networks equals that between the networks at k = V - 1. For
+    f-divergences, such as both KL, it is never larger. The buckets of a cached teacher are those of temperature 1;
+    those of another temperature do not follow from them.
 
     Args:
         logits: Shape (..., V), any floating dtype; float16 and bfloat16 are promoted to float32.
@@ -43,15 +52,23 @@ def top_k_buckets(logits: Tensor, ids: Tensor) -> Tensor:
         tensor([0.3000, 0.5000, 0.2000])
     """
     log_q = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
-    rest = log_q.scatter(-1, ids, _NOTHING).logsumexp(-1, keepdim=True)
+    rest = log_q.scatter(-1, ids, _EXCLUDED).logsumexp(-1, keepdim=True)
     return torch.cat((log_q.gather(-1, ids), rest), -1)
 
 
 @torch.no_grad()
 def largest_classes(logits: Tensor, k: int) -> LargestClasses:
-    """Choose the k likeliest classes of every row and say what leaving the others out loses.
+    r"""Return the k most probable classes of every row, and what leaving the others out loses.
 
-    The entropy lost is that of p minus that of its k + 1 buckets: t H(p given the rest) for a rest of mass t.
+    .. math::
+
+        t = \sum_{v \notin S} p_v, \qquad \Delta H = H(p) - H(p_S, t) = -\sum_{v \notin S} p_v \log p_v + t \log t
+
+    where:
+
+    - p -> softmax of `logits`; S are its `k` most probable classes.
+    - t -> `lost[:, 0]`: the mass of the rest.
+    - ΔH -> `lost[:, 1]`: the entropy of p minus that of its k + 1 buckets, in nats.
 
     Args:
         logits: Shape (N, V); log-probabilities do as well.
@@ -59,6 +76,11 @@ def largest_classes(logits: Tensor, k: int) -> LargestClasses:
 
     Returns:
         Classes, log-probabilities and losses.
+
+    Example:
+        >>> found = largest_classes(torch.tensor([[0.1, 0.6, 0.1, 0.2]]).log(), k=2)
+        >>> found.ids.tolist(), [round(mass, 3) for mass in found.log_p.exp().flatten().tolist()]
+        ([[1, 3]], [0.6, 0.2, 0.2])
     """
     chunks = [_largest(chunk, k) for chunk in logits.split(max(1, _CHUNK_ELEMENTS // logits.shape[-1]))]
     return LargestClasses(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))

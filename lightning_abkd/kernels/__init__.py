@@ -4,11 +4,13 @@ Here: the same numbers from logits, with value and gradient in one pass, faster 
 Not here: definitions, reductions.
 """
 
-import lightning_abkd._utils as _utils
+from typing import TYPE_CHECKING
+
+from lightning_abkd._utils import renamed_names
+from lightning_abkd.kernels._alpha_beta_cross_entropy import alpha_beta_cross_entropy_rows
 from lightning_abkd.kernels._alpha_beta_grid import AlphaBetaGrid, alpha_beta_grid
 from lightning_abkd.kernels._alpha_beta_logits import (
     AlphaBetaStatistics,
-    alpha_beta_cross_entropy_rows,
     alpha_beta_from_logits,
     alpha_beta_statistics,
 )
@@ -36,13 +38,14 @@ __all__ = [
     "softmax_exponents",
 ]
 
-# Parts of backends are private now.
-__getattr__ = _utils.renamed_names(
-    __name__,
-    {
-        "AlphaBetaSums": f"{__name__}._alpha_beta_sums.AlphaBetaSums",
-        "binary_exponents": "softmax_exponents",
-        "closed_form": f"{__name__}._closed_form.closed_form",
-        "compiled_form": f"{__name__}._closed_form.compiled_form",
-    },
-)
+if not TYPE_CHECKING:
+    # Parts of backends are private now.
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "AlphaBetaSums": f"{__name__}._alpha_beta_sums.AlphaBetaSums",
+            "binary_exponents": "softmax_exponents",
+            "closed_form": f"{__name__}._closed_form.closed_form",
+            "compiled_form": f"{__name__}._closed_form.compiled_form",
+        },
+    )

@@ -36,7 +36,7 @@ from lightning_abkd._utils import check_positive, check_same_shape, row_slices
 from lightning_abkd.functional import alpha_beta_divergence
 from lightning_abkd.kernels._grid_plan import GridPlan
 from lightning_abkd.kernels._grid_sums import RowSums
-from lightning_abkd.kernels._grid_values import grid_values, infinite_points
+from lightning_abkd.kernels._grid_values import ValuesAndNorms, grid_values, infinite_points
 
 # Elements of a row of the tables: on a CPU the tables should fit in the cache.
 _ROW_ELEMENTS = {"cpu": 50 << 10}
@@ -120,7 +120,9 @@ def alpha_beta_grid(
     both = torch.empty((2, len(student), len(alphas), len(betas)), dtype=result, device=student.device)
     with torch.autocast(student.device.type, enabled=False), _full_precision():
         for rows in row_slices(len(student), 1, _MOST_ROWS):
-            both[0, rows], both[1, rows] = _grid_of_rows(plan, student[rows], teacher[rows], temperature, dtype)
+            part = _grid_of_rows(plan, student[rows], teacher[rows], temperature, dtype)
+            both[0, rows] = part.values
+            both[1, rows] = part.norms
     return AlphaBetaGrid(*both.view(2, *student_logits.shape[:-1], len(alphas), len(betas)))
 
 
@@ -134,7 +136,7 @@ def _check(student_logits: Tensor, teacher_logits: Tensor, temperature: float, *
 
 def _grid_of_rows(
     plan: GridPlan, student: Tensor, teacher: Tensor, temperature: float, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+) -> ValuesAndNorms:
     """Compute D and the norms, (N, A, B) in float64, of logits (N, V)."""
 
     def scaled(logits: Tensor) -> Tensor:
@@ -149,12 +151,15 @@ def _grid_of_rows(
         torch._log_softmax(scaled(student[chunk]), -1, False, out=logs[0])
         torch._log_softmax(scaled(teacher[chunk]), -1, False, out=logs[1])
         sums.add(chunk, logs)
-    values, norms = grid_values(plan, sums)
+    found = grid_values(plan, sums)
     if plan.has_negative_exponent:
-        failed = ~(values.isfinite() & norms.isfinite()).flatten(1).all(1)
-        values[failed], norms[failed] = _point_by_point(plan, scaled(student[failed]), scaled(teacher[failed]))
-    infinite, steep = infinite_points(plan, sums.one_sided)
-    return values.masked_fill(infinite, torch.inf), norms.masked_fill(steep, torch.inf) / temperature
+        failed = ~(found.values.isfinite() & found.norms.isfinite()).flatten(1).all(1)
+        exact = _point_by_point(plan, scaled(student[failed]), scaled(teacher[failed]))
+        found.values[failed] = exact.values
+        found.norms[failed] = exact.norms
+    infinite = infinite_points(plan, sums.one_sided)
+    values = found.values.masked_fill(infinite.values, torch.inf)
+    return ValuesAndNorms(values, found.norms.masked_fill(infinite.norms, torch.inf) / temperature)
 
 
 def _block_shape(rows: int, classes: int, device: str) -> tuple[int, int]:
@@ -166,7 +171,7 @@ def _block_shape(rows: int, classes: int, device: str) -> tuple[int, int]:
     return min(rows, max(torch.get_num_threads(), elements // width)), width
 
 
-def _point_by_point(plan: GridPlan, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+def _point_by_point(plan: GridPlan, student: Tensor, teacher: Tensor) -> ValuesAndNorms:
     """Compute D and the norms at T = 1 one point after the other, whatever the logits."""
     log_p = teacher.log_softmax(-1)
     student = student.detach().requires_grad_()
@@ -178,7 +183,7 @@ def _point_by_point(plan: GridPlan, student: Tensor, teacher: Tensor) -> tuple[T
             norms.append(torch.autograd.grad(value.sum(), student)[0].norm(dim=-1))
         values.append(value.detach())
     shape = (len(student), len(plan.grid.alphas), len(plan.grid.betas))
-    return torch.stack(values, -1).view(shape), torch.stack(norms, -1).view(shape)
+    return ValuesAndNorms(torch.stack(values, -1).view(shape), torch.stack(norms, -1).view(shape))
 
 
 @contextmanager

@@ -1,8 +1,14 @@
-"""The α-β-divergence of rows from sums of powers, for rows that are far enough apart.
+r"""The α-β-divergence of rows from sums of powers, for rows that are far enough apart.
 
 With M = p^α q^β and s = α + β, the row sums of q^s, M and p^s give the divergence, and q^s and M its gradient:
-G = Σ g = (Σ M - Σ q^s)/α, D = ((Σ p^s - Σ M)/β - G)/s. Where α = 0 or β = 0 a sum of q^s d or p^s d takes the place of
-the quotient. No softmax is written out: powers are taken of exp(z/T - max) and normalised a row at a time.
+
+.. math::
+
+    G = \sum g = \frac{\sum M - \sum q^s}{\alpha}, \qquad
+    D = \frac{1}{s} \Big( \frac{\sum p^s - \sum M}{\beta} - G \Big)
+
+Where α = 0 or β = 0 a sum of q^s d or p^s d takes the place of the quotient, d = log p - log q. No softmax is written
+out: powers are taken of exp(z/T - max) and normalised per row.
 """
 
 import math
@@ -25,14 +31,23 @@ _APART_ON_AVERAGE = 0.006
 
 
 class _Side:
-    """One network's rows: the binary logarithm of exp(z/T - max), its power s, and their sums."""
+    """The rows of one network: the binary logarithm of exp(z/T - max), its power s, and their sums.
+
+    Attributes:
+        log: Binary logarithm of exp(z/T - max), shape (N, V).
+        exp: exp(z/T - max), shape (N, V).
+        power: Its power s, shape (N, V); `exp` itself for probabilities, s = 1.
+        sum: Σ exp(z/T - max), shape (N, 1).
+        unit: Factor that normalises `power`, shape (N, 1).
+        total: Sum of the normalised powers, shape (N, 1); exactly 1 for probabilities.
+    """
 
     def __init__(self, logits: Tensor, temperature: float, total: float, buffers: list[Tensor]) -> None:
         self.log = softmax_exponents(logits, temperature, buffers[0])
-        self.exp = self.power = torch.exp2(self.log, out=buffers[1])
+        self.exp = torch.exp2(self.log, out=buffers[1])
+        self.power = self.exp
         self.sum = self.exp.sum(-1, keepdim=True)
         self.unit = self.sum.reciprocal()
-        # The sum of the normalised powers; exactly 1 for probabilities.
         self.total: Tensor | float = 1.0
         if total != 1.0:
             self.power = torch.mul(self.log, total, out=buffers[2]).exp2_()
@@ -41,7 +56,7 @@ class _Side:
 
 
 class AlphaBetaSums:
-    """The α-β-divergence of rows of logits and its gradient by the student's logits, from row sums of powers.
+    """The α-β-divergence of rows of logits and its gradient, from row sums of powers.
 
     Faster than term by term, and as accurate unless a row's divergence is small: the sums cancel as p → q. Rows that
     are not far enough apart for that are refused. The gradient does not cancel.
@@ -61,7 +76,9 @@ class AlphaBetaSums:
     """
 
     def __init__(self, alpha: float, beta: float, temperature: float = 1.0, each: bool = False) -> None:
-        self._alpha, self._beta, self._temperature = alpha, beta, temperature
+        self._alpha = alpha
+        self._beta = beta
+        self._temperature = temperature
         # Numbers that were rounded to float32 add up to 1 only up to that.
         self._total = 1.0 if abs(alpha + beta - 1.0) <= 1e-7 else alpha + beta
         self._each = each
@@ -71,12 +88,10 @@ class AlphaBetaSums:
 
     @staticmethod
     def suits(alpha: float, beta: float) -> bool:
-        """Tell whether the sums serve at (α, β): neither negative, and none so small that its quotient cancels."""
-        return (
-            (alpha == 0.0 or alpha >= _SMALLEST_ALPHA)
-            and (beta == 0.0 or beta >= _SMALLEST_BETA)
-            and alpha + beta >= _SMALLEST_TOTAL
-        )
+        """Return True if the sums serve at (α, β): neither is negative, and none so small that its quotient cancels."""
+        alpha_suits = alpha == 0.0 or alpha >= _SMALLEST_ALPHA
+        beta_suits = beta == 0.0 or beta >= _SMALLEST_BETA
+        return alpha_suits and beta_suits and alpha + beta >= _SMALLEST_TOTAL
 
     def __call__(
         self, student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor | None = None, scale: float = 1.0
@@ -86,7 +101,8 @@ class AlphaBetaSums:
         Args:
             student_logits: float32, shape (N, V).
             teacher_logits: float32, shape (N, V).
-            gradient: float32, shape (N, V), overwritten with the gradient by the student's logits; None for none.
+            gradient: float32, shape (N, V), overwritten with the gradient with respect to the student's logits; None
+                for none.
             scale: Factor of the gradient.
 
         Returns:
@@ -96,49 +112,64 @@ class AlphaBetaSums:
             self._buffers = list(student_logits.new_empty((7, *student_logits.shape)))
         student = _Side(student_logits, self._temperature, self._total, self._buffers[:3])
         teacher = _Side(teacher_logits, self._temperature, self._total, self._buffers[3:6])
-        values = (self._of_quotients if self._alpha else self._of_logarithms)(
-            student, teacher, gradient, scale / self._temperature
-        )
-        bound = self._bound * (student.total + teacher.total)
-        distance, bound = (values, bound) if isinstance(bound, float) else (values - bound, 0.0)
-        if not bound <= (distance.amin() if self._each else distance.mean()).item() < math.inf:
+        compute = self._by_quotients if self._alpha else self._by_logarithms
+        values = compute(student, teacher, gradient, scale / self._temperature)
+        if not self._are_apart(values, student, teacher):
             return None
         return values.squeeze(-1).clamp_(min=0.0)
 
-    def _of_quotients(self, student: _Side, teacher: _Side, gradient: Tensor | None, scale: float) -> Tensor:
-        """Take g = (M - q^s)/α."""
-        alpha, beta = self._alpha, self._beta
-        mixed, unit, total = teacher.power, teacher.unit, teacher.total
-        if beta:
-            out = self._buffers[6] if gradient is None else gradient
-            mixed = torch.mul(teacher.log, alpha, out=out).add_(student.log, alpha=beta).exp2_()
-            unit = teacher.sum.pow(-alpha).mul_(student.sum.pow(-beta))
-            total = mixed.sum(-1, keepdim=True).mul_(unit)
-        slopes = (total - student.total) / alpha
+    def _are_apart(self, values: Tensor, student: _Side, teacher: _Side) -> bool:
+        """Return True if the values are finite and so large that the rounding of the sums is small beside them."""
+        bound = self._bound * (student.total + teacher.total)
+        if isinstance(bound, Tensor):
+            values = values - bound
+            bound = 0.0
+        smallest = values.amin() if self._each else values.mean()
+        return bound <= smallest.item() < math.inf
+
+    def _by_quotients(self, student: _Side, teacher: _Side, gradient: Tensor | None, scale: float) -> Tensor:
+        """Compute values and gradient from g = (M - q^s)/α."""
+        mixed, unit, total = self._mix(student, teacher, gradient)
+        slopes = (total - student.total) / self._alpha
         if gradient is not None:
-            torch.mul(mixed, unit * (-scale / alpha), out=gradient)
-            if student.power is student.exp:
-                gradient.addcmul_(student.exp, student.unit * (slopes + 1.0 / alpha), value=scale)
-            else:
-                gradient.addcmul_(student.exp, slopes / student.sum, value=scale)
-                gradient.addcmul_(student.power, student.unit, value=scale / alpha)
-        rest = (teacher.total - total) / beta if beta else self._of_distance(teacher, student, teacher)
+            torch.mul(mixed, unit * (-scale / self._alpha), out=gradient)
+            self._add_student(student, slopes, gradient, scale)
+        rest = (teacher.total - total) / self._beta if self._beta else self._sum_distances(teacher, student, teacher)
         # For probabilities of which one is the mixed power both sums are 1, and their difference is no tensor.
         difference = cast("Tensor", rest - slopes if isinstance(slopes, Tensor) else rest)
         return difference if self._total == 1.0 else difference / self._total
 
-    def _of_logarithms(self, student: _Side, teacher: _Side, gradient: Tensor | None, scale: float) -> Tensor:
-        """Take g = q^s d, where α = 0."""
-        slopes = self._of_distance(student, student, teacher)
+    def _mix(self, student: _Side, teacher: _Side, gradient: Tensor | None) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Compute M not normalised, the factor that normalises it, and its normalised sum; M = p^s at β = 0."""
+        if not self._beta:
+            return teacher.power, teacher.unit, teacher.total
+        out = self._buffers[6] if gradient is None else gradient
+        mixed = torch.mul(teacher.log, self._alpha, out=out).add_(student.log, alpha=self._beta).exp2_()
+        unit = teacher.sum.pow(-self._alpha).mul_(student.sum.pow(-self._beta))
+        return mixed, unit, mixed.sum(-1, keepdim=True).mul_(unit)
+
+    def _add_student(self, student: _Side, slopes: Tensor | float, gradient: Tensor, scale: float) -> None:
+        """Add q G + q^s/α to the gradient, in one step where q^s is q."""
+        if student.power is student.exp:
+            gradient.addcmul_(student.exp, student.unit * (slopes + 1.0 / self._alpha), value=scale)
+        else:
+            gradient.addcmul_(student.exp, slopes / student.sum, value=scale)
+            gradient.addcmul_(student.power, student.unit, value=scale / self._alpha)
+
+    def _by_logarithms(self, student: _Side, teacher: _Side, gradient: Tensor | None, scale: float) -> Tensor:
+        """Compute values and gradient from g = q^s d, where α = 0."""
+        slopes = self._sum_distances(student, student, teacher)
         if gradient is not None:
             distance = teacher.log.mul_(_LN2).sub_((teacher.sum / student.sum).log_()).mul_(student.power)
             torch.mul(student.exp, slopes * scale / student.sum, out=gradient)
             gradient.addcmul_(distance, student.unit, value=-scale)
         return ((teacher.total - student.total) / self._beta - slopes) / self._total
 
-    def _of_distance(self, of: _Side, student: _Side, teacher: _Side) -> Tensor:
-        """Sum a power times d over classes; leaves log p - log q, not normalised, in the teacher's buffer."""
+    def _sum_distances(self, weights: _Side, student: _Side, teacher: _Side) -> Tensor:
+        """Sum the powers of one side times d over classes; leave d, not normalised, in the teacher's buffer."""
         distance = teacher.log.sub_(student.log)
-        total = torch.linalg.vecdot(of.power, distance).unsqueeze(-1)
+        total = torch.linalg.vecdot(weights.power, distance).unsqueeze(-1)
         shift = (student.sum / teacher.sum).log_()
-        return (shift if of.power is of.exp else shift.mul_(of.total)).addcmul_(total, of.unit, value=_LN2)
+        if weights.power is not weights.exp:
+            shift.mul_(weights.total)
+        return shift.addcmul_(total, weights.unit, value=_LN2)

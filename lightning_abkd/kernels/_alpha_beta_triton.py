@@ -1,10 +1,10 @@
-"""Triton kernel of the α-β-divergence from logits: one program a row, which sweeps over its classes in blocks.
+"""Triton kernel of the α-β-divergence from logits: one program per row, which sweeps over its classes in blocks.
 
-The first sweep finds the normalisers, the second sums the terms and slopes, the third writes the gradient. Every second
-one runs backwards, so that it starts with what is still in the cache. With u = log2 p, v = log2 q, d = log p - log q,
-the powers of a class at the sorted nodes m0 <= m1 <= m2 among 0, α and s = α + β are W_i = q^s (p/q)^m_i, that is q^s,
-p^α q^β and p^s. The term is their second divided difference (J12 - J01)/(m2 - m0), J_ij = (W_j - W_i)/(m_j - m_i); the
-slope is the difference between the nodes 0 and α. Where a difference cancels its series stands in for it.
+The first sweep finds the normalisers, the second sums terms and slopes, the third writes the gradient. The second runs
+backwards, so that it starts with what is still in the cache. With u = log2 p, v = log2 q, d = log p - log q, the powers
+of a class at the sorted nodes m0 <= m1 <= m2 among 0, α and s = α + β are W_i = q^s (p/q)^m_i, that is q^s, p^α q^β and
+p^s. The term is their second divided difference (J12 - J01)/(m2 - m0), J_ij = (W_j - W_i)/(m_j - m_i). The slope is the
+difference between the nodes 0 and α. Where a difference cancels, its series replaces it.
 """
 
 import triton
@@ -27,13 +27,13 @@ def _ordered(node: tl.tensor, total: tl.tensor) -> tuple[tl.tensor, tl.tensor, t
 
 @triton.jit
 def _power(u: tl.tensor, v: tl.tensor, node: tl.tensor, total: tl.tensor) -> tl.tensor:
-    """q^total (p/q)^node, accurate also where one of p and q is tiny."""
+    """Compute q^total (p/q)^node, accurate also where one of p and q is tiny."""
     return tl.exp2(u * node + v * (total - node))
 
 
 @triton.jit
 def _difference(lower: tl.tensor, upper: tl.tensor, d: tl.tensor, gap: tl.tensor) -> tl.tensor:
-    """(upper - lower)/gap of powers a gap apart; where y = gap d/2 is small, as d (upper + lower)/2 (tanh y)/y."""
+    """Compute (upper - lower)/gap of powers a gap apart, for a small y = gap d/2 as d (upper + lower)/2 (tanh y)/y."""
     y2 = (gap * gap * 0.25) * (d * d)
     # (tanh y)/(2 y), interpolated at the Chebyshev nodes of y² in [0, 0.25] to 1.3e-8.
     half = 0.49999999 - y2 * (0.16666534 - y2 * (0.06662375 - y2 * (0.02649212 - y2 * 0.00856567)))
@@ -43,7 +43,7 @@ def _difference(lower: tl.tensor, upper: tl.tensor, d: tl.tensor, gap: tl.tensor
 
 @triton.jit
 def _slope(u: tl.tensor, v: tl.tensor, d: tl.tensor, alpha: tl.tensor, total: tl.tensor) -> tl.tensor:
-    """q^s (e^(αd) - 1)/α."""
+    """Compute q^s (e^(αd) - 1)/α."""
     return _difference(_power(u, v, 0.0, total), _power(u, v, alpha, total), d, alpha)
 
 
@@ -57,7 +57,7 @@ def _term(
     middle: tl.tensor,
     high: tl.tensor,
 ) -> tl.tensor:
-    """(J12 - J01)/(m2 - m0); where all nodes are close, W d² exp[·, ·, ·] by its series around their mean."""
+    """Compute (J12 - J01)/(m2 - m0); where all nodes are close, W d² exp[·, ·, ·] by its series around their mean."""
     mean, span = (low + middle + high) * (1 / 3), high - low
     x, y, z = low - mean, middle - mean, high - mean
     square = (x * x + y * y + z * z) * 0.5 * (d * d)
@@ -71,8 +71,8 @@ def _term(
 @triton.jit
 def _bounded(x: tl.tensor) -> tl.tensor:
     """Replace -inf and inf by bounds that act like them, so that differences exist; NaN stays."""
-    x = tl.maximum(x, -_FAR, propagate_nan=tl.PropagateNan.ALL)
-    return tl.minimum(x, _FAR, propagate_nan=tl.PropagateNan.ALL)
+    at_least = tl.maximum(x, -_FAR, propagate_nan=tl.PropagateNan.ALL)
+    return tl.minimum(at_least, _FAR, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
@@ -83,21 +83,15 @@ def _number(pointer: tl.tensor, stride: tl.tensor, row: tl.tensor) -> tl.tensor:
 
 @triton.jit
 def _logits(row: tl.tensor, stride: tl.tensor, columns: tl.tensor, classes: tl.tensor) -> tl.tensor:
-    """Load logits of a row; a column behind the last class acts like a class that both sides exclude."""
+    """Load logits of a row; columns after the last class act like classes that both sides exclude."""
     return tl.load(row + columns.to(tl.int64) * stride, mask=columns < classes, other=float("-inf")).to(tl.float32)
 
 
 @triton.jit
-def _compared(
-    z: tl.tensor,
-    y: tl.tensor,
-    z_max: tl.tensor,
-    y_max: tl.tensor,
-    z_sum: tl.tensor,
-    y_sum: tl.tensor,
-    scale: tl.tensor,
+def _compare(
+    z: tl.tensor, y: tl.tensor, z_max: tl.tensor, y_max: tl.tensor, z_sum: tl.tensor, y_sum: tl.tensor, scale: tl.tensor
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """Give u, v and d of some classes; all are 0, as are term and slopes then, where both sides exclude the class."""
+    """Compute u, v and d of some classes; all are 0, as are term and slopes, where both sides exclude the class."""
     alive = (z != float("-inf")) | (y != float("-inf"))
     z, y = tl.where(alive, z, z_max), tl.where(alive, y, y_max)
     binary = scale * _LOG2E
@@ -137,14 +131,16 @@ def alpha_beta_kernel(
     TEACHER: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Work off one row. What is not wanted or not there is None; `lightning_abkd.kernels._alpha_beta_op` launches it.
+    """Process one row. What is not wanted or not there is None; `lightning_abkd.kernels._alpha_beta_op` launches it.
 
-    With `values` it compares, and leaves in `state` what a later gradient needs; without, it reads that from `state`:
-    rows of N numbers, the largest logit, Σ exp((logit - largest)/T) and Σ slope of the student, then of the teacher.
-    With `gradient` it writes weight · ∂D/∂z and, with `labels`, adds task_weight times the cross-entropy's gradient.
+    With `values` it compares, and leaves in `state` what a later gradient needs. Without, it reads `state`: six rows of
+    N numbers, the largest logit, Σ exp((logit - largest)/T) and Σ slope of the student, then those of the teacher.
+    With `gradient` it writes weight · ∂D/∂z. With `labels` it adds task_weight times the cross-entropy's gradient.
     """
-    row, rows = tl.program_id(0).to(tl.int64), tl.num_programs(0).to(tl.int64)
-    block, zeros = tl.arange(0, BLOCK), tl.zeros([BLOCK], tl.float32)
+    row = tl.program_id(0).to(tl.int64)
+    rows = tl.num_programs(0).to(tl.int64)
+    block = tl.arange(0, BLOCK)
+    zeros = tl.zeros([BLOCK], tl.float32)
     final = (classes - 1) // BLOCK * BLOCK
     student += row * student_row
     teacher += row * teacher_row
@@ -180,13 +176,13 @@ def alpha_beta_kernel(
             z_max, y_max = z_new, y_new
         z_sum, y_sum = tl.sum(z_sums, 0), tl.sum(y_sums, 0)
         if labels is not None:
-            # Read before the gradient may overwrite it; the sums below are a barrier.
+            # Read before the gradient may overwrite it: the sums below are a barrier.
             label, task_sum = tl.load(labels + row), tl.sum(task_sums, 0)
             chosen = tl.load(student + label * student_column, mask=label >= 0, other=0.0).to(tl.float32)
             tl.store(task_values + row, tl.where(label >= 0, tl.log(task_sum) - (chosen - z_max), 0.0))
 
         low, middle, high = _ordered(a, total)
-        # A class that one side alone excludes has an infinite term if its exponents are not positive.
+        # A class that one side alone excludes has an infinite term unless its exponents are positive.
         least = tl.where(tl.minimum(a, total) > 0.0, float("-inf"), -_FAR)
         most = tl.where(tl.minimum(b, total) > 0.0, float("inf"), _FAR)
         terms, slopes, teacher_slopes = zeros, zeros, zeros
@@ -196,7 +192,7 @@ def alpha_beta_kernel(
             columns = final - offset + block
             z = _logits(student, student_column, columns, classes)
             y = _logits(teacher, teacher_column, columns, classes)
-            u, v, d = _compared(z, y, z_max, y_max, z_sum, y_sum, scale)
+            u, v, d = _compare(z, y, z_max, y_max, z_sum, y_sum, scale)
             low_power, middle_power = _power(u, v, low, total), _power(u, v, middle, total)
             high_power, centre = _power(u, v, high, total), _power(u, v, (low + middle + high) * (1 / 3), total)
             first = _difference(low_power, middle_power, d, middle - low)
@@ -235,8 +231,8 @@ def alpha_beta_kernel(
             tl.store(statistics + 5 * rows + row, tl.sum(y_power, 0))
     else:
         z_max, z_sum = tl.load(state + row), tl.load(state + rows + row)
-        slope, y_max = tl.load(state + 2 * rows + row), tl.load(state + 3 * rows + row)
-        y_sum = tl.load(state + 4 * rows + row)
+        slope = tl.load(state + 2 * rows + row)
+        y_max, y_sum = tl.load(state + 3 * rows + row), tl.load(state + 4 * rows + row)
 
     if gradient is not None:
         factor = _number(weight, weight_row, row)
@@ -246,7 +242,7 @@ def alpha_beta_kernel(
             columns = start + block
             z = _logits(student, student_column, columns, classes)
             y = _logits(teacher, teacher_column, columns, classes)
-            u, v, d = _compared(z, y, z_max, y_max, z_sum, y_sum, scale)
+            u, v, d = _compare(z, y, z_max, y_max, z_sum, y_sum, scale)
             q = tl.where(z == float("-inf"), 0.0, tl.exp2(v))
             result = factor * scale * (q * slope - _slope(u, v, d, a, total))
             if labels is not None:

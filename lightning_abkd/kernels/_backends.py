@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from lightning_abkd._utils import check_choice
-from lightning_abkd.kernels._alpha_beta_logits import alpha_beta_cross_entropy_rows
+from lightning_abkd.kernels._alpha_beta_cross_entropy import alpha_beta_cross_entropy_rows
 from lightning_abkd.kernels._alpha_beta_op import runs_triton
 from lightning_abkd.kernels._backend import Backend, CompileBackend, EagerBackend, has_float64
 from lightning_abkd.kernels._fused_backend import FusedBackend

@@ -4,6 +4,7 @@ The formulas are those of `lightning_abkd.kernels._alpha_beta_grid`, here at T =
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,19 +13,26 @@ from lightning_abkd.kernels._grid_plan import GridPlan
 from lightning_abkd.kernels._grid_sums import RowSums, is_far
 
 
-def grid_values(plan: GridPlan, sums: RowSums) -> tuple[Tensor, Tensor]:
-    """Compute the divergences and the norms of their gradients, both of shape (N, A, B)."""
+class ValuesAndNorms(NamedTuple):
+    """What belongs to the divergences and what to the norms of their gradients, both of shape (N, A, B)."""
+
+    values: Tensor
+    norms: Tensor
+
+
+def grid_values(plan: GridPlan, sums: RowSums) -> ValuesAndNorms:
+    """Compute the divergences and the norms of their gradients."""
     largest = _LargestClass(plan, sums)
     scale = _inverse(sums.square.new_tensor(plan.left)).unsqueeze(-1)
     differences, squares = sums.products.split(len(plan.left), 1)
     others = _CrossSums(plan, differences * scale)
     all_classes = _CrossSums(plan, others.table + largest.cross_terms())
-    values = _values(plan, sums, largest, all_classes)
-    return values, _norms(plan, sums, largest, others, _CrossSums(plan, squares * scale.square()))
+    norms = _norms(plan, sums, largest, others, _CrossSums(plan, squares * scale.square()))
+    return ValuesAndNorms(_values(plan, sums, largest, all_classes), norms)
 
 
-def infinite_points(plan: GridPlan, one_sided: Tensor) -> tuple[Tensor, Tensor]:
-    """Return True where D, and where its gradient, is infinite, both of shape (N, A, B).
+def infinite_points(plan: GridPlan, one_sided: Tensor) -> ValuesAndNorms:
+    """Return True where D, and where its gradient, is infinite.
 
     Args:
         plan: The plan of the grid.
@@ -37,7 +45,7 @@ def infinite_points(plan: GridPlan, one_sided: Tensor) -> tuple[Tensor, Tensor]:
     s = alpha + beta
     origin = (alpha == 0.0) & (beta == 0.0)
     values = teacher & ((alpha <= 0.0) | (s <= 0.0)) | student & ((beta <= 0.0) | (s <= 0.0))
-    return values, teacher & (alpha <= 0.0) | student & ((beta < 0.0) | (s < 0.0) | origin)
+    return ValuesAndNorms(values, teacher & (alpha <= 0.0) | student & ((beta < 0.0) | (s < 0.0) | origin))
 
 
 def _inverse(x: Tensor) -> Tensor:

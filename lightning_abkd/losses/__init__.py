@@ -1,4 +1,4 @@
-"""Distillation losses, `torch.nn.Module`s that take logits (student first, as torch's input and target) to a scalar.
+"""Distillation losses: `torch.nn.Module`s that compute a scalar from logits or features, the student's first.
 
 Here: temperature, masks, reductions, live hyper-parameters, state and parameters of a loss.
 Not here: formulas of divergences (see `lightning_abkd.functional`), networks, anything of Lightning.

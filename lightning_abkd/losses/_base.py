@@ -8,13 +8,15 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from lightning_abkd._utils import check_choice, check_same_shape
+
 Reduction = Literal["mean", "sum", "none"]
 
 
 class DistillationLoss(nn.Module):
-    """Base class of everything that can stand in a `DistillationModule`'s place for a divergence.
+    """Base class of everything that can be the `divergence` of a `DistillationModule`.
 
-    The parameters of `forward` are the signals the loss asks for: student_logits, teacher_logits, labels, mask,
+    The parameters of `forward` name the signals that the loss asks for: student_logits, teacher_logits, labels, mask,
     student_features, teacher_features, or whatever else a module provides. Parameters with a default are optional.
     Learnable parameters of a loss join the optimizer, its buffers the checkpoint. 0-dim buffers (`hyperparameter`) are
     live numbers: a callback may change them in place between steps.
@@ -30,13 +32,13 @@ class DistillationLoss(nn.Module):
 
     @property
     def required_signals(self) -> tuple[str, ...]:
-        """Names of the signals that `forward` cannot do without."""
+        """Names of the signals that `forward` needs."""
         parameters = _parameters(type(self).forward)
         return tuple(p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD)
 
     @property
     def accepted_signals(self) -> tuple[str, ...]:
-        """Names of the signals that `forward` takes, the optional ones included."""
+        """Names of the signals that `forward` takes, including the optional ones."""
         return tuple(p.name for p in _parameters(type(self).forward))
 
     def hyperparameter(self, name: str, value: float) -> None:
@@ -56,28 +58,13 @@ class DistillationLoss(nn.Module):
 
 @functools.cache
 def _parameters(forward: Callable[..., object]) -> tuple[inspect.Parameter, ...]:
-    """List the parameters of a method beside self; asked for at every step, and slow to find."""
+    """List the parameters of a method after self. Cached, because each step asks and the inspection is slow."""
     return tuple(inspect.signature(forward).parameters.values())[1:]
-
-
-def check_positive(name: str, value: float) -> None:
-    """Raise ValueError unless the value is finite and greater than 0."""
-    if not 0.0 < value < float("inf"):
-        raise ValueError(f"Parameter `{name}` should be finite and greater than 0. Found `{name} = {value}`.")
-
-
-def check_finite(name: str, value: float) -> None:
-    """Raise ValueError unless the value is a finite number."""
-    if not -float("inf") < value < float("inf"):
-        raise ValueError(f"Parameter `{name}` should be finite. Found `{name} = {value}`.")
 
 
 def check_reduction(value: str) -> None:
     """Raise ValueError unless the value names a reduction."""
-    if value not in get_args(Reduction):
-        raise ValueError(
-            f"Parameter `reduction` should be one of {get_args(Reduction)}. Found `reduction = {value!r}`."
-        )
+    check_choice("reduction", value, get_args(Reduction))
 
 
 def reduce(values: Tensor, mask: Tensor | None, reduction: Reduction) -> Tensor:
@@ -93,19 +80,29 @@ def reduce(values: Tensor, mask: Tensor | None, reduction: Reduction) -> Tensor:
 
 
 def check_logits(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> None:
-    """Raise ValueError or TypeError unless the logits are of one shape and the mask fits their positions."""
-    student, teacher = tuple(student_logits.shape), tuple(teacher_logits.shape)
+    """Raise an error unless both logits have one shape and the mask fits their positions.
+
+    Args:
+        student_logits: Shape (..., V).
+        teacher_logits: Shape (..., V).
+        mask: Boolean, shape (...); None for no mask.
+
+    Raises:
+        ValueError: If shapes do not fit each other.
+        TypeError: If the mask is not boolean.
+
+    Example:
+        >>> check_logits(torch.zeros(2, 5), torch.zeros(2, 5), mask=torch.tensor([True, False]))
+    """
+    student = tuple(student_logits.shape)
+    teacher = tuple(teacher_logits.shape)
     if student[-1:] != teacher[-1:]:
         raise ValueError(
             f"Teacher and student should have the same number of classes. Found {student[-1]} classes in "
             f"`student_logits` of shape {student} and {teacher[-1]} in `teacher_logits` of shape {teacher}. "
             "Give both networks one output size."
         )
-    if student != teacher:
-        raise ValueError(
-            f"`student_logits` and `teacher_logits` should have one shape. Found {student} and {teacher}. "
-            "Feed both networks the same batch."
-        )
+    check_same_shape(student_logits, teacher_logits, advice="Feed both networks the same batch.")
     if mask is None:
         return
     if mask.dtype != torch.bool:

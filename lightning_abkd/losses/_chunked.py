@@ -1,137 +1,211 @@
-"""Rows of logits worked off in chunks, value and gradient in one pass."""
+"""Values and gradients of rows of logits, computed chunk by chunk in one pass."""
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from typing import Protocol
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lightning_abkd._utils import Context, row_slices
 from lightning_abkd.functional import can_read_without_sync
 from lightning_abkd.losses._base import Reduction
 
 Differentiator = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-# Elements of a chunk: on a processor working copies should fit in the cache, and calls take longer than to start them.
+# Elements of a chunk: small enough for the CPU cache, large enough to hide the launch of each call.
 _CHUNK_ELEMENTS = {"cpu": 1 << 19}
 _DEFAULT_CHUNK_ELEMENTS = 1 << 24
 
 
 class Rowwise(Protocol):
-    """What a divergence gives to be worked off so; see `Divergence`."""
+    """What a divergence offers so that it can be computed in chunks; see `Divergence`."""
 
     temperature: Tensor
     scale_by_temperature: bool
     reduction: Reduction
 
     def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
-        """Give the function that computes values (n,) and writes the scaled gradient (n, V)."""
+        """Return the function that computes values (n,) and writes the scaled gradient (n, V)."""
 
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor: ...
 
 
 def chunks(rows: int, classes: int, device: str) -> Iterator[slice]:
-    """Part rows into slices that fit the device's cache."""
-    size = max(1, _CHUNK_ELEMENTS.get(device, _DEFAULT_CHUNK_ELEMENTS) // max(classes, 1))
-    # Threads share the rows of a chunk evenly.
-    size -= size % torch.get_num_threads() if size >= torch.get_num_threads() else 0
-    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+    """Split rows into slices that fit the device's cache and that threads share evenly."""
+    return row_slices(rows, classes, _chunk_elements(device), multiple=torch.get_num_threads())
 
 
-class _Context(Protocol):
-    needs_input_grad: tuple[bool, ...]
-    saved_tensors: tuple[Tensor, ...]
+def counted_rows(mask: Tensor | None) -> Tensor | None:
+    """List the positions at which a mask is True, shape (n,); None without a mask, where all count."""
+    return None if mask is None else mask.reshape(-1).nonzero().squeeze(-1)
+
+
+class _ChunkedContext(Context):
     divergence: Rowwise
-    gradient: Tensor | None
-    mask: Tensor | None
+    index: Tensor | None
     weight: float | Tensor
-
-    def save_for_backward(self, *tensors: Tensor) -> None: ...
+    gradient: Tensor | None
 
 
 class Chunked(torch.autograd.Function):
     """The reduced values of all rows, and their gradient in the same pass; a second backward pass recomputes it."""
 
     @staticmethod
-    def forward(ctx: _Context, student: Tensor, teacher: Tensor, mask: Tensor | None, divergence: Rowwise) -> Tensor:
+    def forward(
+        ctx: _ChunkedContext, student: Tensor, teacher: Tensor, mask: Tensor | None, divergence: Rowwise
+    ) -> Tensor:
         ctx.save_for_backward(student, teacher)
-        ctx.mask, ctx.divergence, ctx.weight = mask, divergence, _weight(divergence, student, mask)
-        values, ctx.gradient = _run(divergence, student, teacher, mask, ctx.weight if ctx.needs_input_grad[0] else None)
+        ctx.divergence = divergence
+        ctx.index = counted_rows(mask)
+        ctx.weight = _weight(divergence, student, mask)
+        if ctx.needs_input_grad[0]:
+            computed = _batch_gradient(divergence, student, teacher, ctx.index, ctx.weight)
+            values = computed.values
+            ctx.gradient = computed.gradient
+        else:
+            values = _batch_values(divergence, student, teacher, ctx.index)
         return (values if divergence.reduction == "none" else values.sum()) * ctx.weight
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _Context, upstream: Tensor) -> tuple[Tensor, None, None, None]:
-        gradient, ctx.gradient = ctx.gradient, None
+    def backward(ctx: _ChunkedContext, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        student, teacher = ctx.saved_tensors
+        gradient = ctx.gradient
+        ctx.gradient = None
         if gradient is None:
-            student, teacher = ctx.saved_tensors
-            gradient = _run(ctx.divergence, student, teacher, ctx.mask, ctx.weight)[1]
-        if gradient is None:
-            raise RuntimeError("The gradient of a divergence was asked for, but its student logits need none.")
+            gradient = _batch_gradient(ctx.divergence, student, teacher, ctx.index, ctx.weight).gradient
         # A loss that is not weighted saves a pass over the gradient.
         if upstream.dim() or not can_read_without_sync(upstream) or upstream.item() != 1.0:
             # Without a dimension the factor would be rounded to the gradient's dtype.
             gradient.mul_(upstream.unsqueeze(-1) if upstream.dim() else upstream.view((1,) * gradient.dim()))
-        return gradient.to(ctx.saved_tensors[0].dtype), None, None, None
+        return gradient.to(student.dtype), None, None, None
+
+
+def _chunk_elements(device: str) -> int:
+    return _CHUNK_ELEMENTS.get(device, _DEFAULT_CHUNK_ELEMENTS)
 
 
 def _weight(divergence: Rowwise, student: Tensor, mask: Tensor | None) -> float | Tensor:
-    """Compute the factor of every value: T² where scaled by it, over the count for a mean; a number on processors."""
+    """Compute the factor of every value: T² if scaled by it, over the count for a mean; a plain number on a CPU."""
     weight: float | Tensor = 1.0
     if divergence.scale_by_temperature:
         temperature = divergence.temperature
         weight = temperature.item() ** 2 if can_read_without_sync(temperature) else temperature.square()
     if divergence.reduction == "mean" and student.numel():
-        count = math.prod(student.shape[:-1]) if mask is None else mask.sum().clamp(min=1)
-        weight = weight / (count.item() if isinstance(count, Tensor) and can_read_without_sync(count) else count)
+        weight = weight / _count(student, mask)
     return weight
 
 
-def _run_at_once(
-    divergence: Rowwise, student: Tensor, teacher: Tensor, scale: float | Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Work off rows that are one chunk in few calls: these are what a small batch costs."""
+def _count(student: Tensor, mask: Tensor | None) -> float | Tensor:
+    """Count the positions that matter, at least 1; a plain number where no device has to be waited for."""
+    if mask is None:
+        return math.prod(student.shape[:-1])
+    count = mask.sum().clamp(min=1)
+    return count.item() if can_read_without_sync(count) else count
+
+
+class _ValuesAndGradient(NamedTuple):
+    values: Tensor
+    gradient: Tensor
+
+
+def _batch_values(divergence: Rowwise, student: Tensor, teacher: Tensor, index: Tensor | None) -> Tensor:
+    """Compute the values (...) of the rows in `index`, and 0 for the others."""
+    with _without_autocast(student.device.type):
+        if _is_one_chunk(student, teacher, index):
+            return divergence._values(student, teacher)
+        return _values_in_chunks(divergence, student, teacher, index)
+
+
+def _batch_gradient(
+    divergence: Rowwise, student: Tensor, teacher: Tensor, index: Tensor | None, scale: float | Tensor
+) -> _ValuesAndGradient:
+    """Compute the values (...) of the rows in `index` and their scaled gradient (..., V), and 0 for the others."""
+    with _without_autocast(student.device.type):
+        if _is_one_chunk(student, teacher, index):
+            gradient = torch.empty_like(student)
+            return _ValuesAndGradient(divergence.differentiator(scale)(student, teacher, gradient), gradient)
+        return _gradients_in_chunks(divergence, student, teacher, index, scale)
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
     # Entering a context that changes nothing is a tenth of the loss of a small batch.
-    device = student.device.type
-    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-        if scale is None:
-            return divergence._values(student, teacher), None
-        gradient = torch.empty_like(student)
-        return divergence.differentiator(scale)(student, teacher, gradient), gradient
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
-def _run(
-    divergence: Rowwise, student: Tensor, teacher: Tensor, mask: Tensor | None, scale: float | Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Work off the rows in chunks; the gradient is scaled, None leaves it out. Masked rows are never read."""
-    plain = mask is None and student.dim() == 2 and student.dtype == teacher.dtype == torch.float32
-    if plain and student.numel() <= _CHUNK_ELEMENTS.get(student.device.type, _DEFAULT_CHUNK_ELEMENTS):
-        return _run_at_once(divergence, student, teacher, scale)
-    classes = student.shape[-1]
-    flat_student, flat_teacher = student.reshape(-1, classes), teacher.reshape(-1, classes)
-    dtype, teacher_dtype = (torch.promote_types(x.dtype, torch.float32) for x in (student, teacher))
-    counted = None if mask is None else mask.reshape(-1).nonzero().squeeze(-1)
-    gradient = None
-    if scale is not None:
+def _is_one_chunk(student: Tensor, teacher: Tensor, index: Tensor | None) -> bool:
+    """Return True for a batch of one chunk as it lies in memory, where the number of calls dominates."""
+    ready = index is None and student.dim() == 2 and student.dtype == teacher.dtype == torch.float32
+    return ready and student.numel() <= _chunk_elements(student.device.type)
+
+
+@dataclass(frozen=True)
+class _Dtypes:
+    """Dtypes in which logits are computed, at least float32, and in which the gradient is stored."""
+
+    student: torch.dtype
+    teacher: torch.dtype
+    gradient: torch.dtype
+
+    @classmethod
+    def of(cls, student: Tensor, teacher: Tensor) -> "_Dtypes":
+        computed = torch.promote_types(student.dtype, torch.float32)
         # The gradient of a row before scaling by the loss's own factor may be below what float16 holds.
-        store = dtype if student.dtype == torch.float16 else student.dtype
-        gradient = (torch.empty_like if counted is None else torch.zeros_like)(flat_student, dtype=store)
-    differentiate, values = divergence.differentiator(1.0 if scale is None else scale), []
-    rows = len(flat_student) if counted is None else len(counted)
-    with torch.autocast(student.device.type, enabled=False):
-        for chunk in chunks(rows, classes, student.device.type):
-            index = chunk if counted is None else counted[chunk]
-            logits, target = flat_student[index].to(dtype), flat_teacher[index].to(teacher_dtype)
-            if gradient is None:
-                values.append(divergence._values(logits, target))
-            elif counted is None and store == logits.dtype:
-                values.append(differentiate(logits, target, gradient[index]))
-            else:
-                values.append(differentiate(logits, target, slope := torch.empty_like(logits)))
-                gradient[index] = slope.to(store)
-    joined = values[0] if len(values) == 1 else torch.cat([student.new_empty(0, dtype=dtype), *values])
-    if counted is not None:
-        joined = joined.new_zeros(len(flat_student)).index_copy_(0, counted, joined)
-    return joined.view(student.shape[:-1]), None if gradient is None else gradient.view(student.shape)
+        stored = computed if student.dtype == torch.float16 else student.dtype
+        return cls(computed, torch.promote_types(teacher.dtype, torch.float32), stored)
+
+
+class _Chunk(NamedTuple):
+    rows: slice | Tensor
+    student: Tensor
+    teacher: Tensor
+
+
+def _chunks_of(student: Tensor, teacher: Tensor, index: Tensor | None, dtypes: _Dtypes) -> Iterator[_Chunk]:
+    """Take chunks of the rows in `index` from logits (N, V); other rows are never read."""
+    count = len(student) if index is None else len(index)
+    for chunk in chunks(count, student.shape[-1], student.device.type):
+        rows = chunk if index is None else index[chunk]
+        yield _Chunk(rows, student[rows].to(dtypes.student), teacher[rows].to(dtypes.teacher))
+
+
+def _values_in_chunks(divergence: Rowwise, student: Tensor, teacher: Tensor, index: Tensor | None) -> Tensor:
+    classes = student.shape[-1]
+    dtypes = _Dtypes.of(student, teacher)
+    parts = [
+        divergence._values(chunk.student, chunk.teacher)
+        for chunk in _chunks_of(student.reshape(-1, classes), teacher.reshape(-1, classes), index, dtypes)
+    ]
+    return _at_positions(parts, index, student, dtypes)
+
+
+def _gradients_in_chunks(
+    divergence: Rowwise, student: Tensor, teacher: Tensor, index: Tensor | None, scale: float | Tensor
+) -> _ValuesAndGradient:
+    classes = student.shape[-1]
+    dtypes = _Dtypes.of(student, teacher)
+    flat = student.reshape(-1, classes)
+    gradient = (torch.empty_like if index is None else torch.zeros_like)(flat, dtype=dtypes.gradient)
+    # Rows that lie together are written where they belong.
+    in_place = index is None and dtypes.gradient == dtypes.student
+    differentiate = divergence.differentiator(scale)
+    parts = []
+    for chunk in _chunks_of(flat, teacher.reshape(-1, classes), index, dtypes):
+        slope = gradient[chunk.rows] if in_place else torch.empty_like(chunk.student)
+        parts.append(differentiate(chunk.student, chunk.teacher, slope))
+        if not in_place:
+            gradient[chunk.rows] = slope.to(dtypes.gradient)
+    return _ValuesAndGradient(_at_positions(parts, index, student, dtypes), gradient.view(student.shape))
+
+
+def _at_positions(parts: list[Tensor], index: Tensor | None, student: Tensor, dtypes: _Dtypes) -> Tensor:
+    """Join the values of chunks and put them where their rows are, shape (...); 0 elsewhere."""
+    shape = student.shape[:-1]
+    values = parts[0] if len(parts) == 1 else torch.cat([student.new_empty(0, dtype=dtypes.student), *parts])
+    if index is not None:
+        values = values.new_zeros(math.prod(shape)).index_copy_(0, index, values)
+    return values.view(shape)

@@ -1,30 +1,50 @@
 """The base class of all divergences between the output distributions of teacher and student."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from lightning_abkd.losses._base import (
-    DistillationLoss,
-    Reduction,
-    check_logits,
-    check_positive,
-    check_reduction,
-    reduce,
-)
+from lightning_abkd._utils import check_positive
+from lightning_abkd.functional import promote_to_float32
+from lightning_abkd.losses._base import DistillationLoss, Reduction, check_logits, check_reduction, reduce
 from lightning_abkd.losses._chunked import Chunked, Differentiator, chunks
+from lightning_abkd.losses._renamed import forward_old_methods
 
 
 class Divergence(DistillationLoss):
-    """Distillation loss made of one divergence per position.
+    r"""Distillation loss made of one divergence per position.
 
-    Owns what all divergences share: temperature, the factor T², promotion to float32, the mask and the reduction. A
-    subclass gives `pointwise(log_p, log_q)` and nothing else. Rows are worked off in chunks, value and gradient in one
-    pass, so that beside logits and gradient nothing of their size is kept.
+    Owns what all divergences share: temperature, the factor T², promotion to float32, the mask and the reduction:
+
+    .. math::
+
+        L = \frac{T^2}{|M|} \sum_{i \in M} D\big( \mathrm{softmax}(y_i / T) \,\|\, \mathrm{softmax}(z_i / T) \big)
+
+    where:
+
+    - z, y -> `student_logits`, `teacher_logits` of `forward`; M are the positions where its `mask` is True.
+    - D -> `pointwise`, of the teacher's and the student's log-probabilities at the temperature.
+    - T -> `temperature`: greater than 0. The paper (ABKD) uses 4 for CIFAR-100 and 1 for language models.
+    - T² is there if `scale_by_temperature`, the division by the number of positions if `reduction` is "mean".
+
+    **The only method that an author defines is `pointwise(log_p, log_q)`.** Everything else follows from it. Logits are
+    processed in chunks of rows, value and gradient in one pass, so that nothing of their size is kept but the gradient.
+    The other methods are for faster ways to the same numbers, and for callers that hold logits in parts:
+
+    - `differentiator` returns the function that computes values and gradient of some rows. The default lets autograd
+      differentiate `pointwise`; the α-β family puts its backends here.
+    - `_values` computes values from logits, for rows whose gradient nobody needs. The default calls `pointwise`.
+    - `_values_at_once` computes the values of a whole batch without chunks, where `_is_chunked` is False: when the
+      teacher or a parameter of the divergence receives a gradient, when code is compiled, and for a single kernel.
+    - `row_values` computes values and gradient of rows without autograd, for losses that never hold all logits.
+    - `on_loss` receives the loss of each training batch, for divergences that change as training goes on.
 
     Args:
-        temperature: T > 0; both logits are divided by it. The paper uses 4 for CIFAR-100 and 1 for language.
-        scale_by_temperature: Multiply by T² (Hinton et al. 2015), which keeps the size of gradients as T grows. ABKD
-            itself does not.
+        temperature: T > 0; both logits are divided by it.
+        scale_by_temperature: Multiply by T² (Hinton et al. 2015, arXiv 1503.02531), which keeps the size of gradients
+            as T grows. ABKD itself does not.
         reduction: "mean" over the counted positions, "sum" over them, or "none".
 
     Raises:
@@ -40,6 +60,12 @@ class Divergence(DistillationLoss):
     """
 
     temperature: Tensor
+    _RENAMED: ClassVar[Mapping[str, str]] = {"of_rows": "is_rowwise_mean", "rows": "row_values", "observe": "on_loss"}
+
+    def __init_subclass__(cls) -> None:
+        """Take overrides of old method names, and forward calls of them."""
+        super().__init_subclass__()
+        forward_old_methods(cls, cls._RENAMED)
 
     def __init__(
         self, temperature: float = 1.0, scale_by_temperature: bool = False, reduction: Reduction = "mean"
@@ -80,50 +106,52 @@ class Divergence(DistillationLoss):
         """
         check_logits(student_logits, teacher_logits, mask)
         loss: Tensor
-        if self._chunkable(student_logits, teacher_logits):
+        if self._is_chunked(student_logits, teacher_logits):
             loss = Chunked.apply(student_logits, teacher_logits, mask, self)
         else:
-            values = self._positions(student_logits, teacher_logits, mask)
+            values = self._values_at_once(student_logits, teacher_logits, mask)
             values = values * self.temperature.square() if self.scale_by_temperature else values
             loss = reduce(values, mask, self.reduction)
         if self.training:
-            self.observe(loss.detach())
+            self.on_loss(loss.detach())
         return loss
 
-    def observe(self, loss: Tensor) -> None:
-        """Take note of the loss of a training batch; for divergences that change as training goes on."""
+    def on_loss(self, loss: Tensor) -> None:
+        """Receive the detached loss of a training batch; does nothing unless a divergence changes in training."""
 
     @property
-    def of_rows(self) -> bool:
-        """Whether it is the mean of one value per position, so that it may be computed without all logits at once."""
+    def is_rowwise_mean(self) -> bool:
+        """Whether it is the mean of one value per position, so that it can be computed without all logits at once."""
         learnt = any(parameter.requires_grad for parameter in self.parameters())
         return type(self).forward is Divergence.forward and self.reduction == "mean" and not learnt
 
-    def rows(self, student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor | None = None) -> Tensor:
-        """Compute the values (n,) of rows and write their gradient by the student's logits.
+    def row_values(self, student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor | None = None) -> Tensor:
+        """Compute the values (n,) of rows and write their gradient with respect to the student's logits.
 
         Args:
-            student_logits: Shape (n, V), float32 or wider, without the autograd's notice.
+            student_logits: Shape (n, V), float32 or wider; not watched by autograd.
             teacher_logits: Shape (n, V), same dtype.
             gradient: Shape (n, V), overwritten; None computes values alone.
 
         Returns:
-            Values of shape (n,), T² included where the divergence is scaled by it.
+            Values of shape (n,), including T² where the divergence is scaled by it.
         """
         values = student_logits.new_empty(len(student_logits))
         factor = self.temperature.square() if self.scale_by_temperature else None
         differentiate = self.differentiator(1.0 if factor is None else factor)
         with torch.autocast(student_logits.device.type, enabled=False), torch.no_grad():
-            for chunk in chunks(len(student_logits), student_logits.shape[-1], student_logits.device.type):
-                pair = student_logits[chunk], teacher_logits[chunk]
-                values[chunk] = self._values(*pair) if gradient is None else differentiate(*pair, gradient[chunk])
+            for rows in chunks(len(student_logits), student_logits.shape[-1], student_logits.device.type):
+                if gradient is None:
+                    values[rows] = self._values(student_logits[rows], teacher_logits[rows])
+                else:
+                    values[rows] = differentiate(student_logits[rows], teacher_logits[rows], gradient[rows])
         return values if factor is None else values.mul_(factor)
 
     def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
-        """Give the function that computes the values (n,) of a chunk of rows and writes their gradient.
+        """Return the function that computes the values (n,) of a chunk of rows and writes their gradient.
 
-        Its arguments have shape (n, V) and are float32 or wider: student logits, teacher logits, and the gradient by
-        the student's logits, which it overwrites, times `scale`. A fused kernel may stand in here.
+        Its arguments have shape (n, V) and are float32 or wider: student logits, teacher logits, and the gradient with
+        respect to the student's logits, which it overwrites, times `scale`. A fused kernel may take its place.
         """
 
         def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
@@ -136,15 +164,16 @@ class Divergence(DistillationLoss):
         return differentiate
 
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        log_p = torch.log_softmax(wide(teacher_logits) / self.temperature, -1)
-        return self.pointwise(log_p, torch.log_softmax(wide(student_logits) / self.temperature, -1))
+        """Compute the values (...) of logits (..., V); autograd differentiates them where it is on."""
+        log_p = torch.log_softmax(promote_to_float32(teacher_logits) / self.temperature, -1)
+        return self.pointwise(log_p, torch.log_softmax(promote_to_float32(student_logits) / self.temperature, -1))
 
-    def _positions(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> Tensor:
-        """Compute the values (...) at once; those of masked positions are never used."""
+    def _values_at_once(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> Tensor:
+        """Compute the values (...) of a whole batch; those of masked positions are never used."""
         return self._values(student_logits, teacher_logits)
 
-    def _chunkable(self, student_logits: Tensor, teacher_logits: Tensor) -> bool:
-        """Tell whether only the student's logits need a gradient; compilers fuse better without chunks."""
+    def _is_chunked(self, student_logits: Tensor, teacher_logits: Tensor) -> bool:
+        """Return True if only the student's logits need a gradient; compilers fuse better without chunks."""
         learnt = any(parameter.requires_grad for parameter in self.parameters())
         return not (teacher_logits.requires_grad or learnt or torch.compiler.is_compiling())
 
@@ -158,6 +187,4 @@ class Divergence(DistillationLoss):
         )
 
 
-def wide(tensor: Tensor) -> Tensor:
-    """Promote to at least float32."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+forward_old_methods(Divergence, Divergence._RENAMED)

@@ -6,17 +6,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_abkd.functional import promote_to_float32
 from lightning_abkd.losses._base import check_logits
-from lightning_abkd.losses._chunked import chunks
-from lightning_abkd.losses._divergence import Divergence, wide
+from lightning_abkd.losses._chunked import chunks, counted_rows
+from lightning_abkd.losses._divergence import Divergence
 
 
 class DivergenceEvaluation(NamedTuple):
-    """Means over the counted positions, shape () each: the divergences by name, and both entropies at T = 1 in nats."""
+    """Means over the counted positions, each of shape (). Example: see `evaluate_divergences`."""
 
     divergences: dict[str, Tensor]
+    """The divergences by name."""
     teacher_entropy: Tensor
+    """Entropy of the teacher at temperature 1, in nats."""
     student_entropy: Tensor
+    """Entropy of the student at temperature 1, in nats."""
 
 
 @torch.no_grad()
@@ -25,7 +29,7 @@ def evaluate_divergences(
 ) -> DivergenceEvaluation:
     """Evaluate divergences of one batch; those of one temperature share normalisers and log-probabilities.
 
-    For comparing objectives on equal terms. Rows are worked off in chunks: nothing of the logits' size is kept.
+    For comparing objectives on equal terms. Rows are processed in chunks: nothing of the logits' size is kept.
 
     Args:
         divergences: Divergences by name, each a mean over positions (reduction "mean").
@@ -34,10 +38,10 @@ def evaluate_divergences(
         mask: Boolean, shape (...), True where a position counts; None counts all. Others are not read.
 
     Returns:
-        The values that the divergences themselves would give, and the entropies; 0 where no position counts.
+        The values that the divergences themselves would return, and the entropies; 0 where no position counts.
 
     Raises:
-        ValueError: If shapes do not fit each other, or a divergence is no mean over positions.
+        ValueError: If shapes do not fit each other, or a divergence is not a mean over positions.
         TypeError: If the mask is not boolean.
 
     Example:
@@ -50,29 +54,55 @@ def evaluate_divergences(
         0.6931
     """
     check_logits(student_logits, teacher_logits, mask)
-    groups: dict[float, list[str]] = {1.0: []}
+    groups = _group_by_temperature(divergences)
+    classes = student_logits.shape[-1]
+    student = student_logits.reshape(-1, classes)
+    teacher = teacher_logits.reshape(-1, classes)
+    index = counted_rows(mask)
+    count = len(student) if index is None else len(index)
+    sums = _Sums(divergences, promote_to_float32(student))
+    for chunk in chunks(count, classes, student.device.type):
+        rows = chunk if index is None else index[chunk]
+        for temperature, group in groups.items():
+            log_p = torch.log_softmax(promote_to_float32(teacher[rows]) / temperature, -1)
+            log_q = torch.log_softmax(promote_to_float32(student[rows]) / temperature, -1)
+            sums.add(group, temperature, log_p, log_q)
+    return sums.means(divergences, max(count, 1))
+
+
+def _group_by_temperature(divergences: Mapping[str, Divergence]) -> dict[float, dict[str, Divergence]]:
+    """Sort divergences by temperature; 1 is always there, for the entropies."""
+    groups: dict[float, dict[str, Divergence]] = {1.0: {}}
     for name, divergence in divergences.items():
-        if not divergence.of_rows:
+        if not divergence.is_rowwise_mean:
             raise ValueError(
                 f"Divergences should be means over positions to be evaluated together. Found {name!r}, a "
                 f"{type(divergence).__name__} of reduction {divergence.reduction!r}. Call it by itself."
             )
-        groups.setdefault(divergence.temperature.item(), []).append(name)
-    classes = student_logits.shape[-1]
-    student, teacher = (x.reshape(-1, classes) for x in (student_logits, teacher_logits))
-    counted = torch.arange(len(student), device=student.device) if mask is None else mask.reshape(-1).nonzero()[:, 0]
-    sums = wide(student).new_zeros(len(divergences) + 2)
-    places = {name: place for place, name in enumerate(divergences)}
-    for chunk in chunks(len(counted), classes, student.device.type):
-        for temperature, names in groups.items():
-            log_p, log_q = (torch.log_softmax(wide(x[counted[chunk]]) / temperature, -1) for x in (teacher, student))
-            for name in names:
-                sums[places[name]] += divergences[name].pointwise(log_p, log_q).sum()
-            if temperature == 1.0:
-                sums[-2:] += torch.stack([torch.special.entr(x.exp()).sum() for x in (log_p, log_q)])
-    *values, teacher_entropy, student_entropy = (sums / max(len(counted), 1)).unbind()
-    scaled = {
-        name: value * (x.temperature.square() if x.scale_by_temperature else 1.0)
-        for (name, x), value in zip(divergences.items(), values, strict=True)
-    }
-    return DivergenceEvaluation(scaled, teacher_entropy, student_entropy)
+        groups.setdefault(divergence.temperature.item(), {})[name] = divergence
+    return groups
+
+
+class _Sums:
+    """Sums over positions: of each divergence, and of the entropies at temperature 1."""
+
+    def __init__(self, names: Mapping[str, Divergence], like: Tensor) -> None:
+        self.values = {name: like.new_zeros(()) for name in names}
+        self.teacher_entropy = like.new_zeros(())
+        self.student_entropy = like.new_zeros(())
+
+    def add(self, group: Mapping[str, Divergence], temperature: float, log_p: Tensor, log_q: Tensor) -> None:
+        """Add rows at the temperature of a group."""
+        for name, divergence in group.items():
+            self.values[name] += divergence.pointwise(log_p, log_q).sum()
+        if temperature == 1.0:
+            self.teacher_entropy += torch.special.entr(log_p.exp()).sum()
+            self.student_entropy += torch.special.entr(log_q.exp()).sum()
+
+    def means(self, divergences: Mapping[str, Divergence], count: int) -> DivergenceEvaluation:
+        """Divide by the number of positions and multiply by T² where a divergence is scaled by it."""
+        values = {
+            name: self.values[name] / count * (x.temperature.square() if x.scale_by_temperature else 1.0)
+            for name, x in divergences.items()
+        }
+        return DivergenceEvaluation(values, self.teacher_entropy / count, self.student_entropy / count)

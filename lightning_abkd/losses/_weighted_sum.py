@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from lightning_abkd.losses._base import DistillationLoss, check_finite
+from lightning_abkd._utils import check_finite
+from lightning_abkd.losses._base import DistillationLoss
 
 _LOGGED = ("loss", "task_loss", "accuracy")
 
@@ -13,7 +14,7 @@ class WeightedSum(DistillationLoss):
     """Weighted sum of losses, each logged under its name, such as KD + CRD.
 
     It asks for what its terms ask for. The weights are live: `HyperparameterScheduler` finds that of a term "crd" at
-    `divergence.crd_weight`, and its own numbers below `divergence.losses.crd`.
+    `divergence.crd_weight`, and the term's own numbers below `divergence.losses.crd`.
 
         divergence:
           class_path: lightning_abkd.losses.WeightedSum
@@ -25,7 +26,7 @@ class WeightedSum(DistillationLoss):
 
     Args:
         losses: The terms by name.
-        weights: Weight of each term by name; those left out are 1.
+        weights: Weight of each term by name, any finite number; those left out are 1.
 
     Raises:
         ValueError: If there is no term, a name cannot be an attribute or is logged for something else, a weight belongs
@@ -33,42 +34,33 @@ class WeightedSum(DistillationLoss):
 
     Example:
         >>> import torch
-        >>> from lightning_abkd.losses.divergences._alpha_beta import ForwardKL, ReverseKL
+        >>> from lightning_abkd.losses import ForwardKL, ReverseKL
         >>> loss = WeightedSum({"fkl": ForwardKL(), "rkl": ReverseKL()}, {"rkl": 0.5})
         >>> loss.required_signals, loss.rkl_weight.item()
         (('student_logits', 'teacher_logits'), 0.5)
     """
 
+    # An nn.ModuleDict, annotated by what it holds.
+    losses: Mapping[str, DistillationLoss]
+
     def __init__(self, losses: dict[str, DistillationLoss], weights: dict[str, float] | None = None) -> None:
         weights = weights or {}
-        if not losses:
-            raise ValueError("Parameter `losses` should hold at least one loss. Found `losses = {}`.")
-        for name in losses:
-            if not name.isidentifier() or name in _LOGGED or hasattr(nn.ModuleDict, name):
-                raise ValueError(
-                    "Parameter `losses` should have plain names that torch's modules and the log leave free. "
-                    f"Found {name!r}. Take another one."
-                )
-        if unknown := sorted(set(weights) - set(losses)):
-            raise ValueError(
-                f"Parameter `weights` should name terms of `losses`, {', '.join(losses)}. Found {', '.join(unknown)}."
-            )
-        for name, weight in weights.items():
-            check_finite(f"weights[{name!r}]", weight)
+        _check_names(losses)
+        _check_weights(weights, losses)
         super().__init__()
-        self.losses = nn.ModuleDict(losses)
+        self.add_module("losses", nn.ModuleDict(losses))
         for name in losses:
             self.hyperparameter(f"{name}_weight", weights.get(name, 1.0))
 
     @property
     def required_signals(self) -> tuple[str, ...]:
-        """Names of the signals that some term cannot do without."""
-        return tuple(dict.fromkeys(name for loss in self._losses().values() for name in loss.required_signals))
+        """Names of the signals that some term needs."""
+        return tuple(dict.fromkeys(name for loss in self.losses.values() for name in loss.required_signals))
 
     @property
     def accepted_signals(self) -> tuple[str, ...]:
         """Names of the signals that some term takes."""
-        return tuple(dict.fromkeys(name for loss in self._losses().values() for name in loss.accepted_signals))
+        return tuple(dict.fromkeys(name for loss in self.losses.values() for name in loss.accepted_signals))
 
     def forward(self, **signals: Tensor) -> Tensor:
         """Compute the sum of all terms from their signals by name.
@@ -78,16 +70,33 @@ class WeightedSum(DistillationLoss):
         """
         if missing := [name for name in self.required_signals if name not in signals]:
             raise ValueError(f"WeightedSum should be given the signals of all terms. Found no {', '.join(missing)}.")
-        total: Tensor = sum(weight * value for weight, value in self.terms(signals).values())  # type: ignore[assignment]
-        return total
+        terms = [weight * value for weight, value in self.terms(signals).values()]
+        return sum(terms[1:], start=terms[0])
 
     def terms(self, signals: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
         """Compute weight and value of each term whose signals are there."""
-        values = {name: _value(loss, signals) for name, loss in self._losses().items()}
+        values = {name: _value(loss, signals) for name, loss in self.losses.items()}
         return {name: (getattr(self, f"{name}_weight"), value) for name, value in values.items() if value is not None}
 
-    def _losses(self) -> dict[str, DistillationLoss]:
-        return dict(self.losses.items())  # type: ignore[arg-type]
+
+def _check_names(losses: Mapping[str, DistillationLoss]) -> None:
+    if not losses:
+        raise ValueError("Parameter `losses` should hold at least one loss. Found `losses = {}`.")
+    for name in losses:
+        if not name.isidentifier() or name in _LOGGED or hasattr(nn.ModuleDict, name):
+            raise ValueError(
+                "Parameter `losses` should have plain names that torch's modules and the log leave free. "
+                f"Found {name!r}. Choose another one."
+            )
+
+
+def _check_weights(weights: Mapping[str, float], losses: Mapping[str, DistillationLoss]) -> None:
+    if unknown := sorted(set(weights) - set(losses)):
+        raise ValueError(
+            f"Parameter `weights` should name terms of `losses`, {', '.join(losses)}. Found {', '.join(unknown)}."
+        )
+    for name, weight in weights.items():
+        check_finite(f"weights[{name!r}]", weight)
 
 
 def loss_terms(loss: DistillationLoss, signals: Mapping[str, Tensor]) -> Mapping[str, tuple[float | Tensor, Tensor]]:
@@ -99,6 +108,14 @@ def loss_terms(loss: DistillationLoss, signals: Mapping[str, Tensor]) -> Mapping
 
     Returns:
         The terms of a `WeightedSum` by their names; any other loss with weight 1 as "divergence".
+
+    Example:
+        >>> import torch
+        >>> from lightning_abkd.losses import ForwardKL
+        >>> loss_terms(ForwardKL(), {"student_logits": torch.zeros(2, 3), "teacher_logits": torch.zeros(2, 3)})
+        {'divergence': (1.0, tensor(0.))}
+        >>> loss_terms(ForwardKL(), {"student_logits": torch.zeros(2, 3)})
+        {}
     """
     if isinstance(loss, WeightedSum):
         return loss.terms(signals)
@@ -107,6 +124,7 @@ def loss_terms(loss: DistillationLoss, signals: Mapping[str, Tensor]) -> Mapping
 
 
 def _value(loss: DistillationLoss, signals: Mapping[str, Tensor]) -> Tensor | None:
+    """Compute a loss from its signals; None where one is missing."""
     if not all(name in signals for name in loss.required_signals):
         return None
     value: Tensor = loss(**{name: signals[name] for name in loss.accepted_signals if name in signals})

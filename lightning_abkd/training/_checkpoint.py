@@ -134,7 +134,7 @@ def _read(path: Path) -> object:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    if isinstance(error, pickle.UnpicklingError) and "WeightsUnpickler error: Unsupported" in str(error):
+    if isinstance(error, pickle.UnpicklingError) and "WeightsUnpickler error: Unsupported global" in str(error):
         what = str(error).partition("WeightsUnpickler error: ")[2].partition(" by default")[0]
         return (
             f"Parameter `checkpoint` should hold tensors and plain containers only. Found {path}, which needs "

@@ -132,7 +132,7 @@ def check_fusible(module: LightningModule, own: type[LightningModule]) -> None:
         if getattr(type(module), name) is not getattr(own, name):
             raise ValueError(f"{type(module).__name__} overrides `{name}`")
     divergence = module.divergence
-    if divergence is not None and not (isinstance(divergence, Divergence) and divergence.of_rows):
+    if divergence is not None and not (isinstance(divergence, Divergence) and divergence.is_rowwise_mean):
         raise ValueError(f"{type(divergence).__name__} is not a plain mean over tokens")
     if type(module.trainer.strategy) not in (SingleDeviceStrategy, DDPStrategy):
         raise ValueError(f"{type(module.trainer.strategy).__name__} may keep the output layer in pieces")

@@ -1,6 +1,6 @@
 """The vision wing: image classifiers, from files to networks.
 
-Here: `data` (image data modules), `models` (networks), and the modules of tasks of their own. Not here: language.
+Here: `data` (image data modules), `models` (networks), and the modules of special tasks. Not here: language.
 """
 
 from typing import TYPE_CHECKING

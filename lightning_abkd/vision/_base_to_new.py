@@ -1,31 +1,39 @@
 """Distillation that is measured on classes it was not trained on."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lightning_abkd.training import DistillationModule, Signals
 from lightning_abkd.vision.data import BaseToNewDataModule
+from lightning_abkd.vision.data._base_to_new import Part
 
-_Half = Literal["base", "new"]
+_HALVES: tuple[Literal["base"], Literal["new"]] = ("base", "new")
 
 
 class BaseToNewModule(DistillationModule):
-    """Trains on the base classes, and is tested on base and new ones, each half among its own classes.
+    """Trains on the base classes and tests on base and new classes, each half among its own classes.
 
-    Zhou et al. 2022 (CoCoOp), arXiv 2203.05557. Networks have an output for every class of `BaseToNewDataModule`; of
-    these, losses and metrics get those that the data module says the images are told apart among. The test logs
-    `test/base/…`, `test/new/…` and `test/harmonic_mean`, that of the two accuracies. From unlabelled images
-    (`transductive`) the student learns by the divergence alone. Arguments are those of `DistillationModule`.
+    Zhou et al. 2022 (CoCoOp), arXiv 2203.05557. Networks have an output for every class of `BaseToNewDataModule`.
+    Losses and metrics see only the outputs of the classes that compete in the current split. The test logs
+    `test/base/…`, `test/new/…` and `test/harmonic_mean`, the harmonic mean of the two accuracies. From unlabelled
+    images (`transductive`) the student learns by the divergence alone. Arguments are those of `DistillationModule`.
+
+    Example:
+        >>> from lightning_abkd.losses import AlphaBetaDivergence
+        >>> teacher = torch.nn.Linear(4, 6)
+        >>> student = torch.nn.Linear(4, 6)
+        >>> BaseToNewModule(teacher, student, AlphaBetaDivergence(0.8, 0.3), task_weight=0.0).task_weight
+        0.0
     """
 
     def setup(self, stage: str) -> None:
-        """Check that data and weights fit; put the student into train mode and compile it if asked to.
+        """Check the data module and the weights; put the student into train mode and compile it if asked to.
 
         Raises:
             TypeError: If the data module is not a `BaseToNewDataModule`.
-            ValueError: If the task loss has a weight but the training images no labels.
+            ValueError: If the task loss has a weight but the training images have no labels.
         """
         super().setup(stage)
         if self._data().transductive and stage == "fit" and self.task_weight:
@@ -39,48 +47,50 @@ class BaseToNewModule(DistillationModule):
         if not isinstance(data, BaseToNewDataModule):
             raise TypeError(
                 "BaseToNewModule should have a BaseToNewDataModule, which knows base from new classes. "
-                f"Found {type(data).__name__}. Without one, use DistillationModule."
+                f"Found {type(data).__name__}. For other data, use DistillationModule."
             )
         return data
 
     def signals(self, batch: tuple[Tensor, Tensor]) -> Signals:
-        """Turn a batch into named tensors, in training those of the classes that are trained on.
+        """Compute the named tensors of a batch; in training, those of the classes that are trained on.
 
         Returns:
-            What `DistillationModule` gives, without labels where the images have none.
+            The signals of `DistillationModule`, without labels where the images have none.
         """
         signals = super().signals(batch)
         if not self.training:
             return signals
-        signals = self._among("train", signals)
+        signals = self._keep_classes("train", signals)
         if self._data().transductive:
             del signals["labels"]
         return signals
 
-    def _among(self, part: Literal["train", "validation", "base", "new"], signals: Signals) -> Signals:
-        """Keep to the outputs and labels of the classes of a part."""
-        data, classes = self._data(), self._data().classes(part)
+    def _keep_classes(self, part: Part, signals: Signals) -> Signals:
+        """Keep the outputs and labels of the classes that compete in a part of the data."""
+        data = self._data()
+        classes = data.classes(part)
         found = signals["student_logits"].shape[-1]
         if found != data.num_classes:
             raise ValueError(
                 f"Networks should have an output for each of the {data.num_classes} classes of {data.source}. "
-                f"Found {found}. Give them the `class_names` of this data set."
+                f"Found {found}. Pass them the `class_names` of this data set."
             )
-        kept = {x: signals[x][:, classes.start : classes.stop] for x in signals if "_logits" in x}
+        kept = {name: signals[name][:, classes.start : classes.stop] for name in signals if "_logits" in name}
         return signals | kept | {"labels": signals["labels"] - classes.start}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Evaluate a batch of the validation set."""
-        self._evaluate(self._among("validation", self.signals(batch)), batch_idx, "val")
+        self._evaluate(self._keep_classes("validation", self.signals(batch)), batch_idx, "val")
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Evaluate a batch of the base classes' test set or of the new ones'."""
-        half: _Half = get_args(_Half)[dataloader_idx]
-        self._evaluate(self._among(half, self.signals(batch)), batch_idx, f"test/{half}")
+        """Evaluate a batch of the test set of the base classes or of the new ones."""
+        half = _HALVES[dataloader_idx]
+        self._evaluate(self._keep_classes(half, self.signals(batch)), batch_idx, f"test/{half}")
 
     def on_test_epoch_end(self) -> None:
-        """Log the test metrics of each half, and the harmonic mean of the accuracies."""
-        base, new = (self._log_metrics(f"test/{half}")[f"test/{half}/accuracy"] for half in get_args(_Half))
-        # 0 of 0 + 0 is 0
+        """Log the test metrics of each half and the harmonic mean of the two accuracies."""
+        base = self._log_metrics("test/base")["test/base/accuracy"]
+        new = self._log_metrics("test/new")["test/new/accuracy"]
+        # Two accuracies of 0 have a mean of 0, not 0 / 0.
         mean = 2 * base * new / (base + new).clamp(min=torch.finfo(base.dtype).tiny)
         self.log("test/harmonic_mean", mean, prog_bar=True)

@@ -1,6 +1,7 @@
 """What the tests of the Triton kernels share: where they run, rows, and the references."""
 
 import os
+from typing import Any
 
 import pytest
 import torch
@@ -30,17 +31,20 @@ def eager(
     z, y = (x.detach().to(dtype or torch.float64).requires_grad_() for x in (student, teacher))
     log_p, log_q = ((x / temperature).log_softmax(-1) for x in (y, z))
     values = alpha_beta_divergence(log_p, log_q, alpha, beta)
-    return values.detach(), *torch.autograd.grad(values.sum(), (z, y))
+    of_student, of_teacher = torch.autograd.grad(values.sum(), (z, y))
+    return values.detach(), of_student, of_teacher
 
 
 @pytest.fixture
-def poisoned(monkeypatch):
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fill what is allocated without a value with NaN."""
     for owner, name in ((torch, "empty"), (torch, "empty_like"), (torch.Tensor, "new_empty")):
         original = getattr(owner, name)
 
-        def allocate(*args, original=original, **options):
-            tensor = original(*args, **options)
-            return tensor.fill_(torch.nan) if tensor.is_floating_point() else tensor
+        def allocate(*args: Any, original: Any = original, **options: Any) -> Tensor:
+            tensor: Tensor = original(*args, **options)
+            if tensor.is_floating_point():
+                tensor.detach().fill_(torch.nan)
+            return tensor
 
         monkeypatch.setattr(owner, name, allocate)

@@ -58,7 +58,7 @@ def test_nothing_of_the_logits_size_is_kept():
     assert large == {student.data_ptr(), teacher.data_ptr()}
 
 
-@pytest.mark.skipif(DEVICE == "cpu", reason="a processor waits for nothing")
+@pytest.mark.skipif(DEVICE == "cpu", reason="a CPU waits for nothing")
 def test_nothing_waits_for_the_device():
     (student, teacher), alpha = pair(), torch.tensor(0.2, device=DEVICE)
     alpha_beta_from_logits(student, teacher, alpha, 0.7).sum().backward()

@@ -1,8 +1,11 @@
 """Tiny language models, and instructions that they learn."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from lightning_abkd.data import InstructionDataModule
 from lightning_abkd.losses import AlphaBetaDivergence
@@ -21,27 +24,32 @@ GPT2 = {
 }
 
 
-def network(seed, **options):
+def network(seed: int, **options: Any) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return causal_lm_from_config("gpt2", GPT2 | DROPLESS | options)
 
 
-def language_module(**options):
-    networks = {"teacher": network(1), "student": network(2), "divergence": AlphaBetaDivergence(0.2, 0.7)}
-    return LanguageDistillationModule(**{"optimizer": lambda p: torch.optim.SGD(p, lr=1.0), **networks, **options})
+def language_module(**options: Any) -> LanguageDistillationModule:
+    defaults: dict[str, Any] = {
+        "teacher": network(1),
+        "student": network(2),
+        "divergence": AlphaBetaDivergence(0.2, 0.7),
+        "optimizer": lambda parameters: torch.optim.SGD(parameters, lr=1.0),
+    }
+    return LanguageDistillationModule(**defaults | options)
 
 
-def instructions(path, count=8):
+def instructions(path: Path, count: int = 8) -> str:
     lines = [json.dumps({"instruction": f"say {i}", "output": "x" * (1 + i % 5)}) for i in range(count)]
     path.write_text("\n".join(lines))
     return str(path)
 
 
-def instruction_data(folder, **options):
-    defaults = {"template": lambda a, b: a, "max_length": 24, "max_prompt_length": 12, "batch_size": 4}
+def instruction_data(folder: Path, **options: Any) -> InstructionDataModule:
+    defaults: dict[str, Any] = {"template": lambda a, b: a, "max_length": 24, "max_prompt_length": 12, "batch_size": 4}
     return InstructionDataModule(train_file=instructions(folder / "train.jsonl"), **defaults | options)
 
 
-def weights(module):
+def weights(module: LanguageDistillationModule) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in module.student.parameters()])

@@ -1,7 +1,10 @@
 """What makes the host wait for its device, counted while training steps run."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
@@ -18,11 +21,17 @@ WAITING = {
 class Waits(TorchDispatchMode):
     """Names the operations of which a device would have to tell the host a number or a size."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.names = []
+        self.names: list[str] = []
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self,
+        function: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
         name = function.overloadpacket
         indices = args[1] if name in (aten.index, aten.index_put, aten.index_put_, aten._unsafe_index) else ()
         if name in WAITING or any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in indices):
@@ -33,14 +42,22 @@ class Waits(TorchDispatchMode):
 class Watch(Callback):
     """Watches batches from their start to the end of the optimizer's step, but the first and last, which are logged."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.steps = 0
 
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+    def begin(self) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        raise NotImplementedError
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         if batch_idx and not trainer.is_last_batch:
             self.begin()
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
         if batch_idx and not trainer.is_last_batch:
             self.end()
             self.steps += 1
@@ -49,22 +66,22 @@ class Watch(Callback):
 class CountWaits(Watch):
     """Names what would wait for a device."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.waits = Waits()
 
-    def begin(self):
+    def begin(self) -> None:
         self.waits.__enter__()
 
-    def end(self):
+    def end(self) -> None:
         self.waits.__exit__(None, None, None)
 
 
 class ForbidWaits(Watch):
     """Turns every wait for the GPU into an error."""
 
-    def begin(self):
+    def begin(self) -> None:
         torch.cuda.set_sync_debug_mode("error")
 
-    def end(self):
+    def end(self) -> None:
         torch.cuda.set_sync_debug_mode("default")

@@ -1,10 +1,12 @@
 """A tiny task and a trainer that leaves nothing behind."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_abkd.losses import AlphaBetaDivergence
@@ -25,15 +27,15 @@ def dataset(size: int = 32, seed: int = 0) -> TensorDataset:
     return TensorDataset(inputs, torch.randint(0, CLASSES, (size,), generator=generator))
 
 
-def loader(size: int = 32, batch_size: int = 8, seed: int = 0) -> DataLoader:
+def loader(size: int = 32, batch_size: int = 8, seed: int = 0) -> DataLoader[tuple[Tensor, ...]]:
     return DataLoader(dataset(size, seed), batch_size)
 
 
-def sgd(parameters, lr=0.1):
+def sgd(parameters: Iterable[nn.Parameter], lr: float = 0.1) -> torch.optim.SGD:
     return torch.optim.SGD(parameters, lr=lr, momentum=0.9)
 
 
-def module(**options) -> DistillationModule:
+def module(**options: Any) -> DistillationModule:
     options = {
         "teacher": network(1),
         "student": network(2),
@@ -44,7 +46,7 @@ def module(**options) -> DistillationModule:
     return DistillationModule(**options)
 
 
-def trainer(folder: Path, **options) -> Trainer:
+def trainer(folder: Path, **options: Any) -> Trainer:
     return Trainer(
         **{
             "default_root_dir": folder,

@@ -1,8 +1,8 @@
 """Instructions, conversations and plain text as batches of tokens.
 
-What is read goes from file to batch in four steps: `read_records` reads a `Record` from every record of a file, a
-template writes its prompt, the tokenizer turns both into a `TextSample`, and samples are padded or packed into batches.
-`seed_tasks.jsonl` holds the 175 seed tasks of Self-Instruct (Wang et al. 2022, yizhongw/self-instruct, Apache-2.0).
+A text goes from its file to a batch in four steps: `read_records` reads a `Record`, a template writes its prompt, the
+tokenizer turns both into a `TextSample`, and samples are padded or packed into batches. `seed_tasks.jsonl` holds the
+175 seed tasks of Self-Instruct (Wang et al. 2022, yizhongw/self-instruct, Apache-2.0).
 """
 
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         IGNORE_INDEX as IGNORE_INDEX,
         TextSample as TextSample,
         collate as collate,
+        pad_batch as pad_batch,
     )
     from lightning_abkd.language.data._tokenizers import (
         Tokenizer as Tokenizer,
@@ -33,7 +34,7 @@ else:
             "lightning_abkd.language.data._instructions": ["InstructionDataModule"],
             "lightning_abkd.language.data._prompts": ["alpaca_prompt"],
             "lightning_abkd.language.data._records": ["Record", "read_records"],
-            "lightning_abkd.language.data._text_samples": ["IGNORE_INDEX", "TextSample", "collate"],
+            "lightning_abkd.language.data._text_samples": ["IGNORE_INDEX", "TextSample", "collate", "pad_batch"],
             "lightning_abkd.language.data._tokenizers": [
                 "Tokenizer",
                 "byte_tokenizer",

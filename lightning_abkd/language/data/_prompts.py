@@ -1,4 +1,4 @@
-"""Prompts: what a record's instruction or conversation looks like as text."""
+"""Prompts: the instruction or conversation of a record as text."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -19,7 +19,7 @@ def alpaca_prompt(instruction: str, context: str = "") -> str:
 
     Args:
         instruction: The task.
-        context: What the task is about, or nothing.
+        context: What the task is about; may be empty.
 
     Returns:
         Text that ends where the response begins.
@@ -39,11 +39,11 @@ def prompt_of(record: Record, template: Template, tokenizer: Tokenizer) -> str:
     Args:
         record: The record.
         template: Function of instruction and context, None for `alpaca_prompt`, or "chat" for the tokenizer's chat
-            template, in which instruction and context are one message of the user. Conversations always take the last.
-        tokenizer: Owner of the chat template.
+            template, where instruction and context are one message of the user. Conversations always take "chat".
+        tokenizer: Tokenizer with the chat template.
 
     Returns:
-        Text that ends where the response begins; nothing for plain text.
+        Text that ends where the response begins; empty for plain text.
 
     Raises:
         ValueError: If the chat template is needed and the tokenizer has none.
@@ -59,10 +59,10 @@ def prompt_of(record: Record, template: Template, tokenizer: Tokenizer) -> str:
 
 
 def check_template(template: Template, tokenizer: Tokenizer) -> None:
-    """Check that a template can be used with a tokenizer.
+    """Raise ValueError unless a template can be used with a tokenizer.
 
     Raises:
-        ValueError: If the template is none, or the tokenizer lacks the chat template.
+        ValueError: If the template is neither function, "chat" nor None, or the tokenizer lacks the chat template.
     """
     if template == "chat":
         _check_chat_template(tokenizer)

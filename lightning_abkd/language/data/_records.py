@@ -1,4 +1,4 @@
-"""Files of instructions, conversations and plain text."""
+"""Records of instructions, conversations and plain text, read from files."""
 
 import csv
 import json
@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightning_abkd._utils import require
+
 _SUFFIXES = ".jsonl, .json, .csv, .parquet or .txt file, or a folder of datasets"
-_INSTRUCTION, _CONTEXT, _RESPONSE = ("instruction", "prompt"), ("input", "context"), ("output", "response")
+_INSTRUCTION = ("instruction", "prompt")
+_CONTEXT = ("input", "context")
+_RESPONSE = ("output", "response")
 
 
 @dataclass(frozen=True)
@@ -16,10 +20,14 @@ class Record:
     """One record of a file: an instruction, a conversation, or plain text, which has neither.
 
     Args:
-        responses: Texts that answer the prompt, the first to be trained on; plain text itself if there is no prompt.
-        instruction: The task.
-        context: What the task is about, or nothing.
+        responses: Texts that respond to the prompt, of which the first is trained on; without a prompt the plain text.
+        instruction: The task; None for conversations and plain text.
+        context: What the task is about; may be empty.
         messages: Conversation up to the response, each a mapping of role and content.
+
+    Example:
+        >>> Record(("3",), instruction="Add.", context="1 and 2").is_text
+        False
     """
 
     responses: tuple[str, ...]
@@ -29,29 +37,32 @@ class Record:
 
     @property
     def is_text(self) -> bool:
-        """Whether it has no prompt."""
+        """Whether the record is plain text, which has no prompt."""
         return self.instruction is None and not self.messages
 
 
 def read_records(path: str | Path) -> list[Record]:
-    """Read every record of a file or of a folder that `datasets.Dataset.save_to_disk` has written.
+    """Read every record of a file, or of a folder that `datasets.Dataset.save_to_disk` has written.
 
-    The columns say what a record is, the first that is found: `messages` (a list of role and content; the last message
-    of the assistant is the response, what comes after it is left out); `instruction` (or prompt) with `output` (or
-    response; text, or a list of texts that are as good) and perhaps `input` (or context); `text`. A .txt file holds
-    plain text, its documents separated by blank lines.
+    The columns decide what a record is; the first of these that is found counts:
+
+    - `messages`: a conversation, a list of role and content. The last message of the assistant is the response; what
+      comes after it is left out.
+    - `instruction` (or prompt) with `output` (or response): a task. The output is a text, or a list of texts that are
+      equally good. `input` (or context) is optional.
+    - `text`: plain text. A .txt file holds plain text, too, its documents separated by blank lines.
 
     Args:
-        path: A .jsonl, .json (a list), .csv, .parquet or .txt file, or a folder; one with splits has to have only one.
+        path: A .jsonl, .json (a list), .csv, .parquet or .txt file, or a folder with a single split.
 
     Returns:
         The records, in the order of the file.
 
     Raises:
         FileNotFoundError: If there is no such file, or the folder holds no data set.
-        ModuleNotFoundError: If a .parquet file or a folder is to be read without `datasets`.
-        ValueError: If a line is broken, a column is missing, the suffix is unknown, or there is no record or no single
-            split.
+        ModuleNotFoundError: If pyarrow is missing for a .parquet file, or `datasets` for a folder.
+        ValueError: If a line is broken, a column is missing, the suffix is unknown, there is no record, or there are
+            several splits.
 
     Example:
         >>> import tempfile
@@ -63,31 +74,38 @@ def read_records(path: str | Path) -> list[Record]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"Language data should be a {_SUFFIXES}. Found no file at {path}.")
-    records = _parse(path)
+    records = _read_folder(path) if path.is_dir() else _read_file(path)
     if not records:
         raise ValueError(f"{path} should hold at least one record. Found an empty file.")
     return [_record(record, f"{path}, record {number}") for number, record in enumerate(records, 1)]
 
 
-def _parse(path: Path) -> list[object]:
-    if path.is_dir():
-        return _saved(path)
-    if path.suffix == ".parquet":
-        return _parquet(path)
-    if path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    if path.suffix not in (".json", ".jsonl", ".txt"):
+def _read_file(path: Path) -> list[object]:
+    readers = {
+        ".json": _read_json,
+        ".jsonl": _read_json_lines,
+        ".csv": _read_csv,
+        ".parquet": _read_parquet,
+        ".txt": _read_text,
+    }
+    if path.suffix not in readers:
         raise ValueError(f"Language data should be a {_SUFFIXES}. Found the suffix {path.suffix!r}.")
-    content = path.read_text(encoding="utf-8")
-    if path.suffix == ".txt":
-        return [{"text": text.strip("\n")} for text in re.split(r"\n\s*\n", content) if text.strip()]
-    return _json(content, path) if path.suffix == ".json" else _json_lines(content, path)
+    return readers[path.suffix](path)
 
 
-def _json(text: str, path: Path) -> list[object]:
+def _read_csv(path: Path) -> list[object]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _read_text(path: Path) -> list[object]:
+    documents = re.split(r"\n\s*\n", path.read_text(encoding="utf-8"))
+    return [{"text": document.strip("\n")} for document in documents if document.strip()]
+
+
+def _read_json(path: Path) -> list[object]:
     try:
-        content = json.loads(text)
+        content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} should be JSON. Found {error.msg} in line {error.lineno}.") from error
     if not isinstance(content, list):
@@ -95,10 +113,11 @@ def _json(text: str, path: Path) -> list[object]:
     return content
 
 
-def _json_lines(text: str, path: Path) -> list[object]:
-    records, broken = [], []
+def _read_json_lines(path: Path) -> list[object]:
+    records: list[object] = []
+    broken: list[int] = []
     # str.splitlines would also split at separators that JSON allows inside a string.
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if line.strip():
             try:
                 records.append(json.loads(line))
@@ -111,33 +130,20 @@ def _json_lines(text: str, path: Path) -> list[object]:
     return records
 
 
-def _parquet(path: Path) -> list[object]:
-    try:
-        from pyarrow.parquet import read_table  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Reading .parquet files needs pyarrow: pip install 'lightning-abkd[language]'."
-        ) from error
-    return list(read_table(path).to_pylist())
+def _read_parquet(path: Path) -> list[object]:
+    parquet = require("pyarrow.parquet", "language", "Reading .parquet files")
+    return list(parquet.read_table(path).to_pylist())
 
 
-def _saved(path: Path) -> list[object]:
-    try:
-        from datasets import DatasetDict, load_from_disk  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Reading saved data sets needs datasets: pip install 'lightning-abkd[language]'."
-        ) from error
+def _read_folder(path: Path) -> list[object]:
+    datasets = require("datasets", "language", "Reading saved data sets")
     if not any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         raise FileNotFoundError(f"{path} should be written by `datasets.Dataset.save_to_disk`. Found another folder.")
-    content = load_from_disk(str(path))
-    if isinstance(content, DatasetDict):
-        if len(content) != 1:
-            raise ValueError(
-                f"{path} should hold one split. Found {', '.join(content)}. Name one of its folders instead."
-            )
-        (content,) = content.values()
-    return list(content.to_list())
+    content = datasets.load_from_disk(str(path))
+    splits = content if isinstance(content, datasets.DatasetDict) else {"": content}
+    if len(splits) != 1:
+        raise ValueError(f"{path} should hold one split. Found {', '.join(splits)}. Name one of its folders instead.")
+    return [record for split in splits.values() for record in split.to_list()]
 
 
 def _record(record: object, place: str) -> Record:
@@ -149,19 +155,23 @@ def _record(record: object, place: str) -> Record:
     if instruction is None and "text" in record:
         return Record((_text(record["text"]),))
     response = _column(record, _RESPONSE)
-    for column, names in ((instruction, _INSTRUCTION), (response, _RESPONSE)):
-        if column is None:
-            other = ", or a column messages or text" if names is _INSTRUCTION else ""
-            raise ValueError(
-                f"{place} should have a column {' or '.join(names)}{other}. Found {', '.join(map(str, record))}."
-            )
-    responses = record[response] if isinstance(record[response], list) else [record[response]]
+    if instruction is None:
+        raise _missing_column(record, place, _INSTRUCTION, ", or a column messages or text")
+    if response is None:
+        raise _missing_column(record, place, _RESPONSE)
     context = _column(record, _CONTEXT)
     return Record(
-        tuple(map(_text, responses)) or ("",),
+        _texts(record[response]),
         _text(record[instruction]),
         "" if context is None else _text(record[context]),
     )
+
+
+def _missing_column(
+    record: Mapping[object, object], place: str, names: tuple[str, ...], alternative: str = ""
+) -> ValueError:
+    found = ", ".join(map(str, record))
+    return ValueError(f"{place} should have a column {' or '.join(names)}{alternative}. Found {found}.")
 
 
 def _column(record: Mapping[str, object], names: tuple[str, ...]) -> str | None:
@@ -172,15 +182,23 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(_text, value if isinstance(value, list) else [value])) or ("",)
+
+
 def _conversation(messages: object, place: str) -> Record:
-    turns = messages if isinstance(messages, list) else []
-    if not turns or not all(isinstance(t, Mapping) and {"role", "content"} <= t.keys() for t in turns):
-        raise ValueError(f"{place} should have `messages` that each have role and content. Found {messages!r}.")
+    turns = _turns(messages, place)
     last = max((i for i, turn in enumerate(turns) if turn["role"] == "assistant"), default=0)
     if last == 0:
         raise ValueError(
             f"{place} should have a message of the assistant after another one. "
-            f"Found the roles {', '.join(str(turn['role']) for turn in turns)}."
+            f"Found the roles {', '.join(turn['role'] for turn in turns)}."
         )
-    prompt = tuple({"role": _text(turn["role"]), "content": _text(turn["content"])} for turn in turns[:last])
-    return Record((_text(turns[last]["content"]),), messages=prompt)
+    return Record((turns[last]["content"],), messages=tuple(turns[:last]))
+
+
+def _turns(messages: object, place: str) -> list[dict[str, str]]:
+    turns = messages if isinstance(messages, list) else []
+    if not turns or not all(isinstance(turn, Mapping) and {"role", "content"} <= turn.keys() for turn in turns):
+        raise ValueError(f"{place} should have `messages` that each have role and content. Found {messages!r}.")
+    return [{"role": _text(turn["role"]), "content": _text(turn["content"])} for turn in turns]

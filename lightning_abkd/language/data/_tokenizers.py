@@ -1,23 +1,30 @@
-"""Tokenizers, and whether two of them give the same tokens."""
+"""Tokenizers, and what tells them apart."""
 
-import hashlib
 import json
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from lightning.pytorch.utilities import rank_zero_info
+
+from lightning_abkd._utils import digest
 
 _SHOWN = 3
 
 
 class Tokenizer(Protocol):
-    """What is asked of a tokenizer; every one of transformers has it."""
+    """What is used of a tokenizer; every tokenizer of transformers has it.
+
+    Example:
+        >>> tokens: Tokenizer = byte_tokenizer()
+        >>> tokens.encode("ab", add_special_tokens=False)
+        [100, 101]
+    """
 
     pad_token_id: int | None
     eos_token_id: int | None
 
     def encode(self, text: str, add_special_tokens: bool = True, verbose: bool = True) -> list[int]:
-        """Turn text into token ids."""
+        """Return the ids of a text."""
 
     def get_vocab(self) -> dict[str, int]:
         """Return the id of every token, added ones included."""
@@ -25,33 +32,66 @@ class Tokenizer(Protocol):
     def apply_chat_template(
         self, conversation: list[Mapping[str, str]], tokenize: bool = True, add_generation_prompt: bool = False
     ) -> str:
-        """Write a conversation as text; asked for only with `chat_template`."""
+        """Write a conversation as text; called only on tokenizers with a `chat_template`."""
 
 
-def byte_tokenizer() -> object:
-    """Build ByT5's tokenizer, whose 384 ids are bytes and markers, so that it needs no files."""
+def byte_tokenizer() -> Tokenizer:
+    """Build ByT5's tokenizer, whose 384 ids are bytes and markers, so that it needs no files.
+
+    Example:
+        >>> byte_tokenizer().encode("ab")
+        [100, 101, 1]
+    """
     from transformers import ByT5Tokenizer
 
-    return ByT5Tokenizer()
+    return as_tokenizer("tokenizer", ByT5Tokenizer())
 
 
-def load_tokenizer(path: str, gguf_file: str | None = None) -> object:
-    """Load a tokenizer from a folder or a hub name with `AutoTokenizer.from_pretrained`.
+def load_tokenizer(path: str, gguf_file: str | None = None) -> Tokenizer:
+    """Load a tokenizer from a folder or from the hub with `AutoTokenizer.from_pretrained`.
 
     Args:
         path: Folder, or name on the hub.
-        gguf_file: File inside the folder to read as GGUF.
+        gguf_file: File in the folder to read as GGUF.
+
+    Returns:
+        The tokenizer.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = byte_tokenizer().save_pretrained(folder)
+        ...     load_tokenizer(folder).encode("ab")
+        [100, 101, 1]
     """
     from transformers import AutoTokenizer
 
     options = {} if gguf_file is None else {"gguf_file": gguf_file}
-    return AutoTokenizer.from_pretrained(path, **options)
+    return as_tokenizer("path", AutoTokenizer.from_pretrained(path, **options))
+
+
+def as_tokenizer(parameter: str, given: object) -> Tokenizer:
+    """Return an object that is a tokenizer.
+
+    Raises:
+        TypeError: If it is not a tokenizer.
+    """
+    if _is_tokenizer(given):
+        return given
+    raise TypeError(
+        f"Parameter `{parameter}` should be a tokenizer of transformers. Found {type(given).__name__}. "
+        "Load one with `lightning_abkd.data.load_tokenizer`."
+    )
+
+
+def _is_tokenizer(given: object) -> TypeGuard[Tokenizer]:
+    return all(hasattr(given, name) for name in ("encode", "pad_token_id", "eos_token_id"))
 
 
 def vocabulary_size(tokenizer: Tokenizer) -> int:
-    """Count the ids that stand for a token: 1 + the largest one, added tokens included.
+    """Return the number of ids that stand for a token: 1 + the largest one, added tokens included.
 
-    Embeddings are often padded to a rounder number; logits from this id on mean nothing.
+    Embeddings are often padded to a rounder number. Logits from this id on have no meaning.
 
     Example:
         >>> vocabulary_size(byte_tokenizer())
@@ -61,10 +101,10 @@ def vocabulary_size(tokenizer: Tokenizer) -> int:
 
 
 def check_same_tokens(student: Tokenizer, teacher: Tokenizer) -> None:
-    """Check that every id stands for the same token, so that distributions over ids can be compared.
+    """Raise ValueError unless every id stands for the same token, so that distributions over ids can be compared.
 
     Args:
-        student: Tokenizer that the data are written with.
+        student: Tokenizer of the data.
         teacher: Tokenizer that the teacher was trained with.
 
     Raises:
@@ -73,15 +113,20 @@ def check_same_tokens(student: Tokenizer, teacher: Tokenizer) -> None:
     Example:
         >>> check_same_tokens(byte_tokenizer(), byte_tokenizer())
     """
-    ours, theirs = ({id_: token for token, id_ in side.get_vocab().items()} for side in (student, teacher))
+    ours = _token_by_id(student)
+    theirs = _token_by_id(teacher)
     differing = sorted(id_ for id_ in ours.keys() | theirs.keys() if ours.get(id_) != theirs.get(id_))
     if differing:
         shown = (f"{id_}: {ours.get(id_, 'none')!r} and {theirs.get(id_, 'none')!r}" for id_ in differing[:_SHOWN])
         raise ValueError(
-            "Parameter `teacher_tokenizer` should give every id the token that `tokenizer` gives it. "
+            "Parameter `teacher_tokenizer` should have the same token as `tokenizer` for every id. "
             f"Found {len(differing)} ids that differ, of the student and of the teacher: {'; '.join(shown)}"
             f"{' …' if len(differing) > _SHOWN else ''}. Use a teacher with the same tokenizer."
         )
+
+
+def _token_by_id(tokenizer: Tokenizer) -> dict[int, str]:
+    return {id_: token for token, id_ in tokenizer.get_vocab().items()}
 
 
 def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
@@ -91,13 +136,13 @@ def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
         >>> tokenizer_fingerprint(byte_tokenizer())
         '23ad816e0a271fcb'
     """
-    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:16]
+    return digest(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
 
 
 def padding_id(tokenizer: Tokenizer) -> int:
-    """Choose the id that fills up rows, and say so if the tokenizer has none for it."""
+    """Return the id to pad rows with; a tokenizer without one is logged."""
     if tokenizer.pad_token_id is not None:
         return tokenizer.pad_token_id
-    # Padded positions are masked, so that any id will do.
+    # Padded positions are masked, so any id works.
     rank_zero_info("The tokenizer has no padding token: padding uses the end-of-text token and is masked.")
     return tokenizer.eos_token_id or 0

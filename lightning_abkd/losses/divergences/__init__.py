@@ -1,6 +1,6 @@
 """Divergences: one value per position.
 
-Here: classes that give `pointwise(log_p, log_q)` or exponents of the α-β family, and nothing else.
+Here: classes that define `pointwise(log_p, log_q)`, or the exponents of a member of the α-β family, and nothing else.
 Not here: losses that couple positions or need labels (see `lightning_abkd.losses.objectives`).
 """
 

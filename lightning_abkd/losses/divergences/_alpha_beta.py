@@ -4,16 +4,18 @@ import torch
 from torch import Tensor
 
 from lightning_abkd import functional
-from lightning_abkd.losses._base import Reduction, check_finite
+from lightning_abkd._utils import check_finite
+from lightning_abkd.kernels import BackendName
+from lightning_abkd.losses._base import Reduction
 from lightning_abkd.losses._divergence import Divergence
-from lightning_abkd.losses.divergences._family import Backend, FamilyMember
+from lightning_abkd.losses.divergences._family import ConstantMember
 
 
-class AlphaBetaDivergence(FamilyMember):
-    """α-β-divergence of the student from the teacher; see `lightning_abkd.functional.alpha_beta_divergence`.
+class AlphaBetaDivergence(ConstantMember):
+    """α-β-divergence of the student from the teacher; formula in `lightning_abkd.functional.alpha_beta_divergence`.
 
-    Wang et al., "ABKD", ICML 2025, arXiv 2505.04560. `alpha` and `beta` are live 0-dim buffers: a callback changes them
-    in place, checkpoints keep them, and no compiled code depends on their values.
+    Paper: Wang et al., "ABKD", ICML 2025, arXiv 2505.04560. `alpha` and `beta` are live 0-dim buffers: a callback
+    changes them in place, checkpoints keep them, and no compiled code depends on their values.
 
     Args:
         alpha: α, any finite number. Hardness-concentration: the smaller, the more large errors count. The paper uses
@@ -24,11 +26,12 @@ class AlphaBetaDivergence(FamilyMember):
         scale_by_temperature: Multiply by T²; the paper does not.
         reduction: "mean", "sum" or "none".
         backend: What computes it; all give the same numbers. "auto" takes the fastest for the logits at hand and logs
-            its choice: "fused" (processors, float32), "triton" (GPUs, float32 arithmetic), else "eager" (plain torch,
+            its choice: "fused" (CPUs, float32), "triton" (GPUs, float32 arithmetic), else "eager" (plain torch,
             anywhere, any precision). "compile" has torch.compile make one program of the plain form.
 
     Raises:
-        ValueError: If `alpha` or `beta` is not finite.
+        ValueError: If `alpha` or `beta` is not finite, the backend is unknown, or on the first batch if it cannot
+            compute such logits.
 
     Example:
         >>> import torch
@@ -48,7 +51,7 @@ class AlphaBetaDivergence(FamilyMember):
         temperature: float = 1.0,
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         check_finite("alpha", alpha)
         check_finite("beta", beta)
@@ -57,20 +60,18 @@ class AlphaBetaDivergence(FamilyMember):
         self.hyperparameter("beta", beta)
 
     def exponents(self) -> tuple[Tensor, Tensor]:
-        """Give the live α and β."""
+        """Return the live α and β."""
         return self.alpha, self.beta
 
 
 class ForwardKL(AlphaBetaDivergence):
     """Forward Kullback-Leibler divergence KL(teacher‖student), the point (1, 0): classical distillation.
 
-    Hinton et al. 2015, arXiv 1503.02531, who scale by T². Being the α-β-divergence, it has live `alpha` and `beta` too.
+    Paper: Hinton et al. 2015, arXiv 1503.02531, who scale by T². Formula in `lightning_abkd.functional.forward_kl`.
+    Being an α-β-divergence, it has live `alpha` and `beta` too.
 
     Args:
-        temperature: T > 0, see `Divergence`.
-        scale_by_temperature: Multiply by T².
-        reduction: "mean", "sum" or "none".
-        backend: As in `AlphaBetaDivergence`.
+        temperature, scale_by_temperature, reduction, backend: See `AlphaBetaDivergence`.
 
     Example:
         >>> import torch
@@ -83,7 +84,7 @@ class ForwardKL(AlphaBetaDivergence):
         temperature: float = 1.0,
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         super().__init__(1.0, 0.0, temperature, scale_by_temperature, reduction, backend)
 
@@ -91,13 +92,11 @@ class ForwardKL(AlphaBetaDivergence):
 class ReverseKL(AlphaBetaDivergence):
     """Reverse Kullback-Leibler divergence KL(student‖teacher), the point (0, 1).
 
-    Gu et al. 2024 (MiniLLM), arXiv 2306.08543. Being the α-β-divergence, it has live `alpha` and `beta` too.
+    Paper: Gu et al. 2024 (MiniLLM), arXiv 2306.08543. Formula in `lightning_abkd.functional.reverse_kl`. Being an
+    α-β-divergence, it has live `alpha` and `beta` too.
 
     Args:
-        temperature: T > 0, see `Divergence`.
-        scale_by_temperature: Multiply by T².
-        reduction: "mean", "sum" or "none".
-        backend: As in `AlphaBetaDivergence`.
+        temperature, scale_by_temperature, reduction, backend: See `AlphaBetaDivergence`.
 
     Example:
         >>> import torch
@@ -110,23 +109,26 @@ class ReverseKL(AlphaBetaDivergence):
         temperature: float = 1.0,
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         super().__init__(0.0, 1.0, temperature, scale_by_temperature, reduction, backend)
 
 
-class AlphaDivergence(FamilyMember):
-    """Amari's α-divergence: the line (α, 1 - α), from reverse KL at α = 0 to forward KL at α = 1; `alpha` is live.
+class AlphaDivergence(ConstantMember):
+    """Amari's α-divergence: the line (α, 1 - α), from reverse KL at α = 0 to forward KL at α = 1.
+
+    Formula in `lightning_abkd.functional.alpha_divergence`.
 
     Args:
-        alpha: α, any finite number.
-        temperature: T > 0, see `Divergence`.
-        scale_by_temperature: Multiply by T².
-        reduction: "mean", "sum" or "none".
-        backend: As in `AlphaBetaDivergence`.
+        alpha: α, any finite number; live.
+        temperature, scale_by_temperature, reduction, backend: See `AlphaBetaDivergence`.
 
     Raises:
         ValueError: If `alpha` is not finite.
+
+    Example:
+        >>> round(AlphaDivergence()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        0.369
     """
 
     alpha: Tensor
@@ -137,29 +139,32 @@ class AlphaDivergence(FamilyMember):
         temperature: float = 1.0,
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         check_finite("alpha", alpha)
         super().__init__(temperature, scale_by_temperature, reduction, backend)
         self.hyperparameter("alpha", alpha)
 
     def exponents(self) -> tuple[Tensor, Tensor]:
-        """Give α and 1 - α."""
+        """Return α and 1 - α."""
         return self.alpha, 1.0 - self.alpha
 
 
-class BetaDivergence(FamilyMember):
-    """β-divergence (Basu et al. 1998): the line (1, β), forward KL at β = 0; `beta` is live.
+class BetaDivergence(ConstantMember):
+    """β-divergence (Basu et al. 1998): the line (1, β), forward KL at β = 0.
+
+    Formula in `lightning_abkd.functional.beta_divergence`.
 
     Args:
-        beta: β, any finite number.
-        temperature: T > 0, see `Divergence`.
-        scale_by_temperature: Multiply by T².
-        reduction: "mean", "sum" or "none".
-        backend: As in `AlphaBetaDivergence`.
+        beta: β, any finite number; live.
+        temperature, scale_by_temperature, reduction, backend: See `AlphaBetaDivergence`.
 
     Raises:
         ValueError: If `beta` is not finite.
+
+    Example:
+        >>> round(BetaDivergence()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        0.145
     """
 
     beta: Tensor
@@ -170,19 +175,26 @@ class BetaDivergence(FamilyMember):
         temperature: float = 1.0,
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         check_finite("beta", beta)
         super().__init__(temperature, scale_by_temperature, reduction, backend)
         self.hyperparameter("beta", beta)
 
     def exponents(self) -> tuple[Tensor, Tensor]:
-        """Give 1 and β."""
+        """Return 1 and β."""
         return torch.ones_like(self.beta), self.beta
 
 
 class Hellinger(Divergence):
-    """Squared Hellinger distance, a quarter of the point (½, ½); see `lightning_abkd.functional.hellinger`."""
+    """Squared Hellinger distance, a quarter of the point (½, ½); formula in `lightning_abkd.functional.hellinger`.
+
+    Arguments as in `Divergence`.
+
+    Example:
+        >>> round(Hellinger()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        0.0922
+    """
 
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compute the distance of each position, shape (..., V) to (...)."""

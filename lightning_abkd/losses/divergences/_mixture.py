@@ -1,29 +1,30 @@
-"""Losses of two directions or of a mixture of teacher and student."""
+"""Losses of both KL directions, or from a mixture of teacher and student."""
 
 from torch import Tensor
 
 from lightning_abkd import functional
+from lightning_abkd._utils import check_interval
 from lightning_abkd.losses._base import Reduction
 from lightning_abkd.losses._divergence import Divergence
-
-
-def _check_weight(name: str, value: float, closed: bool = False) -> None:
-    if not (0.0 < value < 1.0 or (closed and value in (0.0, 1.0))):
-        ends = "ends included" if closed else "ends excluded"
-        raise ValueError(f"Parameter `{name}` should lie between 0 and 1, {ends}. Found `{name} = {value}`.")
 
 
 class SymmetricKL(Divergence):
     """Weighted sum (1 - λ) KL(teacher‖student) + λ KL(student‖teacher).
 
+    Paper: Jeffreys 1946; ABKD (arXiv 2505.04560) compares with it as WSD. Formula in
+    `lightning_abkd.functional.symmetric_kl`.
+
     Args:
-        weight: λ, share of the reverse direction, in [0, 1]; live.
-        temperature: T > 0, see `Divergence`.
-        scale_by_temperature: Multiply by T².
-        reduction: "mean", "sum" or "none".
+        weight: λ, share of the reverse direction, in [0, 1]; live. ABKD's released code uses 0.5.
+        temperature, scale_by_temperature, reduction: See `Divergence`.
 
     Raises:
         ValueError: If `weight` is outside [0, 1].
+
+    Example:
+        >>> import torch
+        >>> round(SymmetricKL()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        0.3808
     """
 
     weight: Tensor
@@ -35,7 +36,7 @@ class SymmetricKL(Divergence):
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
     ) -> None:
-        _check_weight("weight", weight, closed=True)
+        check_interval("weight", weight, "[0, 1]")
         super().__init__(temperature, scale_by_temperature, reduction)
         self.hyperparameter("weight", weight)
 
@@ -45,18 +46,21 @@ class SymmetricKL(Divergence):
 
 
 class JensenShannon(Divergence):
-    """Generalised Jensen-Shannon divergence; see `lightning_abkd.functional.jensen_shannon`.
+    """Generalised Jensen-Shannon divergence; formula in `lightning_abkd.functional.jensen_shannon`.
 
-    Agarwal et al. 2024 (GKD), arXiv 2306.13649.
+    Paper: Agarwal et al. 2024 (GKD), arXiv 2306.13649.
 
     Args:
-        weight: Teacher's share of the mixture, in (0, 1); their β.
-        temperature: T > 0, see `Divergence`.
-        scale_by_temperature: Multiply by T².
-        reduction: "mean", "sum" or "none".
+        weight: Teacher's share of the mixture, in (0, 1); the paper's β, which tries 0.1, 0.5 and 0.9.
+        temperature, scale_by_temperature, reduction: See `Divergence`.
 
     Raises:
         ValueError: If `weight` is not inside (0, 1).
+
+    Example:
+        >>> import torch
+        >>> round(JensenShannon()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        0.0895
     """
 
     def __init__(
@@ -66,7 +70,7 @@ class JensenShannon(Divergence):
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
     ) -> None:
-        _check_weight("weight", weight)
+        check_interval("weight", weight, "(0, 1)", "Use `ForwardKL` or `ReverseKL` for one direction alone.")
         super().__init__(temperature, scale_by_temperature, reduction)
         self.weight = weight
 
@@ -76,18 +80,21 @@ class JensenShannon(Divergence):
 
 
 class SkewedForwardKL(Divergence):
-    """Skewed forward KL of DistiLLM; see `lightning_abkd.functional.skewed_forward_kl`.
+    """Skewed forward KL of DistiLLM; formula in `lightning_abkd.functional.skewed_forward_kl`.
 
-    Ko et al. 2024, arXiv 2402.03898.
+    Paper: Ko et al. 2024, arXiv 2402.03898.
 
     Args:
-        skew: Teacher's share of the mixture, in (0, 1).
-        temperature: T > 0, see `Divergence`.
-        scale_by_temperature: Multiply by T².
-        reduction: "mean", "sum" or "none".
+        skew: Teacher's share of the mixture, in (0, 1); the paper uses 0.1.
+        temperature, scale_by_temperature, reduction: See `Divergence`.
 
     Raises:
         ValueError: If `skew` is not inside (0, 1).
+
+    Example:
+        >>> import torch
+        >>> round(SkewedForwardKL()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        0.3173
     """
 
     def __init__(
@@ -97,7 +104,7 @@ class SkewedForwardKL(Divergence):
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
     ) -> None:
-        _check_weight("skew", skew)
+        check_interval("skew", skew, "(0, 1)", "Use `ForwardKL` or `ReverseKL` for no mixture.")
         super().__init__(temperature, scale_by_temperature, reduction)
         self.skew = skew
 
@@ -107,9 +114,15 @@ class SkewedForwardKL(Divergence):
 
 
 class SkewedReverseKL(SkewedForwardKL):
-    """Skewed reverse KL of DistiLLM; see `lightning_abkd.functional.skewed_reverse_kl`.
+    """Skewed reverse KL of DistiLLM; formula in `lightning_abkd.functional.skewed_reverse_kl`.
 
-    Ko et al. 2024, arXiv 2402.03898. Arguments as for `SkewedForwardKL`; `skew` is the student's share of the mixture.
+    Paper: Ko et al. 2024, arXiv 2402.03898. Arguments as in `SkewedForwardKL`; `skew` is the student's share of the
+    mixture.
+
+    Example:
+        >>> import torch
+        >>> round(SkewedReverseKL()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        0.2726
     """
 
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:

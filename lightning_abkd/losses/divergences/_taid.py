@@ -4,26 +4,45 @@ import torch
 from torch import Tensor
 
 from lightning_abkd import functional
-from lightning_abkd.losses._base import Reduction, check_positive
+from lightning_abkd._utils import check_choice, check_interval, check_positive
+from lightning_abkd.losses._base import Reduction
 from lightning_abkd.losses._divergence import Divergence
 
 
 class TAID(Divergence):
-    r"""Forward KL from a target that moves from the student to the teacher as training succeeds.
+    r"""Forward KL from a target that moves from the student to the teacher as training succeeds (TAID).
 
-    Shing et al. 2025, arXiv 2501.16937. The target is softmax((1 - t) s + t y) of the student's detached logits s and
-    the teacher's y. After each training batch t grows by step_size · sigmoid(m) · (1 - t), m an average of the relative
-    improvement of the loss, and never falls behind the line from `start` to `end` over `total_steps`.
+    Paper: Shing et al. 2025, arXiv 2501.16937.
+
+    .. math::
+
+        L = \mathrm{KL}\big( \mathrm{softmax}((1 - t) z + t y) \,\|\, \mathrm{softmax}(z) \big)
+
+    and, after each training batch n = 1, 2, … but the first, n = 0, of loss :math:`L_n`,
+
+    .. math::
+
+        m &\leftarrow \mu m + (1 - \mu) \frac{L_{n-1} - L_n}{L_{n-1} + 10^{-15}} \\
+        t &\leftarrow \min\Big( t_1, \max\big( t + \eta \, \sigma(m) (1 - t), \;
+            t_0 + (t_1 - t_0) \tfrac{n}{N} \big) \Big)
+
+    where:
+
+    - z, y -> `student_logits`, `teacher_logits` of `forward`, over the temperature; z is a constant in the target.
+    - t₀ -> `start`, t₁ -> `end`: 0 <= t₀ <= t₁ <= 1; the paper uses 0.4 and 1.
+    - N -> `total_steps`: greater than 0.
+    - η -> `step_size`; the paper uses 5e-4.
+    - μ -> `momentum`: in [0, 1); the paper uses 0.99.
 
     The released code measures the improvement on the cross-entropy from the target; here it is the divergence that the
     paper defines. t, m, the last loss and the count of batches are buffers, saved in checkpoints.
 
     Args:
         total_steps: Training batches on the way to `end`.
-        start: First t, in [0, 1]; the paper uses 0.4.
+        start: First t, in [0, 1].
         end: Last t, in [0, 1].
-        step_size: Largest step of t; the paper uses 5e-4.
-        momentum: Weight of the past in m, in [0, 1); the paper uses 0.99.
+        step_size: Largest step of t.
+        momentum: Weight of the past in m, in [0, 1).
         temperature: T > 0, see `Divergence`.
         scale_by_temperature: Multiply by T².
         reduction: "mean" or "sum".
@@ -60,15 +79,18 @@ class TAID(Divergence):
             raise ValueError(
                 f"Parameters should satisfy 0 <= `start` <= `end` <= 1. Found `start = {start}`, `end = {end}`."
             )
-        if not 0.0 <= momentum < 1.0:
-            raise ValueError(f"Parameter `momentum` should lie in [0, 1). Found `momentum = {momentum}`.")
-        if reduction == "none":
-            raise ValueError("Parameter `reduction` should be 'mean' or 'sum': t follows one loss. Found 'none'.")
+        check_interval("momentum", momentum, "[0, 1)")
+        check_choice("reduction", reduction, ("mean", "sum"), "t follows one loss per batch.")
         super().__init__(temperature, scale_by_temperature, reduction)
-        self.total_steps, self.start, self.end = total_steps, start, end
-        self.step_size, self.momentum = step_size, momentum
-        for name, value in {"t": start, "improvement": 0.0, "last_loss": 0.0, "batches": 0.0}.items():
-            self.hyperparameter(name, value)
+        self.total_steps = total_steps
+        self.start = start
+        self.end = end
+        self.step_size = step_size
+        self.momentum = momentum
+        self.hyperparameter("t", start)
+        self.hyperparameter("improvement", 0.0)
+        self.hyperparameter("last_loss", 0.0)
+        self.hyperparameter("batches", 0.0)
 
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compute the divergence of each position from the moving target, shape (..., V) to (...)."""
@@ -77,7 +99,7 @@ class TAID(Divergence):
         return functional.forward_kl(torch.log_softmax(target, -1), log_q)
 
     @torch.no_grad()
-    def observe(self, loss: Tensor) -> None:
+    def on_loss(self, loss: Tensor) -> None:
         """Move the target after a training batch."""
         started = self.batches > 0
         relative = (self.last_loss - loss) / (self.last_loss + 1e-15)

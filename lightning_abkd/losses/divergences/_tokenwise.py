@@ -1,21 +1,21 @@
 """The α-β-divergence with exponents that depend on the position."""
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lightning_abkd import functional
-from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, alpha_beta_rows
-from lightning_abkd.kernels._closed_form import closed_form
-from lightning_abkd.losses._base import Reduction, check_finite
-from lightning_abkd.losses._chunked import Differentiator
-from lightning_abkd.losses._divergence import Divergence
-from lightning_abkd.losses.divergences._family import does
+from lightning_abkd._utils import check_finite
+from lightning_abkd.kernels import BackendName, LogitRows
+from lightning_abkd.losses._base import Reduction
+from lightning_abkd.losses.divergences._family import FamilyMember
 
 
 class TokenRule(nn.Module):
-    """Base class of what places each position between the two ends of a `TokenwiseAlphaBeta`.
+    """Base class of rules that place each position between the two ends of a `TokenwiseAlphaBeta`.
 
     Example:
         >>> import torch
@@ -41,9 +41,19 @@ class TokenRule(nn.Module):
 
 
 class TeacherUncertainty(TokenRule):
-    """Entropy of the teacher over that of the uniform distribution: 0 where it is sure, 1 where it knows nothing.
+    r"""Entropy of the teacher over that of the uniform distribution: 0 where it is certain, 1 where it is uniform.
 
-    Classes at -inf are impossible: they add nothing to the entropy and are not counted in the uniform distribution.
+    .. math::
+
+        w = \frac{-\sum_k p_k \log p_k}{\log |\{k : p_k > 0\}|}
+
+    where p is exp of `log_p`. Classes at -inf are impossible: they add nothing to the entropy and do not count in the
+    uniform distribution.
+
+    Example:
+        >>> rule = TeacherUncertainty()
+        >>> rule(torch.tensor([[0.5, 0.5], [0.9, 0.1]]).log(), torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log())
+        tensor([1.0000, 0.4690])
     """
 
     def forward(self, log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -56,37 +66,50 @@ class TeacherUncertainty(TokenRule):
 
 
 class TopOneAgreement(TokenRule):
-    """1 where the student's most probable class is the teacher's, 0 elsewhere."""
+    """1 where the student's most probable class is the teacher's, 0 elsewhere.
+
+    Example:
+        >>> rule = TopOneAgreement()
+        >>> rule(torch.tensor([[0.6, 0.4], [0.9, 0.1]]).log(), torch.tensor([[0.3, 0.7], [0.5, 0.5]]).log())
+        tensor([0., 1.])
+    """
 
     def forward(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compare the most probable classes, shape (..., V) to (...)."""
         return (log_p.argmax(-1) == log_q.argmax(-1)).to(log_p.dtype)
 
 
-class TokenwiseAlphaBeta(Divergence):
-    """α-β-divergence whose α and β move with a share of each position: from `alpha`, `beta` at 0 to the other at 1.
+class TokenwiseAlphaBeta(FamilyMember):
+    r"""α-β-divergence with its own exponents at every position: a rule gives w in [0, 1], between two pairs (α, β).
 
-    The exponents of a position are (1 - w) α + w α' and (1 - w) β + w β' with w = `rule`(log_p, log_q), constants for
-    the gradient. ABKD itself (arXiv 2505.04560) keeps one pair for all tokens: this is not in the paper. All four ends
-    are live 0-dim buffers, driven by the schedulers. For the divergence see
-    `lightning_abkd.functional.alpha_beta_divergence`.
+    .. math::
+
+        D_{\alpha_w, \beta_w}(p\|q), \qquad \alpha_w = (1 - w) \, \alpha + w \, \alpha', \qquad
+        \beta_w = (1 - w) \, \beta + w \, \beta'
+
+    where:
+
+    - D -> the divergence of ABKD (Wang et al., ICML 2025, arXiv 2505.04560), see
+      `lightning_abkd.functional.alpha_beta_divergence`. The paper keeps one pair for all tokens: this is not in it.
+    - w -> `rule` of teacher and student at the position, a constant for the gradient.
+    - α, β, α', β' -> `alpha`, `beta`, `other_alpha`, `other_beta`: any finite numbers; live, for schedulers.
 
     Args:
         rule: Gives the share w in [0, 1] of each position.
-        alpha: α at share 0, any finite number.
-        beta: β at share 0, any finite number.
-        other_alpha: α' at share 1, any finite number.
-        other_beta: β' at share 1, any finite number.
-        temperature: T > 0, see `Divergence`.
-        scale_by_temperature: Multiply by T².
-        reduction: "mean", "sum" or "none".
+        alpha: α at share 0.
+        beta: β at share 0.
+        other_alpha: α' at share 1.
+        other_beta: β' at share 1.
+        temperature, scale_by_temperature, reduction: See `Divergence`.
+        backend: What computes values and gradient in training; see `AlphaBetaDivergence`.
 
     Raises:
-        ValueError: If an exponent is not finite, or on the first batch if the rule does not give one share a position.
+        ValueError: If an exponent is not finite, or on the first batch if the rule does not give one share per
+            position.
 
     Example:
         >>> import torch
-        >>> # reverse KL where the teacher is sure, forward KL where it is not: here it is not
+        >>> # reverse KL where the teacher is certain, forward KL where it is not: here it is not
         >>> loss = TokenwiseAlphaBeta(TeacherUncertainty(), alpha=0.0, beta=1.0, other_alpha=1.0, other_beta=0.0)
         >>> round(loss(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
         0.4338
@@ -96,6 +119,7 @@ class TokenwiseAlphaBeta(Divergence):
     beta: Tensor
     other_alpha: Tensor
     other_beta: Tensor
+    _RENAMED: ClassVar[Mapping[str, str]] = {**FamilyMember._RENAMED, "exponents": "row_exponents"}
 
     def __init__(
         self,
@@ -107,47 +131,32 @@ class TokenwiseAlphaBeta(Divergence):
         temperature: float = 1.0,
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
+        backend: BackendName = "auto",
     ) -> None:
         ends = {"alpha": alpha, "beta": beta, "other_alpha": other_alpha, "other_beta": other_beta}
         for name, value in ends.items():
             check_finite(name, value)
-        super().__init__(temperature, scale_by_temperature, reduction)
+        super().__init__(temperature, scale_by_temperature, reduction, backend)
         self.rule = rule
         for name, value in ends.items():
             self.hyperparameter(name, value)
 
-    def exponents(self, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
-        """Give α and β of each position, shape (..., V) to (...), without a gradient."""
+    def row_exponents(self, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute α and β of each position, shape (..., V) to (...), without a gradient."""
         with torch.no_grad():
             share = self.rule(log_p, log_q)
         if share.shape != log_p.shape[:-1]:
             raise ValueError(
-                f"{type(self.rule).__name__} should give one share a position, shape {tuple(log_p.shape[:-1])}. "
+                f"{type(self.rule).__name__} should give one share per position, shape {tuple(log_p.shape[:-1])}. "
                 f"Found shape {tuple(share.shape)}."
             )
         alpha = (1.0 - share) * self.alpha + share * self.other_alpha
         return alpha, (1.0 - share) * self.beta + share * self.other_beta
 
+    def exponents_of(self, rows: LogitRows) -> tuple[Tensor, Tensor]:
+        """Compute α and β of rows, each of shape (n,)."""
+        return self.row_exponents(rows.log_p, rows.log_q)
+
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compute the divergence of each position, shape (..., V) to (...)."""
-        return functional.alpha_beta_divergence(log_p, log_q, *self.exponents(log_p, log_q))
-
-    def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
-        """Use the fused form on a processor in float32; rows that it cannot do take the plain one."""
-
-        def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
-            log_p, log_q = (torch.log_softmax(x / self.temperature, -1) for x in (teacher_logits, student_logits))
-            exponents = self.exponents(log_p, log_q)
-            processor = log_q.device.type == "cpu"
-            if processor and does("fused", log_q, log_p):
-                values = alpha_beta_rows(log_p, log_q, *exponents, gradient, scale / self.temperature)
-                if values is not None:
-                    return values
-            if not processor and does("triton", log_q, log_p):
-                rows = student_logits, teacher_logits, gradient
-                return alpha_beta_cross_entropy_rows(*rows, *exponents, self.temperature, scale)[0]
-            values, slope = closed_form(student_logits, teacher_logits, *exponents, self.temperature)
-            torch.mul(slope, scale, out=gradient)
-            return values
-
-        return differentiate
+        return functional.alpha_beta_divergence(log_p, log_q, *self.row_exponents(log_p, log_q))

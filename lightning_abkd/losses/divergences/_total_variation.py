@@ -7,9 +7,14 @@ from lightning_abkd.losses._divergence import Divergence
 
 
 class TotalVariation(Divergence):
-    """Total variation distance; see `lightning_abkd.functional.total_variation`.
+    """Total variation distance; formula in `lightning_abkd.functional.total_variation`.
 
-    Wen et al. 2023 (f-distill), arXiv 2307.15190.
+    Paper: Wen et al. 2023 (f-distill), arXiv 2307.15190. Arguments as in `Divergence`.
+
+    Example:
+        >>> import torch
+        >>> round(TotalVariation()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        0.3808
     """
 
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:

@@ -3,23 +3,27 @@
 from torch import Tensor
 
 from lightning_abkd import functional
+from lightning_abkd._utils import check_at_least, check_interval
 from lightning_abkd.losses._base import Reduction
 from lightning_abkd.losses._divergence import Divergence
 
 
 class AdaptiveKL(Divergence):
-    """Adaptive KL (AKL); see `lightning_abkd.functional.adaptive_kl`.
+    """Both directions of KL, weighted by where teacher and student differ (AKL).
 
-    Wu et al. 2024, arXiv 2404.02657.
+    Paper: Wu et al. 2024, arXiv 2404.02657. Formula in `lightning_abkd.functional.adaptive_kl`.
 
     Args:
-        mass: Probability of the teacher's head, in [0, 1].
-        temperature: T > 0, see `Divergence`.
-        scale_by_temperature: Multiply by T².
-        reduction: "mean", "sum" or "none".
+        mass: Probability μ of the teacher's head, in [0, 1]; the paper uses 0.5.
+        temperature, scale_by_temperature, reduction: See `Divergence`.
 
     Raises:
         ValueError: If `mass` is outside [0, 1].
+
+    Example:
+        >>> import torch
+        >>> round(AdaptiveKL()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        0.3808
     """
 
     def __init__(
@@ -29,8 +33,7 @@ class AdaptiveKL(Divergence):
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
     ) -> None:
-        if not 0.0 <= mass <= 1.0:
-            raise ValueError(f"Parameter `mass` should lie in [0, 1]. Found `mass = {mass}`.")
+        check_interval("mass", mass, "[0, 1]")
         super().__init__(temperature, scale_by_temperature, reduction)
         self.mass = mass
 
@@ -40,16 +43,21 @@ class AdaptiveKL(Divergence):
 
 
 class EntropyWeightedKL(Divergence):
-    """Both directions, the more uncertain distribution's favoured (BDKD); see `functional.entropy_weighted_kl`.
+    """Both directions of KL, of which the more uncertain distribution's weighs more (BD-KD).
+
+    Paper: Amara et al. 2022, arXiv 2212.12965. Formula in `lightning_abkd.functional.entropy_weighted_kl`.
 
     Args:
-        factor: Weight of the favoured direction, at least 0.
-        temperature: T > 0, see `Divergence`.
-        scale_by_temperature: Multiply by T².
-        reduction: "mean", "sum" or "none".
+        factor: Weight c of the favoured direction, at least 0; the released code uses 3.
+        temperature, scale_by_temperature, reduction: See `Divergence`.
 
     Raises:
         ValueError: If `factor` is negative or not finite.
+
+    Example:
+        >>> import torch
+        >>> round(EntropyWeightedKL()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        1.6292
     """
 
     def __init__(
@@ -59,8 +67,7 @@ class EntropyWeightedKL(Divergence):
         scale_by_temperature: bool = False,
         reduction: Reduction = "mean",
     ) -> None:
-        if not 0.0 <= factor < float("inf"):
-            raise ValueError(f"Parameter `factor` should be finite and at least 0. Found `factor = {factor}`.")
+        check_at_least("factor", factor, 0.0)
         super().__init__(temperature, scale_by_temperature, reduction)
         self.factor = factor
 

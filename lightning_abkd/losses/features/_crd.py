@@ -3,34 +3,48 @@
 import torch
 from torch import Tensor, nn
 
-from lightning_abkd.losses._base import DistillationLoss, check_positive
-from lightning_abkd.losses._divergence import wide
+from lightning_abkd._utils import check_interval, check_positive
+from lightning_abkd.functional import promote_to_float32
+from lightning_abkd.losses._base import DistillationLoss
 from lightning_abkd.losses.features._check import check_features
 
 
 class CRD(DistillationLoss):
-    """Contrasts each sample's features with memories of the other network's features of all samples (CRD).
+    r"""Contrasts each sample's features with memories of the other network's features of all samples (CRD).
 
-    Tian et al. 2020, arXiv 1910.10699: a trained linear head on each side gives unit vectors v. With memories m of the
-    other side, P = exp(v · m / T) / Z, K negatives and c = K / N, the value is the mean over the samples of
-    -log P⁺ / (P⁺ + c) - Σ_k log c / (P⁻_k + c), summed over both sides. Z is fixed at the first batch to N times the
-    mean. After a batch in training the memories of its samples move to the new vectors.
+    Paper: Tian et al. 2020, arXiv 1910.10699. A trained linear head on each side gives unit vectors v, and each side
+    has a memory m of the vectors of all N samples.
 
-    Memories, Z and classes seen so far are buffers. Processes exchange the new vectors of their samples, equally many
-    on each, so that the memory is the same everywhere. Micro-batches see what the earlier ones of their step have
-    written. The negatives are drawn anew for each batch and shared by its samples, which the released code draws one by
-    one: K times the memory of a batch for the same mean. Samples of the same class are no negatives as soon as their
-    class has been seen, given `labels`.
+    .. math::
+
+        L = \sum_{\text{sides}} \frac{1}{B} \sum_{b=1}^{B} \Big[ -\log \frac{P^+_b}{P^+_b + K/N}
+            - \sum_{k=1}^{K} \log \frac{K/N}{P^-_{bk} + K/N} \Big], \qquad P = \frac{1}{Z} \exp \frac{v \cdot m}{T}
+
+    where:
+
+    - P⁺, P⁻ compare the vector of a sample with the other side's memories of itself and of K negatives.
+    - N -> `n_data`, K -> `negatives`; the paper uses K = 16384.
+    - T -> `temperature`: greater than 0; the paper uses 0.07.
+    - Z is fixed for each side at the first batch, to N times the mean of exp(v · m / T).
+
+    After a batch in training the memories of its samples move to the new vectors, with the weight `momentum` for the
+    old ones. Memories, Z and classes seen so far are buffers. Processes exchange the new vectors of their samples,
+    equally many on each, so that the memory is the same everywhere. Micro-batches see what the earlier ones of their
+    step have written.
+
+    Each batch draws K negatives that all its samples share. The released code draws K per sample: the same expectation
+    for K times the memory of a batch. Samples of the same class are no negatives as soon as their class has been seen,
+    given `labels`.
 
     Args:
-        n_data: Number N of samples that `index` counts: all stored training files, held out ones included.
+        n_data: Number N of samples that `index` counts: all stored training files, including those that are held out.
         student_dim: Size of the student's features.
         teacher_dim: Size of the teacher's features.
         dim: Size of the vectors v.
         negatives: Number K of negatives.
         temperature: T > 0.
-        momentum: Weight of the past in a memory, in [0, 1).
-        seed: Seed of the first memories and of the negatives; a resumed run draws on.
+        momentum: Weight of the past in a memory, in [0, 1); the paper uses 0.5.
+        seed: Seed of the first memories and of the negatives; a resumed run continues the draws.
 
     Raises:
         ValueError: If a number is outside its range.
@@ -57,18 +71,25 @@ class CRD(DistillationLoss):
         momentum: float = 0.5,
         seed: int = 0,
     ) -> None:
-        positive = {"n_data": n_data, "student_dim": student_dim, "teacher_dim": teacher_dim, "dim": dim}
-        for name, value in (positive | {"negatives": negatives, "temperature": temperature}).items():
-            check_positive(name, value)
-        if not 0.0 <= momentum < 1.0:
-            raise ValueError(f"Parameter `momentum` should lie in [0, 1). Found `momentum = {momentum}`.")
+        check_positive("n_data", n_data)
+        check_positive("student_dim", student_dim)
+        check_positive("teacher_dim", teacher_dim)
+        check_positive("dim", dim)
+        check_positive("negatives", negatives)
+        check_positive("temperature", temperature)
+        check_interval("momentum", momentum, "[0, 1)")
         super().__init__()
-        self.n_data, self.negatives, self.temperature, self.momentum = n_data, negatives, temperature, momentum
-        self.student_head, self.teacher_head = nn.Linear(student_dim, dim), nn.Linear(teacher_dim, dim)
-        self.seed, self._batches = seed, 0
-        generator, bound = torch.Generator().manual_seed(seed), (3.0 / dim) ** 0.5
-        for name in ("student_memory", "teacher_memory"):
-            self.register_buffer(name, bound * (2.0 * torch.rand(n_data, dim, generator=generator) - 1.0))
+        self.n_data = n_data
+        self.negatives = negatives
+        self.temperature = temperature
+        self.momentum = momentum
+        self.seed = seed
+        self._batches = 0
+        self.student_head = nn.Linear(student_dim, dim)
+        self.teacher_head = nn.Linear(teacher_dim, dim)
+        generator = torch.Generator().manual_seed(seed)
+        self.register_buffer("student_memory", _first_memory(n_data, dim, generator))
+        self.register_buffer("teacher_memory", _first_memory(n_data, dim, generator))
         self.register_buffer("classes", torch.full((n_data,), -1))
         self.register_buffer("log_z", torch.full((2,), torch.inf))
 
@@ -92,16 +113,15 @@ class CRD(DistillationLoss):
         check_features(student_features, "student", self.student_head.in_features)
         check_features(teacher_features, "teacher", self.teacher_head.in_features)
         self._check_index(index)
-        heads = (self.student_head, student_features), (self.teacher_head, teacher_features)
-        student, teacher = (nn.functional.normalize(wide(head(x.to(head.weight.dtype)))) for head, x in heads)
+        student = _unit_vectors(self.student_head, student_features)
+        teacher = _unit_vectors(self.teacher_head, teacher_features)
         drawn = self._draw(index.device)
-        same = drawn == index.unsqueeze(1)
-        if labels is not None:
-            same = same | (self.classes[drawn] == labels.unsqueeze(1))
-        pairs = (student, self.teacher_memory), (teacher, self.student_memory)
-        scores = torch.stack([self._scores(vectors, memory, index, drawn) for vectors, memory in pairs])
+        excluded = self._excluded(drawn, index, labels)
+        of_student = self._scores(student, self.teacher_memory, index, drawn)
+        of_teacher = self._scores(teacher, self.student_memory, index, drawn)
+        scores = torch.stack([of_student, of_teacher])
         scores = (scores - self._fixed_log_z(scores).view(2, 1, 1)).exp()
-        loss = torch.stack([contrast(side, self.negatives / self.n_data, same).mean() for side in scores]).sum()
+        loss = torch.stack([contrast(side, self.negatives / self.n_data, excluded).mean() for side in scores]).sum()
         if self.training:
             self._remember(student, teacher, index, labels)
         return loss
@@ -123,22 +143,29 @@ class CRD(DistillationLoss):
             )
 
     def _draw(self, device: torch.device) -> Tensor:
+        """Draw the positions (K,) of the negatives."""
         generator = torch.Generator(device).manual_seed(1_000_003 * (self.seed + 1) + self._batches)
         return torch.randint(self.n_data, (self.negatives,), generator=generator, device=device)
 
+    def _excluded(self, drawn: Tensor, index: Tensor, labels: Tensor | None) -> Tensor:
+        """Return True, shape (B, K), where a negative is the sample itself or known to be of its class."""
+        itself = drawn == index.unsqueeze(1)
+        return itself if labels is None else itself | (self.classes[drawn] == labels.unsqueeze(1))
+
     def _scores(self, vectors: Tensor, memory: Tensor, index: Tensor, drawn: Tensor) -> Tensor:
         """Compute v · m / T of the positive and of the negatives, shape (B, 1 + K)."""
-        positive, negative = (memory[chosen].to(vectors.dtype) for chosen in (index, drawn))
+        positive = memory[index].to(vectors.dtype)
+        negative = memory[drawn].to(vectors.dtype)
         products = torch.cat([(vectors * positive).sum(1, keepdim=True), vectors @ negative.T], 1)
         return products / self.temperature
 
     @torch.no_grad()
     def _fixed_log_z(self, scores: Tensor) -> Tensor:
-        """Give log Z of both sides, from this batch of all processes if it is the first."""
+        """Return log Z of both sides, computed from the first batch of all processes."""
         if self._batches > 0:
             return self.log_z
         mean = scores.exp().mean((1, 2)).unsqueeze(0)
-        log_z = (self.n_data * (_of_all_processes(mean) if self.training else mean).mean(0)).log()
+        log_z = (self.n_data * (_gather_rows(mean) if self.training else mean).mean(0)).log()
         if self.training:
             self.log_z.copy_(log_z)
         return log_z
@@ -146,33 +173,44 @@ class CRD(DistillationLoss):
     @torch.no_grad()
     def _remember(self, student: Tensor, teacher: Tensor, index: Tensor, labels: Tensor | None) -> None:
         self._batches += 1
-        index = _of_all_processes(index)
+        index = _gather_rows(index)
         for memory, vectors in (self.student_memory, student), (self.teacher_memory, teacher):
-            moved = torch.lerp(_of_all_processes(vectors).to(memory.dtype), memory[index], self.momentum)
+            moved = torch.lerp(_gather_rows(vectors).to(memory.dtype), memory[index], self.momentum)
             memory[index] = nn.functional.normalize(moved)
         if labels is not None:
-            self.classes[index] = _of_all_processes(labels)
+            self.classes[index] = _gather_rows(labels)
 
 
-def contrast(scores: Tensor, ratio: float, same: Tensor | None = None) -> Tensor:
+def contrast(scores: Tensor, ratio: float, excluded: Tensor | None = None) -> Tensor:
     """Compute the contrastive loss of each sample, shape (B,).
 
     Args:
         scores: P of the positive and of the K negatives, shape (B, 1 + K).
         ratio: K / N.
-        same: Boolean, shape (B, K), True where a negative does not count; None counts all.
+        excluded: Boolean, shape (B, K), True where a negative does not count; None counts all.
 
     Returns:
         -log P⁺ / (P⁺ + ratio) - Σ_k log ratio / (P⁻_k + ratio), with the released 1e-7 in the denominators.
     """
-    positive, negative = scores[:, 0], scores[:, 1:]
-    of_negatives = torch.log(ratio / (negative + ratio + 1e-7))
-    if same is not None:
-        of_negatives = of_negatives.masked_fill(same, 0.0)
+    positive = scores[:, 0]
+    of_negatives = torch.log(ratio / (scores[:, 1:] + ratio + 1e-7))
+    if excluded is not None:
+        of_negatives = of_negatives.masked_fill(excluded, 0.0)
     return -torch.log(positive / (positive + ratio + 1e-7)) - of_negatives.sum(1)
 
 
-def _of_all_processes(rows: Tensor) -> Tensor:
+def _first_memory(n_data: int, dim: int, generator: torch.Generator) -> Tensor:
+    """Draw vectors (N, dim) of mean squared length 1."""
+    bound: float = (3.0 / dim) ** 0.5
+    return bound * (2.0 * torch.rand(n_data, dim, generator=generator) - 1.0)
+
+
+def _unit_vectors(head: nn.Linear, features: Tensor) -> Tensor:
+    vectors: Tensor = nn.functional.normalize(promote_to_float32(head(features.to(head.weight.dtype))))
+    return vectors
+
+
+def _gather_rows(rows: Tensor) -> Tensor:
     """Join the rows of all processes, equally many on each, in the order of ranks."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return rows

@@ -2,25 +2,40 @@
 
 from torch import Tensor, nn
 
-from lightning_abkd.losses._base import DistillationLoss, check_finite, check_positive
-from lightning_abkd.losses._divergence import wide
+from lightning_abkd._utils import check_finite, check_positive
+from lightning_abkd.functional import promote_to_float32
+from lightning_abkd.losses._base import DistillationLoss
 from lightning_abkd.losses.features._check import check_features
 
 
 class ITRD(DistillationLoss):
     r"""Correlation and mutual information of student's and teacher's features (ITRD).
 
-    Miles et al. 2022, arXiv 2112.00459: correlation_weight · log₂ Σ_j |c_j - 1|^{2α} with c_j = Σ_b s_bj t_bj / B the
-    cross-correlation of feature j, standardised over the batch, plus mutual_weight · Σ (G_s² - G_st²) with G_s and G_t
-    the Gram matrices of the samples' normalised features, G_st = G_s ⊙ G_t, and G_s, G_st divided by their traces.
+    Paper: Miles et al. 2022, arXiv 2112.00459.
 
-    The first term goes through a trained linear map from the student's to the teacher's size, the second one only where
-    the sizes differ. Both couple the samples of a batch, so that micro-batches and processes change the value.
+    .. math::
+
+        L = \lambda_1 \log_2 \sum_j |c_j - 1|^{2\alpha}
+            + \lambda_2 \sum_{ab} \big[ (G_s)_{ab}^2 - (G_{st})_{ab}^2 \big], \qquad
+        c_j = \frac{1}{B} \sum_{b=1}^{B} s_{bj} t_{bj}
+
+    where:
+
+    - s, t -> `student_features`, `teacher_features` of `forward`, each feature j standardised over the batch.
+    - G_s, G_t -> Gram matrices (B, B) of the samples' normalised features, :math:`G_{st} = G_s \odot G_t`; G_s and G_st
+      are divided by their traces.
+    - α -> `alpha`: greater than 0; 1.5 in ABKD, 1.01 in the authors' recipe for CIFAR-100.
+    - λ₁ -> `correlation_weight`: any finite number; 2 in ABKD and in the authors' recipe.
+    - λ₂ -> `mutual_weight`: any finite number; 1 in both.
+
+    For the first term the student's features go through a trained linear map to the teacher's size, for the second one
+    only where the sizes differ. Both terms couple the samples of a batch, so that micro-batches and processes change
+    the value.
 
     Args:
         student_dim: Size of the student's features.
         teacher_dim: Size of the teacher's features.
-        alpha: α > 0 of the correlation; 1.5 in ABKD, 1.01 in the authors' recipe for CIFAR-100.
+        alpha: α > 0 of the correlation.
         correlation_weight: Weight of the correlation.
         mutual_weight: Weight of the mutual information.
 
@@ -42,12 +57,15 @@ class ITRD(DistillationLoss):
         correlation_weight: float = 2.0,
         mutual_weight: float = 1.0,
     ) -> None:
-        for name, value in {"student_dim": student_dim, "teacher_dim": teacher_dim, "alpha": alpha}.items():
-            check_positive(name, value)
+        check_positive("student_dim", student_dim)
+        check_positive("teacher_dim", teacher_dim)
+        check_positive("alpha", alpha)
         check_finite("correlation_weight", correlation_weight)
         check_finite("mutual_weight", mutual_weight)
         super().__init__()
-        self.alpha, self.correlation_weight, self.mutual_weight = alpha, correlation_weight, mutual_weight
+        self.alpha = alpha
+        self.correlation_weight = correlation_weight
+        self.mutual_weight = mutual_weight
         self.embed = nn.Linear(student_dim, teacher_dim)
 
     def forward(self, student_features: Tensor, teacher_features: Tensor) -> Tensor:
@@ -70,24 +88,27 @@ class ITRD(DistillationLoss):
                 "ITRD should see at least two samples: a feature of one sample has no correlation. "
                 "Found a batch of 1. Set drop_last or a larger batch."
             )
-        embedded = wide(self.embed(student_features.to(self.embed.weight.dtype)))
-        teacher = wide(teacher_features)
-        student = wide(student_features) if self.embed.in_features == self.embed.out_features else embedded
+        embedded = promote_to_float32(self.embed(student_features.to(self.embed.weight.dtype)))
+        teacher = promote_to_float32(teacher_features)
+        same_size = self.embed.in_features == self.embed.out_features
+        student = promote_to_float32(student_features) if same_size else embedded
         correlation = self.correlation_weight * self._correlation(embedded, teacher)
         return correlation + self.mutual_weight * _mutual_information(student, teacher)
 
     def _correlation(self, student: Tensor, teacher: Tensor) -> Tensor:
-        correlation = (_standardised(student) * _standardised(teacher)).mean(0)
+        correlation = (_standardise_over_batch(student) * _standardise_over_batch(teacher)).mean(0)
         return (correlation - 1.0).square().pow(self.alpha).sum().log2()
 
 
-def _standardised(features: Tensor) -> Tensor:
-    # The floor gives a feature that is the same for all samples a gradient, 0, where that of the root is infinite.
+def _standardise_over_batch(features: Tensor) -> Tensor:
+    """Bring each feature to mean 0 and variance 1 over the samples."""
+    # Below the floor, a feature that is the same for all samples, the gradient is 0 instead of the root's infinity.
     return (features - features.mean(0)) / features.var(0).clamp(min=1e-14).sqrt()
 
 
 def _mutual_information(student: Tensor, teacher: Tensor) -> Tensor:
-    student, teacher = (nn.functional.normalize(x) for x in (student, teacher))
+    student = nn.functional.normalize(student)
+    teacher = nn.functional.normalize(teacher)
     gram = student @ student.T
     joint = gram * (teacher @ teacher.T)
     return (gram / gram.trace()).square().sum() - (joint / joint.trace()).square().sum()

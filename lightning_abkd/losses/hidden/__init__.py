@@ -3,13 +3,8 @@
 Here: the output layer as numbers, and the loss through it. Not here: networks.
 """
 
-from lightning_abkd.losses.hidden._head_loss import (
-    HeadLossTerms,
-    PairedLogits,
-    compare_with_head,
-    head_loss,
-    split_rows,
-)
+from lightning_abkd.losses.hidden._head_loss import HeadLossTerms, compare_with_head, head_loss, split_rows
+from lightning_abkd.losses.hidden._head_rows import PairedLogits
 from lightning_abkd.losses.hidden._output_head import OutputHead
 
 __all__ = [

@@ -8,13 +8,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class OutputHead:
-    """The last layer of a language model: logits = c tanh(s (h Wᵀ + b) / c), or s (h Wᵀ + b) without soft-cap c.
+    r"""The last layer of a language model.
+
+    .. math::
+
+        z = c \tanh \frac{s (W h + b)}{c}, \qquad z = s (W h + b) \;\text{ without soft-cap}
+
+    where:
+
+    - h, z -> hidden state and logits of a token.
+    - W -> `weight`, b -> `bias`.
+    - s -> `scale`: any number (Cohere, Granite).
+    - c -> `softcap`: greater than 0 (Gemma 2).
 
     Args:
-        weight: W, shape (V, D).
-        bias: b, shape (V,).
-        scale: s (Cohere, Granite).
-        softcap: c > 0 (Gemma 2).
+        weight: Shape (V, D).
+        bias: Shape (V,); None for none.
+        scale: Factor of the logits.
+        softcap: Bound of the logits; None for none.
 
     Example:
         >>> OutputHead(torch.eye(3, 2), scale=2.0).logits(torch.tensor([1.0, 3.0]))
@@ -34,7 +45,7 @@ class OutputHead:
         return logits if self.softcap is None else (logits / self.softcap).tanh() * self.softcap
 
     def write(self, hidden: Tensor, out: Tensor) -> Tensor:
-        """Compute the logits of rows (n, D) into a buffer (n, V) and give it; without the autograd's notice."""
+        """Compute the logits of rows (n, D) into a buffer (n, V) and return it, unseen by autograd."""
         if out.dtype == self.weight.dtype == hidden.dtype:
             torch.mm(hidden, self.weight.T, out=out)
             if self.bias is not None:
@@ -46,7 +57,7 @@ class OutputHead:
         return out if self.softcap is None else out.div_(self.softcap).tanh_().mul_(self.softcap)
 
     def pull_back(self, gradient: Tensor, logits: Tensor) -> Tensor:
-        """Turn the gradient by the logits into that by h Wᵀ + b, in place."""
+        """Turn the gradient with respect to the logits into that with respect to h Wᵀ + b, in place."""
         if self.scale != 1.0:
             gradient.mul_(self.scale)
         return gradient if self.softcap is None else gradient.mul_(1.0 - (logits / self.softcap).square())
@@ -57,5 +68,5 @@ class OutputHead:
         return replace(self, weight=self.weight[:vocabulary], bias=bias)
 
     def to(self, target: torch.dtype | torch.device) -> "OutputHead":
-        """Give the head with weight and bias in a dtype or on a device."""
+        """Return the head with weight and bias in a dtype or on a device."""
         return replace(self, weight=self.weight.to(target), bias=None if self.bias is None else self.bias.to(target))

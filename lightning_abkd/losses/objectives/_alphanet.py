@@ -1,24 +1,36 @@
-"""The larger of two divergences, as AlphaNet takes it."""
+"""The larger of two divergences, as in AlphaNet."""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from lightning_abkd.losses._base import DistillationLoss, Reduction, check_finite, check_logits, check_positive, reduce
-from lightning_abkd.losses._divergence import Divergence, wide
+from lightning_abkd._utils import check_finite, check_positive
+from lightning_abkd.functional import promote_to_float32
+from lightning_abkd.losses._base import DistillationLoss, Reduction, check_logits, reduce
+from lightning_abkd.losses._divergence import Divergence
 
 
 class LargerDivergence(DistillationLoss):
-    """The larger of two losses over a batch, which couples the batch's samples.
+    r"""The larger of two losses of a batch, which couples the batch's samples.
 
-    ABKD's released code calls max(AB(α, 1 - α), AB(β, 1 - β)) of whole batches AlphaNet: `first` and `second` are then
-    two `AlphaDivergence`. Not the original AlphaNet, which is `AdaptiveAlphaDivergence`.
+    ABKD's released code calls this AlphaNet, with two α-divergences over whole batches. The original AlphaNet is
+    `AdaptiveAlphaDivergence`.
+
+    .. math::
+
+        L = \max(L_1, L_2)
+
+    where:
+
+    - L₁, L₂ -> `first`, `second`; in the released code `AlphaDivergence` at α and at β.
 
     Args:
         first: A divergence.
         second: Another one.
 
     Example:
-        >>> from lightning_abkd.losses.divergences._alpha_beta import AlphaDivergence
+        >>> from lightning_abkd.losses import AlphaDivergence
         >>> loss = LargerDivergence(AlphaDivergence(0.3), AlphaDivergence(0.7))
         >>> round(loss(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
         0.3915
@@ -26,58 +38,98 @@ class LargerDivergence(DistillationLoss):
 
     def __init__(self, first: Divergence, second: Divergence) -> None:
         super().__init__()
-        self.first, self.second = first, second
+        self.first = first
+        self.second = second
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Compute both losses and give the larger, without waiting for the device."""
-        first, second = (loss(student_logits, teacher_logits, mask) for loss in (self.first, self.second))
-        return torch.maximum(first, second)
+        """Compute both losses and return the larger, without waiting for the device; arguments as in `Divergence`."""
+        first = self.first(student_logits, teacher_logits, mask)
+        return torch.maximum(first, self.second(student_logits, teacher_logits, mask))
+
+
+class _Order(NamedTuple):
+    """An α-divergence and the surrogate that has its clipped gradient, shape (...)."""
+
+    value: Tensor
+    surrogate: Tensor
 
 
 class AdaptiveAlphaDivergence(DistillationLoss):
-    """AlphaNet's adaptive α-divergence: for each sample the gradient of the larger of two α-divergences.
+    r"""AlphaNet's adaptive α-divergence: for each sample the gradient of the larger of two α-divergences.
 
-    Wang et al. 2021, arXiv 2102.07954. With ratios p/q and their power clipped, the value is the surrogate
-    -Σ q ρ log q, q and ρ detached, whose gradient is that of the divergence; it is no divergence itself and its value
-    is not comparable with others. The authors advise to clip gradients at 1.
+    Paper: Wang et al. 2021, arXiv 2102.07954. The authors advise to clip gradients at 1.
+
+    .. math::
+
+        L = -\sum_k q_k \, \rho_k \log q_k, \qquad
+        \rho_k = \frac{r_k}{\alpha} + \frac{1}{\alpha (\alpha - 1)}, \qquad
+        r_k = \min\big( (p_k / q_k)^\alpha, c \big)
+
+    where:
+
+    - p, q -> softmax of `teacher_logits`, `student_logits` of `forward`; the factors q_k ρ_k are constants for the
+      gradient. At α = 1, ρ_k = p_k / q_k.
+    - α -> `alpha_min` or `alpha_max`, whichever has the larger :math:`\sum_k q_k (r_k - 1) / (\alpha (\alpha - 1))`;
+      forward KL at α = 1. The paper uses -1 and 1.
+    - c -> `clip`: greater than 0; the paper uses 5.
+
+    The surrogate has the gradient of the divergence and is no divergence itself, so that its value is not comparable
+    with others.
 
     Args:
-        alpha_min: Lower order α, neither 0 nor 1.
-        alpha_max: Upper order α; 1 is forward KL.
+        alpha_min: Lower order α, any finite number but 0.
+        alpha_max: Upper order α, any finite number but 0; 1 is forward KL.
         clip: Bound of (p/q)^α.
         reduction: "mean", "sum" or "none".
 
     Raises:
         ValueError: If an order is 0 or not finite, or `clip` is not positive.
+
+    Example:
+        >>> student = torch.tensor([[2.0, 0.0]], requires_grad=True)
+        >>> AdaptiveAlphaDivergence()(student, torch.tensor([[0.0, 0.0]])).backward()
+        >>> [round(slope, 4) for slope in student.grad[0].tolist()]
+        [0.3808, -0.3808]
     """
 
     def __init__(
         self, alpha_min: float = -1.0, alpha_max: float = 1.0, clip: float = 5.0, reduction: Reduction = "mean"
     ) -> None:
-        for name, value in {"alpha_min": alpha_min, "alpha_max": alpha_max}.items():
-            check_finite(name, value)
-            if value == 0.0:
-                raise ValueError(f"Parameter `{name}` should not be 0. Found `{name} = 0`. Use a small number.")
+        _check_order("alpha_min", alpha_min)
+        _check_order("alpha_max", alpha_max)
         check_positive("clip", clip)
         super().__init__()
-        self.alpha_min, self.alpha_max, self.clip = alpha_min, alpha_max, clip
+        self.alpha_min = alpha_min
+        self.alpha_max = alpha_max
+        self.clip = clip
         self.reduction: Reduction = reduction
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Compute the surrogate of a batch; shapes and errors as for `Divergence`."""
+        """Compute the surrogate of a batch; shapes and errors as in `Divergence`."""
         check_logits(student_logits, teacher_logits, mask)
-        log_q, log_p = (torch.log_softmax(wide(x), -1) for x in (student_logits, teacher_logits.detach()))
-        (low, low_surrogate), (high, high_surrogate) = (
-            self._order(log_p, log_q, alpha) for alpha in (self.alpha_min, self.alpha_max)
-        )
-        return reduce(torch.where(low > high, low_surrogate, high_surrogate), mask, self.reduction)
+        log_q = torch.log_softmax(promote_to_float32(student_logits), -1)
+        log_p = torch.log_softmax(promote_to_float32(teacher_logits.detach()), -1)
+        low = self._order(log_p, log_q, self.alpha_min)
+        high = self._order(log_p, log_q, self.alpha_max)
+        larger = torch.where(low.value > high.value, low.surrogate, high.surrogate)
+        return reduce(larger, mask, self.reduction)
 
-    def _order(self, log_p: Tensor, log_q: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-        """Compute divergence and surrogate of one order, shapes (...)."""
-        q, d = log_q.detach().exp(), log_p - log_q.detach()
+    def _order(self, log_p: Tensor, log_q: Tensor, alpha: float) -> _Order:
+        """Compute divergence and surrogate of one order."""
+        q = log_q.detach().exp()
+        d = log_p - log_q.detach()
         if alpha == 1.0:
-            value, rho = (q * d.exp() * d).sum(-1), d.exp()
+            rho = d.exp()
+            value = (q * d.exp() * d).sum(-1)
         else:
-            scale, power = 1.0 / (alpha * (alpha - 1.0)), (alpha * d).exp().clamp(max=self.clip)
-            value, rho = (q * (power - 1.0)).sum(-1) * scale, power / alpha + scale
-        return value, -(q * rho * log_q).sum(-1)
+            scale = 1.0 / (alpha * (alpha - 1.0))
+            power = (alpha * d).exp().clamp(max=self.clip)
+            rho = power / alpha + scale
+            value = (q * (power - 1.0)).sum(-1) * scale
+        return _Order(value, -(q * rho * log_q).sum(-1))
+
+
+def _check_order(name: str, alpha: float) -> None:
+    check_finite(name, alpha)
+    if alpha == 0.0:
+        raise ValueError(f"Parameter `{name}` should not be 0. Found `{name} = 0`. Use a small number.")

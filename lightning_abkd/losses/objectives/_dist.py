@@ -3,21 +3,35 @@
 import torch
 from torch import Tensor
 
-from lightning_abkd.losses._base import DistillationLoss, check_finite, check_logits, check_positive
-from lightning_abkd.losses._divergence import wide
+from lightning_abkd._utils import check_finite, check_positive
+from lightning_abkd.functional import pearson_correlation, promote_to_float32
+from lightning_abkd.losses._base import DistillationLoss, check_logits
 
 
 class DIST(DistillationLoss):
-    """Pearson correlation of teacher and student over the classes of each sample and the samples of each class (DIST).
+    r"""Pearson correlation of teacher and student over the classes of each sample and the samples of each class (DIST).
 
-    Huang et al. 2022, arXiv 2205.10536: T² (inter_weight · (1 - mean ρ over rows) + intra_weight · (1 - mean ρ over
-    columns)) of the probabilities at temperature T. The columns couple the samples of a batch, so that micro-batches
-    and processes change the value.
+    Paper: Huang et al. 2022, arXiv 2205.10536.
+
+    .. math::
+
+        L = T^2 \Big[ \lambda_1 \Big( 1 - \frac{1}{B} \sum_{b=1}^{B} \rho(q_{b,:}, p_{b,:}) \Big)
+            + \lambda_2 \Big( 1 - \frac{1}{C} \sum_{c=1}^{C} \rho(q_{:,c}, p_{:,c}) \Big) \Big]
+
+    where:
+
+    - q, p -> softmax(`student_logits` / T), softmax(`teacher_logits` / T), shape (B, C); ρ is
+      `lightning_abkd.functional.pearson_correlation`.
+    - λ₁ -> `inter_weight`: any finite number.
+    - λ₂ -> `intra_weight`: any finite number.
+    - T -> `temperature`: greater than 0; ABKD's experiments use 4.
+
+    The columns couple the samples of a batch, so that micro-batches and processes change the value.
 
     Args:
         inter_weight: Weight of the correlation within each sample.
         intra_weight: Weight of the correlation within each class.
-        temperature: T > 0; ABKD's experiments use 4.
+        temperature: T > 0.
 
     Raises:
         ValueError: If a weight is not finite or the temperature not positive.
@@ -35,11 +49,19 @@ class DIST(DistillationLoss):
         check_finite("intra_weight", intra_weight)
         check_positive("temperature", temperature)
         super().__init__()
-        self.inter_weight, self.intra_weight = inter_weight, intra_weight
+        self.inter_weight = inter_weight
+        self.intra_weight = intra_weight
         self.hyperparameter("temperature", temperature)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        """Compute the loss of a batch (B, C) of logits.
+        """Compute the loss of a batch.
+
+        Args:
+            student_logits: Shape (B, C), B at least 2.
+            teacher_logits: Shape (B, C).
+
+        Returns:
+            Scalar.
 
         Raises:
             ValueError: If shapes do not fit, or the batch holds a single sample, which has no correlation.
@@ -50,13 +72,9 @@ class DIST(DistillationLoss):
                 "DIST should see a batch (B, C) of at least two samples: a class over one sample has no correlation. "
                 f"Found shape {tuple(student_logits.shape)}. Set drop_last or a larger batch."
             )
-        q, p = (torch.softmax(wide(x) / self.temperature, -1) for x in (student_logits, teacher_logits))
+        q = torch.softmax(promote_to_float32(student_logits) / self.temperature, -1)
+        p = torch.softmax(promote_to_float32(teacher_logits) / self.temperature, -1)
         # The probabilities of a row have the mean 1/C.
-        inter = 1.0 - _cosine(q - 1.0 / q.shape[1], p - 1.0 / p.shape[1], 1).mean()
-        intra = 1.0 - _cosine(q - q.mean(0), p - p.mean(0), 0).mean()
+        inter = 1.0 - pearson_correlation(q, p, dim=1, mean=1.0 / q.shape[1]).mean()
+        intra = 1.0 - pearson_correlation(q, p, dim=0).mean()
         return self.temperature.square() * (self.inter_weight * inter + self.intra_weight * intra)
-
-
-def _cosine(first: Tensor, second: Tensor, dim: int) -> Tensor:
-    cosine: Tensor = (first * second).sum(dim) / (first.norm(dim=dim) * second.norm(dim=dim) + 1e-8)
-    return cosine

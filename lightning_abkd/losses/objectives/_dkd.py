@@ -1,28 +1,43 @@
 """Decoupled knowledge distillation."""
 
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lightning_abkd.losses._base import DistillationLoss, check_finite, check_logits
-from lightning_abkd.losses._divergence import Divergence, wide
+from lightning_abkd._utils import Context, check_finite
+from lightning_abkd.functional import promote_to_float32
+from lightning_abkd.losses._base import DistillationLoss, check_logits
+from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
+from lightning_abkd.losses.objectives._check import check_divergence_reduction
 
 
 class DKD(DistillationLoss):
-    """Target and non-target classes distilled apart (DKD), with any divergence on the non-target part.
+    r"""Target and non-target classes distilled apart (DKD), with any divergence on the non-target part.
 
-    Zhao et al. 2022, arXiv 2203.08679: target_weight · KL(b_p‖b_q) + non_target_weight · D(p̂‖q̂) with b the pair
-    (label's probability, rest) and p̂, q̂ renormalised without the label's class. With `ForwardKL` it is DKD, with
-    `AlphaBetaDivergence` ABKD's AB-DKD. Temperature and T² are those of `divergence` and hold for both parts. The
-    warm-up of DKD is a schedule of `non_target_weight` and `target_weight`, both live.
+    Paper: Zhao et al. 2022, arXiv 2203.08679, with forward KL on both parts. With `AlphaBetaDivergence` it is ABKD's
+    AB-DKD.
+
+    .. math::
+
+        L = \lambda_1 T^2 \, \mathrm{KL}(b_p \| b_q) + \lambda_2 \, D(\hat{p} \| \hat{q})
+
+    where:
+
+    - q, p -> softmax of `student_logits` / T, `teacher_logits` / T; b is the pair (probability of the label, rest), and
+      :math:`\hat{p}, \hat{q}` are renormalised without the label's class.
+    - D -> `divergence`; its T and T² hold for both parts.
+    - λ₁ -> `target_weight`: any finite number; the paper's α, 1 there.
+    - λ₂ -> `non_target_weight`: any finite number; the paper's β, chosen for each pair of networks.
+
+    The warm-up of DKD is a schedule of both weights, which are live.
 
     Args:
-        divergence: Divergence of the non-target part, of reduction "mean"; None takes `ForwardKL(4.0, True)`.
-        target_weight: Weight of the target part; DKD's α.
-        non_target_weight: Weight of the non-target part; DKD's β, chosen for each pair of networks.
+        divergence: Divergence of the non-target part, of reduction "mean"; None stands for `ForwardKL(4.0, True)`.
+        target_weight: Weight of the target part.
+        non_target_weight: Weight of the non-target part.
 
     Raises:
         ValueError: If a weight is not finite or the divergence's reduction is not "mean".
@@ -42,10 +57,7 @@ class DKD(DistillationLoss):
         check_finite("target_weight", target_weight)
         check_finite("non_target_weight", non_target_weight)
         divergence = divergence or ForwardKL(4.0, scale_by_temperature=True)
-        if divergence.reduction != "mean":
-            raise ValueError(
-                f"Parameter `divergence` should have the reduction 'mean'. Found {divergence.reduction!r}."
-            )
+        check_divergence_reduction(divergence, "mean")
         super().__init__()
         self.divergence = divergence
         self.hyperparameter("target_weight", target_weight)
@@ -67,66 +79,78 @@ class DKD(DistillationLoss):
         """
         check_logits(student_logits, teacher_logits, None)
         if labels.shape != student_logits.shape[:-1]:
-            expected, found = tuple(student_logits.shape[:-1]), tuple(labels.shape)
-            raise ValueError(f"Parameter `labels` should have shape {expected}. Found {found}.")
-        index, temperature = labels.unsqueeze(-1), self.divergence.temperature
-        student, teacher = wide(student_logits), wide(teacher_logits)
+            raise ValueError(
+                f"Parameter `labels` should have shape {tuple(student_logits.shape[:-1])}. Found {tuple(labels.shape)}."
+            )
+        index = labels.unsqueeze(-1)
+        temperature = self.divergence.temperature
+        student = promote_to_float32(student_logits)
+        teacher = promote_to_float32(teacher_logits)
         weight = self.target_weight * (temperature.square() if self.divergence.scale_by_temperature else 1.0)
-        rest = self.divergence(*(_Others.apply(x, index) for x in (student, teacher)))
+        rest = self.divergence(_Others.apply(student, index), _Others.apply(teacher, index))
         loss: Tensor = weight * _TargetKL.apply(student, teacher, index, temperature) + self.non_target_weight * rest
         return loss
-
-
-class _Context(Protocol):
-    needs_input_grad: tuple[bool, ...]
-    saved_tensors: tuple[Tensor, ...]
-
-    def save_for_backward(self, *tensors: Tensor) -> None: ...
 
 
 class _Others(torch.autograd.Function):
     """Logits (B, C - 1) without the class `index` (B, 1) of each row: the last one takes its place."""
 
     @staticmethod
-    def forward(ctx: _Context, logits: Tensor, index: Tensor) -> Tensor:
+    def forward(ctx: Context, logits: Tensor, index: Tensor) -> Tensor:
         ctx.save_for_backward(index)
         return logits.scatter(-1, index, logits[..., -1:])[..., :-1]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _Context, upstream: Tensor) -> tuple[Tensor, None]:
-        (index,) = ctx.saved_tensors
+    def backward(ctx: Context, upstream: Tensor) -> tuple[Tensor, None]:
+        index = ctx.saved_tensors[0]
         gradient = torch.nn.functional.pad(upstream, (0, 1))
         gradient[..., -1:] = gradient.gather(-1, index)
         return gradient.scatter_(-1, index, 0.0), None
 
 
+class _Target(NamedTuple):
+    """What the pair (p, 1 - p) of the target class is computed from."""
+
+    log_odds: Tensor
+    """log p / (1 - p), shape (B, 1)."""
+    others: Tensor
+    """Probabilities among the other classes, shape (B, C), 0 for the target."""
+
+
 class _TargetKL(torch.autograd.Function):
-    """Mean KL of the pairs (p, 1 - p) of the class `index` (B, 1): softplus's Bregman divergence of log p/(1 - p)."""
+    """Mean KL of the pairs (p, 1 - p) of the class `index` (B, 1): softplus's Bregman divergence of their log-odds."""
 
     @staticmethod
-    def forward(ctx: _Context, student: Tensor, teacher: Tensor, index: Tensor, temperature: Tensor) -> Tensor:
-        (gap, others), (target, targets_others) = (_gap(x / temperature, index) for x in (student, teacher))
-        p, unit = target.sigmoid(), temperature * index.numel()
-        slopes = (gap.sigmoid() - p) / unit, p * (1.0 - p) * (target - gap) / unit
-        ctx.save_for_backward(index, others, targets_others, *slopes)
+    def forward(ctx: Context, student: Tensor, teacher: Tensor, index: Tensor, temperature: Tensor) -> Tensor:
+        ours = _target(student / temperature, index)
+        theirs = _target(teacher / temperature, index)
+        p = theirs.log_odds.sigmoid()
+        unit = temperature * index.numel()
+        student_slope = (ours.log_odds.sigmoid() - p) / unit
+        teacher_slope = p * (1.0 - p) * (theirs.log_odds - ours.log_odds) / unit
+        ctx.save_for_backward(index, ours.others, theirs.others, student_slope, teacher_slope)
         softplus = torch.nn.functional.softplus
-        return (softplus(gap) - softplus(target) - p * (gap - target)).mean()
+        return (softplus(ours.log_odds) - softplus(theirs.log_odds) - p * (ours.log_odds - theirs.log_odds)).mean()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _Context, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        index, *saved = ctx.saved_tensors
-        gradients = []
-        for others, slope, needed in zip(saved[:2], saved[2:], ctx.needs_input_grad, strict=False):
+    def backward(ctx: Context, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        index, student_others, teacher_others, student_slope, teacher_slope = ctx.saved_tensors
+
+        def pull_back(slope: Tensor, others: Tensor) -> Tensor:
             slope = upstream * slope
-            gradients.append((-slope * others).scatter_(-1, index, slope) if needed else None)
-        return gradients[0], gradients[1], None, None
+            return (-slope * others).scatter_(-1, index, slope)
+
+        to_student = pull_back(student_slope, student_others) if ctx.needs_input_grad[0] else None
+        to_teacher = pull_back(teacher_slope, teacher_others) if ctx.needs_input_grad[1] else None
+        return to_student, to_teacher, None, None
 
 
-def _gap(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute log p/(1 - p) of the class `index`, shape (B, 1), and the probabilities (B, C) among the others."""
+def _target(logits: Tensor, index: Tensor) -> _Target:
+    """Compute log-odds of the class `index` and the probabilities among the others."""
     others = logits.scatter(-1, index, -torch.inf)
     probabilities = others.softmax(-1)
     # log Σ exp = z - log p, here of the most probable class.
-    return logits.gather(-1, index) - others.amax(-1, True) + probabilities.amax(-1, True).log(), probabilities
+    log_odds = logits.gather(-1, index) - others.amax(-1, True) + probabilities.amax(-1, True).log()
+    return _Target(log_odds, probabilities)

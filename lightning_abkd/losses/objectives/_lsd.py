@@ -2,18 +2,31 @@
 
 from torch import Tensor
 
+from lightning_abkd.functional import promote_to_float32
 from lightning_abkd.losses._base import DistillationLoss
-from lightning_abkd.losses._divergence import Divergence, wide
+from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 
 
 class LSD(DistillationLoss):
-    """A divergence between standardised logits (LSD): each row is brought to mean 0 and deviation 1 on both sides.
+    r"""A divergence between standardised logits (LSD): each row has mean 0 and deviation 1 on both sides.
 
-    Sun et al. 2024, arXiv 2403.01427, with forward KL, T = 2 and T²; ABKD's AB-LSD has the α-β-divergence inside.
+    Paper: Sun et al. 2024, arXiv 2403.01427, with forward KL, T = 2 and T². ABKD's AB-LSD has the α-β-divergence in its
+    place.
+
+    .. math::
+
+        L = D\big( \mathcal{Z}(y) \,\|\, \mathcal{Z}(z) \big), \qquad
+        \mathcal{Z}(z)_c = \frac{z_c - \bar{z}}{\sigma(z) + 10^{-7}}
+
+    where:
+
+    - z, y -> `student_logits`, `teacher_logits` of `forward`; :math:`\bar{z}` is the mean of a row over its classes and
+      σ its standard deviation with the denominator C - 1.
+    - D -> `divergence`, with its temperature and T².
 
     Args:
-        divergence: Divergence between the standardised logits; None takes `ForwardKL(2.0, True)`.
+        divergence: Divergence between the standardised logits; None stands for `ForwardKL(2.0, True)`.
 
     Example:
         >>> import torch
@@ -26,13 +39,14 @@ class LSD(DistillationLoss):
         self.divergence = divergence or ForwardKL(2.0, scale_by_temperature=True)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Compute the loss of a batch; shapes and errors as for `Divergence`."""
-        value: Tensor = self.divergence(_standardised(student_logits), _standardised(teacher_logits), mask)
+        """Compute the loss of a batch; shapes and errors as in `Divergence`."""
+        value: Tensor = self.divergence(_standardise_rows(student_logits), _standardise_rows(teacher_logits), mask)
         return value
 
 
-def _standardised(logits: Tensor) -> Tensor:
-    centred = wide(logits)
+def _standardise_rows(logits: Tensor) -> Tensor:
+    """Bring each row to mean 0 and deviation 1 over its classes."""
+    centred = promote_to_float32(logits)
     centred = centred - centred.mean(-1, keepdim=True)
     # torch's norm has the gradient 0 at 0, and is faster than its deviation.
     deviation: Tensor = centred.norm(dim=-1, keepdim=True) / (logits.shape[-1] - 1) ** 0.5

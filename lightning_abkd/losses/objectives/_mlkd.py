@@ -1,66 +1,59 @@
 """Distillation of predictions at several levels."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lightning_abkd.losses._base import DistillationLoss, check_logits, check_positive
-from lightning_abkd.losses._divergence import Divergence, wide
+from lightning_abkd._utils import Context, check_positive
+from lightning_abkd.functional import promote_to_float32
+from lightning_abkd.losses._base import DistillationLoss, check_logits
+from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
+from lightning_abkd.losses.objectives._check import check_divergence_reduction
 
 
-class _Context(Protocol):
-    saved_tensors: tuple[Tensor, ...]
-    needs_input_grad: tuple[bool, ...]
+class _Pair(NamedTuple):
+    """Logits of both networks, shape (B, C)."""
 
-    def save_for_backward(self, *tensors: Tensor) -> None: ...
+    student: Tensor
+    teacher: Tensor
 
-
-class _Correlations(torch.autograd.Function):
-    """‖QᵀQ - PᵀP‖²/C + ‖QQᵀ - PPᵀ‖²/B; its gradient needs half the products that autograd takes: all are symmetric."""
-
-    @staticmethod
-    def forward(ctx: _Context, q: Tensor, p: Tensor) -> Tensor:
-        samples, classes = q.shape
-        of_classes = torch.addmm(p.T @ p, q.T, q, beta=-1.0)
-        of_samples = torch.addmm(p @ p.T, q, q.T, beta=-1.0)
-        ctx.save_for_backward(q, p, of_classes, of_samples)
-        return of_classes.square().sum() / classes + of_samples.square().sum() / samples
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: _Context, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        q, p, of_classes, of_samples = ctx.saved_tensors
-        samples, classes = q.shape
-
-        def pull(x: Tensor, sign: float) -> Tensor:
-            slope = torch.addmm(x @ of_classes, of_samples, x, beta=1.0 / classes, alpha=1.0 / samples)
-            return slope.mul_(4.0 * sign * upstream)
-
-        return tuple(
-            pull(x, sign) if needed else None
-            for x, sign, needed in zip((q, p), (1.0, -1.0), ctx.needs_input_grad, strict=True)
-        )
+    def at(self, temperature: float) -> "_Pair":
+        """Divide both by a temperature."""
+        return _Pair(*(promote_to_float32(logits) / temperature for logits in self))
 
 
 class MLKD(DistillationLoss):
-    """Predictions of two views, correlations of classes and of samples, each at several temperatures (MLKD).
+    r"""Predictions of two views, correlations of classes and of samples, each at several temperatures (MLKD).
 
-    Jin et al. 2023, CVPR: Σ_T [½ D_T(weak) + D_T(strong) + ½ ‖PᵀP - QᵀQ‖² / C + ½ ‖PPᵀ - QQᵀ‖² / B] with D_T a
-    divergence at temperature T and P, Q the probabilities (B, C) of the weak view at T. The recipe's
-    `distillation_weight` is 0.9 and its `task_weight` 0.2: 0.1 for each view, of which the module takes the mean.
+    Paper: Jin et al. 2023, "Multi-Level Logit Distillation", CVPR.
 
-    The ½ stand for the released masks: multiplied onto values that are means already, they act as the share of samples
-    and of classes at or below a median. The released strong terms at T = 2 and 6 see the weak view by mistake; here
-    they see the strong one. The matrices couple the samples of a batch, so that micro-batches and processes change the
-    value.
+    .. math::
+
+        L = \sum_T \Big[ \tfrac{1}{2} D_T(\text{weak}) + D_T(\text{strong})
+            + \frac{1}{2C} \big\| P_T^\top P_T - Q_T^\top Q_T \big\|_F^2
+            + \frac{1}{2B} \big\| P_T P_T^\top - Q_T Q_T^\top \big\|_F^2 \Big]
+
+    where:
+
+    - T -> `temperatures`, each greater than 0; the paper uses 2 to 6.
+    - D_T -> `divergence` of a view's logits divided by T.
+    - P_T, Q_T -> probabilities (B, C) of teacher and student at T, of the weakly augmented view.
+
+    The recipe's `distillation_weight` is 0.9 and its `task_weight` 0.2: 0.1 for each view, of which the module takes
+    the mean.
+
+    The factors ½ replace the released masks, which multiply values that are already means and so only scale them by the
+    share of samples and of classes at or below the median. The released strong terms at T = 2 and 6 see the weak view
+    by mistake; here they see the strong one. The matrices couple the samples of a batch, so that micro-batches and
+    processes change the value.
 
     Args:
         divergence: Divergence of logits divided by T, of reduction "mean"; multiplied by T² where it is scaled by its
-            own temperature. None takes `ForwardKL(scale_by_temperature=True)`.
+            own temperature. None stands for `ForwardKL(scale_by_temperature=True)`.
         temperatures: The T, each above 0.
 
     Raises:
@@ -80,12 +73,10 @@ class MLKD(DistillationLoss):
             raise ValueError("Parameter `temperatures` should hold at least one. Found `temperatures = []`.")
         for temperature in temperatures:
             check_positive("temperatures", temperature)
-        if divergence.reduction != "mean":
-            raise ValueError(
-                f"Parameter `divergence` should have the reduction 'mean'. Found {divergence.reduction!r}."
-            )
+        check_divergence_reduction(divergence, "mean")
         super().__init__()
-        self.divergence, self.temperatures = divergence, tuple(temperatures)
+        self.divergence = divergence
+        self.temperatures = tuple(temperatures)
 
     def forward(
         self,
@@ -94,19 +85,56 @@ class MLKD(DistillationLoss):
         student_logits_strong: Tensor,
         teacher_logits_strong: Tensor,
     ) -> Tensor:
-        """Compute the loss of a batch; all logits have shape (B, C).
+        """Compute the loss of a batch.
+
+        Args:
+            student_logits: Of the weakly augmented view, shape (B, C).
+            teacher_logits: Of the weakly augmented view, shape (B, C).
+            student_logits_strong: Of the strongly augmented view, shape (B, C).
+            teacher_logits_strong: Of the strongly augmented view, shape (B, C).
+
+        Returns:
+            Scalar.
 
         Raises:
             ValueError: If shapes do not fit each other.
         """
-        weak, strong = (student_logits, teacher_logits), (student_logits_strong, teacher_logits_strong)
+        weak = _Pair(student_logits, teacher_logits)
+        strong = _Pair(student_logits_strong, teacher_logits_strong)
         for pair in (weak, strong):
-            check_logits(*pair, None)
+            check_logits(pair.student, pair.teacher, None)
         return torch.stack([self._at(temperature, weak, strong) for temperature in self.temperatures]).sum()
 
-    def _at(self, temperature: float, weak: tuple[Tensor, Tensor], strong: tuple[Tensor, Tensor]) -> Tensor:
+    def _at(self, temperature: float, weak: _Pair, strong: _Pair) -> Tensor:
+        """Compute the terms of one temperature."""
         factor = temperature**2 if self.divergence.scale_by_temperature else 1.0
-        of_weak, of_strong = (self.divergence(*(wide(x) / temperature for x in pair)) for pair in (weak, strong))
-        q, p = (torch.softmax(wide(x) / temperature, -1) for x in weak)
-        value: Tensor = factor * (0.5 * of_weak + of_strong) + 0.5 * _Correlations.apply(q, p)
+        divergences = 0.5 * self.divergence(*weak.at(temperature)) + self.divergence(*strong.at(temperature))
+        logits = weak.at(temperature)
+        q = torch.softmax(logits.student, -1)
+        p = torch.softmax(logits.teacher, -1)
+        value: Tensor = factor * divergences + 0.5 * _Correlations.apply(q, p)
         return value
+
+
+class _Correlations(torch.autograd.Function):
+    """‖QᵀQ - PᵀP‖²/C + ‖QQᵀ - PPᵀ‖²/B; symmetry saves half of the products that autograd takes for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Context, q: Tensor, p: Tensor) -> Tensor:
+        of_classes = torch.addmm(p.T @ p, q.T, q, beta=-1.0)
+        of_samples = torch.addmm(p @ p.T, q, q.T, beta=-1.0)
+        ctx.save_for_backward(q, p, of_classes, of_samples)
+        return of_classes.square().sum() / q.shape[1] + of_samples.square().sum() / q.shape[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Context, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        q, p, of_classes, of_samples = ctx.saved_tensors
+
+        def pull_back(x: Tensor, sign: float) -> Tensor:
+            products = x @ of_classes
+            slope = torch.addmm(products, of_samples, x, beta=1.0 / x.shape[1], alpha=1.0 / x.shape[0])
+            return slope.mul_(4.0 * sign * upstream)
+
+        to_student = pull_back(q, 1.0) if ctx.needs_input_grad[0] else None
+        return to_student, pull_back(p, -1.0) if ctx.needs_input_grad[1] else None

@@ -5,19 +5,32 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_abkd.losses._base import DistillationLoss, check_positive
-from lightning_abkd.losses._divergence import Divergence, wide
+from lightning_abkd._utils import check_positive
+from lightning_abkd.functional import promote_to_float32
+from lightning_abkd.losses._base import DistillationLoss
+from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
+from lightning_abkd.losses.objectives._check import check_divergence_reduction
 
 
 class TTM(DistillationLoss):
-    """A divergence from the teacher's powers p^γ / Σ p^γ to the student without temperature (TTM).
+    r"""A divergence of the student without temperature from powers of the teacher (TTM).
 
-    Zheng & Yang 2024, arXiv 2402.11148, with forward KL; γ is an inverse temperature of the teacher alone.
+    Paper: Zheng & Yang 2024, arXiv 2402.11148, with forward KL.
+
+    .. math::
+
+        L = D(p^{(\gamma)} \| q), \qquad p^{(\gamma)}_c = \frac{p_c^\gamma}{\sum_k p_k^\gamma}
+
+    where:
+
+    - q, p -> softmax of `student_logits`, `teacher_logits` of `forward`.
+    - D -> `divergence`.
+    - γ -> `power`: greater than 0, an inverse temperature of the teacher alone; the paper uses 0.1 to 0.2.
 
     Args:
-        divergence: Divergence between the transformed teacher and the student; None takes `ForwardKL()`.
-        power: γ > 0; the paper uses 0.1 to 0.2.
+        divergence: Divergence of the student from the transformed teacher; None stands for `ForwardKL()`.
+        power: γ > 0; live.
 
     Raises:
         ValueError: If `power` is not finite and positive.
@@ -36,35 +49,45 @@ class TTM(DistillationLoss):
         self.hyperparameter("power", power)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Compute the loss of a batch; shapes and errors as for `Divergence`."""
-        value: Tensor = self.divergence(student_logits, self.power * wide(teacher_logits), mask)
+        """Compute the loss of a batch; shapes and errors as in `Divergence`."""
+        value: Tensor = self.divergence(student_logits, self.power * promote_to_float32(teacher_logits), mask)
         return value
 
 
 class WTTM(TTM):
-    """TTM with each sample weighted by its Σ p^γ, which is larger the flatter the teacher is (WTTM).
+    r"""TTM with a weight per sample that is larger the flatter the teacher is (WTTM).
 
-    Zheng & Yang 2024, arXiv 2402.11148. Arguments as for `TTM`; the divergence needs the
-    reduction "none".
+    Paper: Zheng & Yang 2024, arXiv 2402.11148.
+
+    .. math::
+
+        L = \frac{1}{B} \sum_{b=1}^{B} \Big( \sum_c p_{bc}^\gamma \Big) D(p_b^{(\gamma)} \| q_b)
+
+    Symbols as in `TTM`.
+
+    Args:
+        divergence: Divergence of reduction "none"; None stands for `ForwardKL(reduction="none")`.
+        power: γ > 0; live.
 
     Raises:
-        ValueError: If the divergence's reduction is not "none".
+        ValueError: If the divergence's reduction is not "none", or `power` is not finite and positive.
+
+    Example:
+        >>> round(WTTM(power=1.0)(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
+        0.4338
     """
 
     def __init__(self, divergence: Divergence | None = None, power: float = 0.1) -> None:
         divergence = divergence or ForwardKL(reduction="none")
-        if divergence.reduction != "none":
-            raise ValueError(
-                f"Parameter `divergence` should have the reduction 'none': each sample has its own weight. "
-                f"Found {divergence.reduction!r}."
-            )
+        check_divergence_reduction(divergence, "none", "Each sample has its own weight.")
         super().__init__(divergence, power)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Compute the mean over counted positions; shapes and errors as for `Divergence`."""
+        """Compute the mean over counted positions; shapes and errors as in `Divergence`."""
         values = super().forward(student_logits, teacher_logits, mask)
         count = values.numel() if mask is None else mask.sum().clamp(min=1)
         with torch.no_grad():
-            # e^x as 2^(x / log 2), which torch is faster at on a processor.
-            weights = (torch.log_softmax(wide(teacher_logits), -1) * (self.power / math.log(2.0))).exp2().sum(-1)
+            # e^x as 2^(x / log 2), which torch computes faster on a CPU.
+            log_p = torch.log_softmax(promote_to_float32(teacher_logits), -1)
+            weights = (log_p * (self.power / math.log(2.0))).exp2().sum(-1)
         return (weights / count).flatten().dot(values.flatten())

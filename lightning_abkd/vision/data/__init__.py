@@ -1,8 +1,8 @@
 """LightningDataModules for image classification.
 
 They yield batches `(images, labels)`: float32 images of shape (B, C, H, W), int64 labels of shape (B,).
-`ImageDataModule` owns what they share: the split, the noise in the labels, the loaders and the checks. A subclass gives
-its files, its transforms and its number of classes, and nothing else.
+`ImageDataModule` owns what they share: the split, the noise in the labels, the loaders and the checks. A subclass only
+defines its files, its transforms and its number of classes.
 """
 
 from typing import TYPE_CHECKING

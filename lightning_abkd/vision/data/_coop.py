@@ -1,4 +1,4 @@
-"""The eleven data sets of CoOp in its folders, with its split files and lists of class names."""
+"""The eleven data sets of CoOp, read from its folders, split files and lists of class names."""
 
 import json
 import re
@@ -8,11 +8,15 @@ from typing import Literal, NamedTuple, get_args
 
 from torchvision.datasets.folder import IMG_EXTENSIONS, default_loader, find_classes, make_dataset
 
+from lightning_abkd._utils import check_choice
+
 CoOpSet = Literal[
     "caltech101", "dtd", "eurosat", "fgvc_aircraft", "food101", "imagenet", "oxford_flowers", "oxford_pets",
     "stanford_cars", "sun397", "ucf101",
 ]  # fmt: skip
 Part = Literal["train", "val", "test"]
+# The name of a folder of ImageNet, such as "n01440764".
+_WORDNET_ID = re.compile(r"n\d{8}\b")
 
 
 class _Layout(NamedTuple):
@@ -37,7 +41,7 @@ _LAYOUTS: dict[str, _Layout] = {
 
 
 class ImageFiles:
-    """Images in files, opened as RGB when they are asked for.
+    """Images in files, opened as RGB when they are read.
 
     Args:
         paths: The files.
@@ -52,16 +56,16 @@ class ImageFiles:
         return default_loader(str(self.paths[index])), self.targets[index]
 
     def subset(self, positions: Sequence[int]) -> "ImageFiles":
-        """Keep the images at some positions, in their order."""
+        """Return the images at some positions, in the order of the positions."""
         return ImageFiles([self.paths[i] for i in positions], [self.targets[i] for i in positions])
 
 
 def names_file(root: str | Path, dataset: CoOpSet) -> Path:
-    """Give the path of the file that names the classes of a data set.
+    """Return the path of the file that names the classes of a data set.
 
     Args:
         root: Folder that holds the folders of all data sets.
-        dataset: Which of them.
+        dataset: Name of the data set.
 
     Raises:
         ValueError: If there is no such data set.
@@ -70,43 +74,61 @@ def names_file(root: str | Path, dataset: CoOpSet) -> Path:
         >>> names_file("data", "dtd").as_posix()
         'data/dtd/split_zhou_DescribableTextures.json'
     """
-    if dataset not in _LAYOUTS:
-        raise ValueError(f"Parameter `dataset` should be one of {get_args(CoOpSet)}. Found `dataset = {dataset!r}`.")
+    check_choice("dataset", dataset, get_args(CoOpSet))
     return Path(root, _LAYOUTS[dataset].folder, _LAYOUTS[dataset].names)
 
 
 def read_class_names(path: str | Path) -> list[str]:
-    """Read the names of classes in the order of their labels.
+    r"""Read the names of classes in the order of their labels.
 
     Args:
-        path: A split file of CoOp (`split_zhou_*.json`), ImageNet's `classnames.txt` (a line is a folder's name and the
-            class's, and labels follow the folders' names), or a text file with a name on each line, as FGVC-Aircraft's
-            `variants.txt`.
+        path: A split file of CoOp (`split_zhou_*.json`); ImageNet's `classnames.txt`, where a line is the name of a
+            folder and of its class, and labels follow the names of the folders; or a text file with one name per line,
+            such as FGVC-Aircraft's `variants.txt`.
 
     Returns:
-        One name for each class, as it stands in the file.
+        One name per class, as written in the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If a class has no name.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder, "names.txt")
+        ...     _ = file.write_text("cat\ntraffic light")
+        ...     read_class_names(file)
+        ['cat', 'traffic light']
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"Parameter `class_names` should be a list of names or the path of a file of them. Found no file at {path}."
         )
-    if path.suffix == ".json":
-        entries = [entry for part in _read_split(path).values() for entry in part]
-        named = {int(label): "".join(name) for _, label, *name in entries}
-        names = [named.get(label, "") for label in range(max(named, default=-1) + 1)]
-    else:
-        lines = [line for text in path.read_text().splitlines() if (line := text.strip())]
-        wordnet = all(re.match(r"n\d{8}\b", line) for line in lines)
-        names = [line[10:] for line in sorted(lines)] if wordnet else lines
+    names = _names_in_split(path) if path.suffix == ".json" else _names_in_text(path)
     if not names or "" in names:
         found = f"no name for the label {names.index('')}" if names else "none"
         raise ValueError(f"File `{path}` should name every class, which CLIP knows by its name alone. Found {found}.")
     return names
+
+
+def _names_in_split(path: Path) -> list[str]:
+    """Read the names from CoOp's entries [path, label, name]; a label without a name gets an empty one."""
+    entries = [entry for part in _read_split(path).values() for entry in part]
+    named = {int(label): "".join(name) for _, label, *name in entries}
+    return [named.get(label, "") for label in range(max(named, default=-1) + 1)]
+
+
+def _names_in_text(path: Path) -> list[str]:
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    lines = [line for line in lines if line]
+    return _names_after_wordnet_ids(lines) if all(map(_WORDNET_ID.match, lines)) else lines
+
+
+def _names_after_wordnet_ids(lines: list[str]) -> list[str]:
+    """Cut the nine characters of the id and the space off each line, in the order of the ids."""
+    return [line[10:] for line in sorted(lines)]
 
 
 def read_images(root: str | Path, dataset: CoOpSet, part: Part) -> ImageFiles:
@@ -114,15 +136,15 @@ def read_images(root: str | Path, dataset: CoOpSet, part: Part) -> ImageFiles:
 
     Args:
         root: Folder that holds the folders of all data sets.
-        dataset: Which of them.
+        dataset: Name of the data set.
         part: "train", "val" or "test"; ImageNet's "val" and "test" are both its validation set.
 
     Returns:
-        The images, none of which is opened yet, with labels in the order of `read_class_names`.
+        The images, none of them opened yet, with labels in the order of `read_class_names`.
 
     Raises:
         FileNotFoundError: If a file or folder is missing.
-        ValueError: If a file is not as CoOp has it.
+        ValueError: If a file is not in CoOp's format.
     """
     names = names_file(root, dataset)
     images = names.parent / _LAYOUTS[dataset].images

@@ -1,21 +1,21 @@
 """Scikit-learn's handwritten digits: a real data set without files."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from lightning_abkd.vision.data._images import ImageDataModule, Split
+from lightning_abkd._utils import require
+from lightning_abkd.vision.data._images import ImageDataModule, SetName
+from lightning_abkd.vision.data._options import Unpack, UnsplitImageOptions
 from lightning_abkd.vision.data._samples import stratified_split
 
 
 class DigitsDataModule(ImageDataModule):
     """The 1,797 grey 8×8 digits that scikit-learn carries, in [-1, 1].
 
-    A fifth of them, the same for every `seed` so that no teacher has seen a student's test images, is the test set; the
+    A fifth of them is the test set, the same for every `seed`, so that no teacher has seen a student's test images. The
     validation set is split from the rest. Few samples (`train_size`) and wrong labels (`label_noise`) make the task as
-    hard as one wants. Needs the extra `quickstart`.
+    hard as needed. Scikit-learn comes with the extra `quickstart`.
 
     Args:
         flatten: Whether images are vectors of shape (64,) instead of (1, 8, 8).
@@ -34,26 +34,26 @@ class DigitsDataModule(ImageDataModule):
 
     num_classes = 10
 
-    def __init__(self, *, flatten: bool = False, **options: Any) -> None:
+    def __init__(self, *, flatten: bool = False, **options: Unpack[UnsplitImageOptions]) -> None:
         super().__init__(data_dir=".", augment=False, download=False, **options)
         self.flatten = flatten
 
-    def dataset(self, split: Split) -> "_Digits":
+    def dataset(self, split: SetName) -> "_Digits":
         """Load the training or the test part.
 
         Args:
-            split: "train" for four fifths of the digits, else the last fifth.
+            split: "train" for four fifths of the digits, any other for the remaining fifth.
 
         Returns:
             The digits as tensors.
         """
-        images, labels = _load_digits()
-        test, train = stratified_split(labels, len(labels) // 5, torch.Generator().manual_seed(0))
-        part = train if split == "train" else test
-        return _Digits(images[part] / 8 - 1, labels[part])
+        stored = _load_digits()
+        parts = stratified_split(stored.targets, len(stored.targets) // 5, torch.Generator().manual_seed(0))
+        part = parts.others if split == "train" else parts.chosen
+        return _Digits(stored.images[part] / 8 - 1, stored.targets[part])
 
     def transform(self, augment: bool) -> nn.Module:
-        """Flatten the tensors that the digits are, if asked to.
+        """Build the transform of the digits, which are tensors already: it flattens them if `flatten`.
 
         Args:
             augment: Without effect.
@@ -64,7 +64,7 @@ class DigitsDataModule(ImageDataModule):
         return nn.Flatten(0) if self.flatten else nn.Identity()
 
     def strong_transform(self) -> v2.Transform:
-        """Build the transform of the strong view: turned by up to 15 degrees and moved by up to a pixel."""
+        """Build the transform of the strong view: a rotation by up to 15 degrees and a shift by up to one pixel."""
         return v2.Compose([v2.RandomAffine(15, (1 / 8, 1 / 8), fill=-1.0), self.transform(False)])
 
 
@@ -77,13 +77,7 @@ class _Digits:
         return self.images[index], self.targets[index]
 
 
-def _load_digits() -> tuple[Tensor, Tensor]:
-    try:
-        from sklearn.datasets import load_digits
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "DigitsDataModule needs scikit-learn. Install it with: pip install 'lightning-abkd[quickstart]'"
-        ) from error
-    digits = load_digits()
+def _load_digits() -> _Digits:
+    digits = require("sklearn.datasets", "quickstart", "DigitsDataModule", "scikit-learn").load_digits()
     images = torch.as_tensor(digits.images, dtype=torch.float32).unsqueeze(1)
-    return images, torch.as_tensor(digits.target, dtype=torch.int64)
+    return _Digits(images, torch.as_tensor(digits.target, dtype=torch.int64))

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from torchvision import datasets
 from torchvision.transforms import v2
 
-from lightning_abkd.vision.data._images import ImageDataModule, Split
+from lightning_abkd._utils import check_at_least
+from lightning_abkd.vision.data._images import ImageDataModule, SetName
+from lightning_abkd.vision.data._options import AugmentedImageOptions, Unpack
 from lightning_abkd.vision.data._samples import LabelledImages
 from lightning_abkd.vision.data._transforms import image_transform
 
@@ -15,9 +16,9 @@ from lightning_abkd.vision.data._transforms import image_transform
 class ImageFolderDataModule(ImageDataModule):
     """Images in `data_dir/train/<class>/`, `data_dir/val/<class>/` and, optionally, `data_dir/test/<class>/`.
 
-    Classes are numbered in the order of their names. The validation set is `val/`; without `test/` it is the test set,
-    too. Transforms are those of ImageNet: training images get a random resized crop and a flip; the others are resized
-    to 256/224 of `image_size` on the shorter side and cropped in the middle.
+    Classes are numbered in the order of their names. The validation set is `val/`; without `test/` it is also the test
+    set. Transforms are those of ImageNet: training images get a random resized crop and a flip. The others are resized
+    to 256/224 of `image_size` on the shorter side and cropped at the centre.
 
     Args:
         data_dir: Folder with `train/` and `val/`.
@@ -28,7 +29,7 @@ class ImageFolderDataModule(ImageDataModule):
 
     Raises:
         FileNotFoundError: In `setup`, if `train/`, `val/` or the images in them are missing.
-        ValueError: If `image_size` is below 1 or, in `setup`, if `val/` or `test/` have not the classes of `train/`.
+        ValueError: If `image_size` is below 1 or, in `setup`, if `val/` or `test/` do not have the classes of `train/`.
 
     Example:
         >>> birds = ImageFolderDataModule("data/birds", image_size=128, batch_size=64, num_workers=8)
@@ -43,10 +44,9 @@ class ImageFolderDataModule(ImageDataModule):
         image_size: int = 224,
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
-        **options: Any,
+        **options: Unpack[AugmentedImageOptions],
     ) -> None:
-        if image_size < 1:
-            raise ValueError(f"Parameter `image_size` should be at least 1. Found `image_size = {image_size}`.")
+        check_at_least("image_size", image_size, 1)
         super().__init__(data_dir, validation_fraction=0.0, download=False, **options)
         self.image_size = image_size
         self.mean = mean
@@ -57,7 +57,7 @@ class ImageFolderDataModule(ImageDataModule):
         """Number of the folders in `train/`."""
         return len(self._classes())
 
-    def dataset(self, split: Split) -> LabelledImages:
+    def dataset(self, split: SetName) -> LabelledImages:
         """Open the images of a folder.
 
         Args:
@@ -68,7 +68,7 @@ class ImageFolderDataModule(ImageDataModule):
 
         Raises:
             FileNotFoundError: If the folder or images in it are missing.
-            ValueError: If the folder has not the classes of `train/`.
+            ValueError: If the folder does not have the classes of `train/`.
         """
         name = {"train": "train", "validation": "val", "test": "test"}[split]
         if split == "test" and not (self.data_dir / "test").is_dir():
@@ -85,7 +85,7 @@ class ImageFolderDataModule(ImageDataModule):
         return opened
 
     def transform(self, augment: bool) -> v2.Transform:
-        """Bring an image to `image_size` and standardise it.
+        """Build the transform that resizes an image to `image_size` and standardises it.
 
         Args:
             augment: Whether the crop is random and followed by a flip.

@@ -1,7 +1,7 @@
 """Labelled samples: what a data set offers, seeded choices among them, and what a loader reads."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -9,10 +9,22 @@ from torch.utils.data import Dataset
 
 View = Tensor | tuple[Tensor, Tensor]
 Sample = tuple[View, int] | tuple[View, int, int]
+# The label that losses and metrics of torch leave out, their `ignore_index`.
+UNLABELLED = -100
 
 
 class LabelledImages(Protocol):
-    """A data set of pairs (image, class) that also lists its classes in `targets`, as torchvision's do."""
+    """A data set of pairs (image, class) that also lists its classes in `targets`, as torchvision's do.
+
+    Example:
+        >>> class Plain:
+        ...     targets = [0, 1]
+        ...     def __getitem__(self, index):
+        ...         return torch.full((1, 8, 8), 255 * index, dtype=torch.uint8), self.targets[index]
+        >>> images: LabelledImages = Plain()
+        >>> images[1][0].max()
+        tensor(255, dtype=torch.uint8)
+    """
 
     @property
     def targets(self) -> Sequence[int] | Tensor:
@@ -23,7 +35,7 @@ class LabelledImages(Protocol):
 
 
 class Samples(Dataset[Sample]):
-    """Some samples of a data set with labels and a transform of their own.
+    """Some samples of a data set, with their own labels and transform.
 
     Args:
         stored: The data set.
@@ -31,7 +43,7 @@ class Samples(Dataset[Sample]):
         labels: Classes of these samples, shape (N,); they replace the stored ones.
         transform: From a stored image to a tensor.
         return_index: Whether a sample is (image, label, position in `stored`) instead of (image, label).
-        strong: From a stored image to a second view; a sample's image is then the pair of both.
+        strong: From a stored image to a second view; a sample's image is then the pair (weak, strong).
     """
 
     def __init__(
@@ -54,18 +66,26 @@ class Samples(Dataset[Sample]):
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Sample:
-        index, label = int(self.indices[position]), int(self.labels[position])
+        index = int(self.indices[position])
+        label = int(self.labels[position])
         stored = self.stored[index][0]
         weak = self.transform(stored)
         image: View = weak if self.strong is None else (weak, self.strong(stored))
         return (image, label, index) if self.return_index else (image, label)
 
 
-def stratified_split(labels: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+class Selection(NamedTuple):
+    """Indices of the chosen samples and of the others, both ascending."""
+
+    chosen: Tensor
+    others: Tensor
+
+
+def stratified_split(labels: Tensor, size: int, generator: torch.Generator) -> Selection:
     """Choose exactly `size` samples so that every class keeps its share, up to one sample.
 
-    Systematic sampling: the samples, shuffled and then ordered by class, are taken at equal distances from a random
-    start, so every sample has the same chance.
+    This is systematic sampling: the samples are shuffled, ordered by class and taken at equal distances from a random
+    start. Every sample has the same chance.
 
     Args:
         labels: Class of every sample, shape (N,).
@@ -77,8 +97,7 @@ def stratified_split(labels: Tensor, size: int, generator: torch.Generator) -> t
 
     Example:
         >>> labels = torch.tensor([0, 0, 0, 0, 1, 1])
-        >>> chosen, others = stratified_split(labels, 3, torch.Generator().manual_seed(0))
-        >>> labels[chosen]
+        >>> labels[stratified_split(labels, 3, torch.Generator().manual_seed(0)).chosen]
         tensor([0, 0, 1])
     """
     count = len(labels)
@@ -88,11 +107,11 @@ def stratified_split(labels: Tensor, size: int, generator: torch.Generator) -> t
     chosen = torch.zeros(count, dtype=torch.bool)
     if size:
         chosen[by_class[(torch.arange(size) * count + start) // size]] = True
-    return chosen.nonzero().squeeze(1), (~chosen).nonzero().squeeze(1)
+    return Selection(chosen.nonzero().squeeze(1), (~chosen).nonzero().squeeze(1))
 
 
 def noisy_labels(labels: Tensor, fraction: float, num_classes: int, generator: torch.Generator) -> Tensor:
-    """Replace the labels of a fraction of the samples, spread over the classes, by another class, uniformly.
+    """Replace the labels of a fraction of the samples by another class, drawn uniformly; every class has its share.
 
     Args:
         labels: Class of every sample, shape (N,).
@@ -107,7 +126,7 @@ def noisy_labels(labels: Tensor, fraction: float, num_classes: int, generator: t
         >>> noisy_labels(torch.zeros(4, dtype=torch.int64), 0.5, 2, torch.Generator().manual_seed(0)).sum()
         tensor(2)
     """
-    changed, _ = stratified_split(labels, round(fraction * len(labels)), generator)
+    changed = stratified_split(labels, round(fraction * len(labels)), generator).chosen
     noisy = labels.clone()
     if len(changed):
         shift = torch.randint(1, num_classes, changed.shape, generator=generator)
@@ -116,14 +135,14 @@ def noisy_labels(labels: Tensor, fraction: float, num_classes: int, generator: t
 
 
 def long_tail(labels: Tensor, ratio: float, num_classes: int, generator: torch.Generator) -> Tensor:
-    """Choose samples so that the classes shrink exponentially, from the first to the last by a ratio.
+    """Choose samples so that the sizes of the classes shrink exponentially, by `ratio` from the first to the last.
 
-    Cui et al. 2019, arXiv 1901.05555: class c of C keeps n · ratio^(-c / (C - 1)) samples, at least one, with n the
-    size of the largest class; a class that has fewer keeps all of its own.
+    Cui et al. 2019, arXiv 1901.05555: class c of C keeps n · ratio^(-c / (C - 1)) samples, at least one, where n is the
+    size of the largest class. A class that has fewer keeps all of them.
 
     Args:
         labels: Class of every sample, shape (N,).
-        ratio: Size of the first class over that of the last one, at least 1.
+        ratio: Size of the first class divided by that of the last one, at least 1.
         num_classes: Number C of classes.
         generator: Source of the randomness.
 

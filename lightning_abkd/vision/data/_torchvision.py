@@ -1,4 +1,4 @@
-"""Data sets that torchvision fetches and reads."""
+"""Data sets that torchvision downloads and reads."""
 
 import gzip
 import zlib
@@ -9,7 +9,7 @@ from typing import ClassVar
 from torchvision import datasets
 from torchvision.transforms import v2
 
-from lightning_abkd.vision.data._images import ImageDataModule, Split
+from lightning_abkd.vision.data._images import ImageDataModule, SetName
 from lightning_abkd.vision.data._samples import LabelledImages
 from lightning_abkd.vision.data._transforms import image_transform
 
@@ -24,11 +24,11 @@ class _TorchvisionDataModule(ImageDataModule):
     _std: ClassVar[tuple[float, ...]]
     _crop: ClassVar[v2.RandomCrop]
 
-    def dataset(self, split: Split) -> LabelledImages:
+    def dataset(self, split: SetName) -> LabelledImages:
         """Open the training files or the test files.
 
         Args:
-            split: "train", else the test files.
+            split: "train" for the training files, any other for the test files.
 
         Returns:
             The data set of torchvision.
@@ -43,7 +43,7 @@ class _TorchvisionDataModule(ImageDataModule):
             raise FileNotFoundError(
                 f"Parameter `data_dir` should be a folder that holds {', '.join(self._files)}{self._alternative}. "
                 f"Found `data_dir = {str(self.data_dir)!r}`, which {found}. Set `download: true` in the config "
-                "(`download=True` in Python) to fetch the files."
+                "(`download=True` in Python) to download the files."
             )
         try:
             opened: LabelledImages = self._source(self.data_dir, train=split == "train", download=self.download)
@@ -52,10 +52,10 @@ class _TorchvisionDataModule(ImageDataModule):
         return opened
 
     def transform(self, augment: bool) -> v2.Transform:
-        """Standardise; when augmenting, crop at random after padding and flip left-right before.
+        """Build the transform that standardises an image; for training it also crops and flips at random.
 
         Args:
-            augment: Whether to crop and flip.
+            augment: Whether to crop, after padding with black, and to flip left-right.
 
         Returns:
             The transform.
@@ -67,7 +67,7 @@ class _TorchvisionDataModule(ImageDataModule):
 def _unreadable(folder: Path, error: Exception) -> RuntimeError:
     return RuntimeError(
         f"Parameter `data_dir` should be a folder of intact files. Found `data_dir = {str(folder)!r}`, where reading "
-        f"failed: {error!r}. Delete the files and fetch them again, with `download: true` in the config "
+        f"failed: {error!r}. Delete the files and download them again, with `download: true` in the config "
         "(`download=True` in Python)."
     )
 
@@ -76,9 +76,9 @@ class FashionMNISTDataModule(_TorchvisionDataModule):
     """Fashion-MNIST: 70,000 grey images of 28×28 in 10 classes of clothing, 10,000 of them for the test.
 
     Augmentation: a crop of 28 after padding by 2, and a flip. `data_dir` holds `FashionMNIST/raw/*-ubyte`, as
-    torchvision has it, or the four archives `*-ubyte.gz` themselves, which are read without writing there. Debian's
-    package `dataset-fashion-mnist` puts the archives into `/usr/share/datasets/fashion-mnist`. Arguments are those of
-    `ImageDataModule`.
+    torchvision stores it, or the four archives `*-ubyte.gz` themselves, which are read without writing there. Debian's
+    package `dataset-fashion-mnist` installs the archives into `/usr/share/datasets/fashion-mnist`. Arguments are those
+    of `ImageDataModule`.
 
     Example:
         >>> FashionMNISTDataModule("/usr/share/datasets/fashion-mnist", batch_size=256).num_classes
@@ -93,11 +93,11 @@ class FashionMNISTDataModule(_TorchvisionDataModule):
     _std = (0.3530,)
     _crop = v2.RandomCrop(28, padding=2)
 
-    def dataset(self, split: Split) -> LabelledImages:
+    def dataset(self, split: SetName) -> LabelledImages:
         """Open the training files or the test files, from archives if `data_dir` holds all four.
 
         Args:
-            split: "train", else the test files.
+            split: "train" for the training files, any other for the test files.
 
         Returns:
             The data set of torchvision.
@@ -148,8 +148,8 @@ class CIFAR10DataModule(_TorchvisionDataModule):
 class CIFAR100DataModule(CIFAR10DataModule):
     """CIFAR-100: 60,000 colour images of 32×32 in 100 classes, 10,000 of them for the test.
 
-    The augmentation of `CIFAR10DataModule`, with mean and standard deviation of CIFAR-100; `data_dir` holds
-    `cifar-100-python/`.
+    The augmentation is that of `CIFAR10DataModule`; images are standardised by the mean and standard deviation of
+    CIFAR-100. `data_dir` holds `cifar-100-python/`. Arguments are those of `ImageDataModule`.
 
     Example:
         >>> CIFAR100DataModule("data", batch_size=64, validation_fraction=0).num_classes

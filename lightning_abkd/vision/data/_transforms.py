@@ -1,4 +1,4 @@
-"""The way from a stored image to the tensor a network sees."""
+"""From a stored image to the tensor that a network takes."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 
 
 def image_transform(geometry: Sequence[v2.Transform], mean: Sequence[float], std: Sequence[float]) -> v2.Transform:
-    """Build the transform image -> float tensor: geometry on bytes, then scale to [0, 1], then standardise.
+    """Build the transform from an image to a float tensor: geometry on bytes, scaling to [0, 1], standardisation.
 
     Args:
         geometry: Transforms of the uint8 image (crops, flips, resizes), in order; may be empty.

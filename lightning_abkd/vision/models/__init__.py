@@ -1,7 +1,7 @@
-"""Networks that the field compares on, and CLIP.
+"""Networks on which the field compares methods, and CLIP.
 
-The networks are classifiers of small images with `forward(x)` -> logits (B, num_classes) and `forward_features(x)` ->
-(B, D), the penultimate features; their parameters are named as in the RepDistiller checkpoints.
+The networks are classifiers of small images. `forward(x)` returns the logits (B, num_classes), and
+`forward_features(x)` the penultimate features (B, D). Their parameters have the names of RepDistiller's checkpoints.
 """
 
 from typing import TYPE_CHECKING

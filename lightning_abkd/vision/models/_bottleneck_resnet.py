@@ -66,5 +66,16 @@ def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential
 
 
 def resnet50_cifar(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ResNet-50 for small images, 23.71 million parameters at 100 classes."""
+    """Build ResNet-50 for small images, 23.71 million parameters at 100 classes.
+
+    Args:
+        num_classes: Size C of the logits.
+        in_channels: Channels of the images.
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     network = resnet50_cifar(num_classes=10)
+        >>> network(torch.zeros(2, 3, 32, 32, device="meta")).shape
+        torch.Size([2, 10])
+    """
     return BottleneckResNet((3, 4, 6, 3), num_classes, in_channels)

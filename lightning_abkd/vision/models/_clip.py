@@ -1,14 +1,14 @@
-"""CLIP as a classifier by the names of its classes, and a student of it with visual prompts."""
+"""CLIP as a classifier by the names of its classes, and its student with visual prompts."""
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from lightning_abkd._utils import check_at_least, check_interval, folder_or_hub
 from lightning_abkd.training import eval_mode
 from lightning_abkd.vision.data import read_class_names
 
@@ -21,12 +21,20 @@ _TEMPLATES = ("a photo of a {}.",)
 class CLIPClassifier(nn.Module):
     """Zero-shot classifier: logits are scale · (normalised image feature) · (text features).
 
-    Radford et al. 2021, arXiv 2103.00020. The text branch is not kept. Text features are no part of the state dict, so
-    that the same weights serve other classes.
+    Radford et al. 2021, arXiv 2103.00020. The text branch is not kept. Text features are not part of the state dict,
+    so the same weights serve other classes.
 
     Args:
-        clip: The model whose vision branch and scale are taken; it shares its weights.
-        text_features: One normalised row for each class, shape (C, D).
+        clip: The model whose vision branch and scale are taken; its weights are shared.
+        text_features: One normalised row per class, shape (C, D).
+
+    Example:
+        >>> from transformers import CLIPConfig, CLIPModel
+        >>> tower = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+        >>> vision = tower | {"image_size": 8, "patch_size": 4}
+        >>> clip = CLIPModel(CLIPConfig(text_config=tower, vision_config=vision, projection_dim=6))
+        >>> CLIPClassifier(clip, torch.eye(5, 6))(torch.zeros(3, 3, 8, 8)).shape
+        torch.Size([3, 5])
     """
 
     text_features: Tensor
@@ -52,15 +60,15 @@ class CLIPClassifier(nn.Module):
 class PromptedCLIP(CLIPClassifier):
     """CLIP's vision branch with visual prompts and a projector to the text features of a larger CLIP.
 
-    Li et al. 2024 (PromptKD), arXiv 2403.02781, as ABKD's released code has it. Prompt tokens follow the patches; each
-    of the first `depth` layers gets tokens of its own in the place of the last layer's. Two linear layers with batch
-    normalisation between them project the image feature. Prompts and projector train, everything else is frozen.
+    Li et al. 2024 (PromptKD), arXiv 2403.02781, as in ABKD's released code. Prompt tokens follow the patches. Each of
+    the first `depth` layers has its own tokens, which replace those of the layer before. Two linear layers with batch
+    normalisation between them project the image feature. Prompts and projector are trained, everything else is frozen.
 
     Args:
-        clip: The student's model; it shares its weights, which are frozen.
+        clip: The student's model; its weights are shared and frozen.
         text_features: Text features of the teacher, shape (C, D).
-        tokens: Prompt tokens of a layer, at least 1; 4 in the paper.
-        depth: Layers that get prompts, from 1 to their number; 9 in the paper.
+        tokens: Prompt tokens per layer, at least 1; 4 in the paper.
+        depth: Number of layers with prompts, from 1 to all; 9 in the paper.
 
     Raises:
         ValueError: If `tokens` or `depth` is out of its range.
@@ -76,21 +84,19 @@ class PromptedCLIP(CLIPClassifier):
 
     def __init__(self, clip: "CLIPModel", text_features: Tensor, tokens: int = 4, depth: int = 9) -> None:
         layers = len(clip.vision_model.encoder.layers)
-        if tokens < 1:
-            raise ValueError(f"Parameter `tokens` should be at least 1. Found `tokens = {tokens}`.")
-        if not 1 <= depth <= layers:
-            raise ValueError(
-                f"Parameter `depth` should lie between 1 and {layers}, the layers. Found `depth = {depth}`."
-            )
+        check_at_least("tokens", tokens, 1)
+        check_interval("depth", depth, f"[1, {layers}]", "The model has no more layers.")
         super().__init__(clip, text_features)
         self.requires_grad_(False)
-        width, size = self.projection.out_features, text_features.shape[-1]
+        width = self.projection.out_features
+        size = text_features.shape[-1]
         self.prompts = nn.Parameter(0.02 * torch.randn(depth, tokens, self.projection.in_features))
         self.projector = nn.Sequential(nn.Linear(width, size), nn.BatchNorm1d(size), nn.ReLU(), nn.Linear(size, size))
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Compute the projected features (B, D) of images (B, 3, H, W), before they are normalised."""
-        vision, prompts = self.vision, self.prompts.unsqueeze(1).expand(-1, len(images), -1, -1)
+        vision = self.vision
+        prompts = self.prompts.unsqueeze(1).expand(-1, len(images), -1, -1)
         hidden = vision.pre_layrnorm(torch.cat([vision.embeddings(images), prompts[0]], 1))
         for position, layer in enumerate(vision.encoder.layers):
             if 0 < position < len(prompts):
@@ -103,21 +109,31 @@ class PromptedCLIP(CLIPClassifier):
 def clip_classifier(path: str, class_names: str | list[str], templates: Sequence[str] = _TEMPLATES) -> nn.Module:
     """Load a CLIP of transformers as a zero-shot classifier: the teacher of base-to-new experiments.
 
-    Text features are computed once for each model, names and templates of a process.
+    A process computes the text features once for the same model, names and templates.
 
     Args:
-        path: Folder of a `CLIPModel` with its tokenizer, or the name of one on the hub.
-        class_names: Names of the classes in the order of their labels, or a file of them, see `read_class_names`.
-        templates: Sentences with {} for the name; several are averaged.
+        path: Folder of a `CLIPModel` with its tokenizer, or its name on the hub.
+        class_names: Names of the classes in the order of their labels, or the path of a file for `read_class_names`.
+        templates: Sentences with {} in place of the name; the features of several are averaged.
 
     Returns:
         The network, mapping images (B, 3, H, W) to logits (B, C).
 
     Raises:
-        FileNotFoundError: If `path` looks like a folder but there is none, or there is no file of class names.
+        FileNotFoundError: If `path` is neither a folder nor owner/name on the hub, or there is no file of class names.
         ValueError: If there are no class names, a template has no {}, or the model is no CLIP.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+        >>> tower = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+        >>> with TemporaryDirectory() as folder:
+        ...     CLIPModel(CLIPConfig(text_config=tower, vision_config=tower)).save_pretrained(folder)
+        ...     _ = CLIPTokenizer({"<|startoftext|>": 0, "<|endoftext|>": 1}, []).save_pretrained(folder)
+        ...     clip_classifier(folder, ["cat", "dog"])(torch.zeros(1, 3, 224, 224)).shape
+        torch.Size([1, 2])
     """
-    return CLIPClassifier(_load(path), _text_features(path, _names(class_names), tuple(templates)))
+    return CLIPClassifier(_load(path), _text_features(path, _checked_names(class_names), tuple(templates)))
 
 
 def prompted_clip(
@@ -131,25 +147,27 @@ def prompted_clip(
     """Load a CLIP of transformers as the student of another one, see `PromptedCLIP`.
 
     Args:
-        path: Folder of the student's `CLIPModel`, or the name of one on the hub; its text branch is not used.
-        teacher: Folder or name of the teacher's, whose text features are taken.
+        path: Folder of the student's `CLIPModel`, or its name on the hub; its text branch is not used.
+        teacher: Folder of the teacher's `CLIPModel`, or its name on the hub; its text features are taken.
         class_names: As in `clip_classifier`.
         templates: As in `clip_classifier`.
-        tokens: Prompt tokens of a layer, at least 1.
-        depth: Layers that get prompts, from 1 to their number.
+        tokens: Prompt tokens per layer, at least 1.
+        depth: Number of layers with prompts, from 1 to all.
 
     Returns:
         The network, mapping images (B, 3, H, W) to logits (B, C).
 
     Raises:
-        FileNotFoundError: If a path looks like a folder but there is none, or there is no file of class names.
+        FileNotFoundError: If a path is neither a folder nor owner/name on the hub, or there is no file of class names.
         ValueError: If there are no class names, a template has no {}, a model is no CLIP, or a number is out of range.
+
+    Example: see `PromptedCLIP`.
     """
-    text_features = _text_features(teacher, _names(class_names), tuple(templates))
+    text_features = _text_features(teacher, _checked_names(class_names), tuple(templates))
     return PromptedCLIP(_load(path), text_features, tokens, depth)
 
 
-def _names(given: str | list[str]) -> tuple[str, ...]:
+def _checked_names(given: str | list[str]) -> tuple[str, ...]:
     names = read_class_names(given) if isinstance(given, str) else given
     if not names or not all(names):
         raise ValueError(
@@ -161,18 +179,20 @@ def _names(given: str | list[str]) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=8)
 def _text_features(path: str, names: tuple[str, ...], templates: tuple[str, ...]) -> Tensor:
-    """Compute the mean of the normalised text features over the templates, normalised again, shape (C, D)."""
+    """Average the normalised text features over the templates and normalise the mean, shape (C, D)."""
     from transformers import AutoTokenizer
 
     if not templates or not all("{}" in template for template in templates):
         raise ValueError(
             f"Parameter `templates` should be sentences with {{}} for the name. Found `templates = {templates}`."
         )
-    clip, tokenizer, features = _load(path), AutoTokenizer.from_pretrained(path), []
+    clip = _load(path)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    spoken = [name.replace("_", " ") for name in names]
+    features = []
     with eval_mode(clip):
         for template in templates:
-            prompts = [template.replace("{}", name.replace("_", " ")) for name in names]
-            tokens = tokenizer(prompts, padding=True, return_tensors="pt")
+            tokens = tokenizer([template.replace("{}", name) for name in spoken], padding=True, return_tensors="pt")
             pooled = clip.text_model(tokens["input_ids"], tokens["attention_mask"]).pooler_output
             features.append(normalize(clip.text_projection(pooled), dim=-1))
     return normalize(torch.stack(features).mean(0), dim=-1)
@@ -181,11 +201,7 @@ def _text_features(path: str, names: tuple[str, ...], templates: tuple[str, ...]
 def _load(path: str) -> "CLIPModel":
     from transformers import AutoConfig, CLIPModel
 
-    if not Path(path).is_dir() and (path.startswith((".", "/", "~")) or path.count("/") != 1):
-        raise FileNotFoundError(
-            f"Parameter `path` should be a folder or owner/name on the hub. Found no folder {path!r}."
-        )
-    kind = AutoConfig.from_pretrained(path).model_type
+    kind = AutoConfig.from_pretrained(folder_or_hub(path)).model_type
     if kind != "clip":
         raise ValueError(f"Parameter `path` should be a CLIP. Found a model of the type {kind!r} in {path!r}.")
     return CLIPModel.from_pretrained(path)

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 class ImageClassifier(nn.Module):
     """Convolutions, the mean over the positions of their maps, and a linear layer.
 
-    The mean stands for the pooling of a fixed size of the original networks: the same at 32×32, and any size works.
-    A subclass gives `maps(x)`, and its linear layer a name in `head`.
+    The mean replaces the pooling of a fixed size in the original networks: at 32×32 it is the same, and any size works.
+    A subclass defines `maps(x)`, and names its linear layer in `head`.
     """
 
     head: str = "fc"
@@ -27,7 +27,7 @@ class ImageClassifier(nn.Module):
         return logits
 
     def he_initialize(self) -> None:
-        """Draw the weights of all convolutions by fan-out (He et al. 2015, arXiv 1502.01852), biases zero."""
+        """Draw the weights of all convolutions by fan-out (He et al. 2015, arXiv 1502.01852); set biases to zero."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

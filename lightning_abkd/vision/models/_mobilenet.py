@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from lightning_abkd.vision.models._image_classifier import ImageClassifier
 
-# expansion, channels at width 1, blocks and stride of each stage; the paper's second stage has stride 2
+# Expansion, channels at width 1, blocks and stride of each stage; the paper's second stage has stride 2.
 _STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 1),
@@ -17,7 +17,7 @@ _STAGES = (
 
 
 class _Block(nn.Module):
-    """Inverted residual: 1×1 to more channels, 3×3 of each channel, linear 1×1 to fewer."""
+    """Inverted residual: 1×1 to more channels, 3×3 on each channel alone, linear 1×1 to fewer."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
         super().__init__()
@@ -36,10 +36,10 @@ class _Block(nn.Module):
 
 
 class SmallMobileNetV2(ImageClassifier):
-    """MobileNetV2 that halves the maps of small images once less, with RepDistiller's names of parameters.
+    """MobileNetV2 for small images, which halves the maps once less, with RepDistiller's names of parameters.
 
     Args:
-        width: Factor of the channels, above 0. The last maps have 1280 channels, more above a width of 1.
+        width: Factor of the channels, above 0. The last maps have 1280 channels, or more if `width` is above 1.
         num_classes: Size C of the logits.
         in_channels: Channels of the images.
 
@@ -53,7 +53,8 @@ class SmallMobileNetV2(ImageClassifier):
 
     def __init__(self, width: float, num_classes: int, in_channels: int) -> None:
         super().__init__()
-        inputs, last = int(32 * width), int(1280 * max(width, 1.0))
+        inputs = int(32 * width)
+        last = int(1280 * max(width, 1.0))
         self.conv1 = nn.Sequential(*_normalised(nn.Conv2d(in_channels, inputs, 3, 2, padding=1, bias=False)))
         self.blocks = nn.Sequential()
         for expansion, channels, blocks, stride in _STAGES:
@@ -79,5 +80,15 @@ def _normalised(convolution: nn.Conv2d) -> tuple[nn.Module, nn.Module, nn.Module
 
 
 def mobilenetv2(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build MobileNetV2 of half the width for small images, 0.81 million parameters at 100 classes."""
+    """Build MobileNetV2 of half the width for small images, 0.81 million parameters at 100 classes.
+
+    Args:
+        num_classes: Size C of the logits.
+        in_channels: Channels of the images.
+
+    Example:
+        >>> import torch
+        >>> mobilenetv2(num_classes=10, in_channels=1)(torch.zeros(2, 1, 16, 16)).shape
+        torch.Size([2, 10])
+    """
     return SmallMobileNetV2(0.5, num_classes, in_channels)

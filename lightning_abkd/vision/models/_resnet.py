@@ -71,45 +71,78 @@ _WIDE = (32, 64, 128, 256)
 
 
 def resnet8(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ResNet-8 for small images, 0.08 million parameters at 100 classes."""
+    """Build ResNet-8 for small images, 0.08 million parameters at 100 classes.
+
+    Example: see `resnet20`.
+    """
     return SmallResNet(8, _NARROW, num_classes, in_channels)
 
 
 def resnet14(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ResNet-14 for small images."""
+    """Build ResNet-14 for small images, 0.18 million parameters at 100 classes.
+
+    Example: see `resnet20`.
+    """
     return SmallResNet(14, _NARROW, num_classes, in_channels)
 
 
 def resnet20(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ResNet-20 for small images, 0.28 million parameters at 100 classes."""
+    """Build ResNet-20 for small images, 0.28 million parameters at 100 classes.
+
+    Args:
+        num_classes: Size C of the logits.
+        in_channels: Channels of the images.
+
+    Example:
+        >>> resnet20(num_classes=10, in_channels=1)(torch.zeros(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
+    """
     return SmallResNet(20, _NARROW, num_classes, in_channels)
 
 
 def resnet32(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ResNet-32 for small images."""
+    """Build ResNet-32 for small images, 0.47 million parameters at 100 classes.
+
+    Example: see `resnet20`.
+    """
     return SmallResNet(32, _NARROW, num_classes, in_channels)
 
 
 def resnet44(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ResNet-44 for small images."""
+    """Build ResNet-44 for small images, 0.67 million parameters at 100 classes.
+
+    Example: see `resnet20`.
+    """
     return SmallResNet(44, _NARROW, num_classes, in_channels)
 
 
 def resnet56(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ResNet-56 for small images, 0.86 million parameters at 100 classes."""
+    """Build ResNet-56 for small images, 0.86 million parameters at 100 classes.
+
+    Example: see `resnet20`.
+    """
     return SmallResNet(56, _NARROW, num_classes, in_channels)
 
 
 def resnet110(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ResNet-110 for small images."""
+    """Build ResNet-110 for small images, 1.74 million parameters at 100 classes.
+
+    Example: see `resnet20`.
+    """
     return SmallResNet(110, _NARROW, num_classes, in_channels)
 
 
 def resnet8x4(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ResNet-8 of four times the width, 1.23 million parameters at 100 classes."""
+    """Build ResNet-8 of four times the width, 1.23 million parameters at 100 classes.
+
+    Example: see `resnet20`.
+    """
     return SmallResNet(8, _WIDE, num_classes, in_channels)
 
 
 def resnet32x4(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ResNet-32 of four times the width, 7.43 million parameters at 100 classes."""
+    """Build ResNet-32 of four times the width, 7.43 million parameters at 100 classes.
+
+    Example: see `resnet20`.
+    """
     return SmallResNet(32, _WIDE, num_classes, in_channels)

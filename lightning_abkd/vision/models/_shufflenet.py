@@ -9,23 +9,23 @@ _GROUPS = 3
 
 
 class _BlockV1(nn.Module):
-    """Grouped 1×1, 3×3 of each channel and grouped 1×1, beside a shortcut that a stride of 2 pools and appends."""
+    """Grouped 1×1, 3×3 on each channel alone, grouped 1×1, and a shortcut, which is added or, at stride 2, appended."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         inner = outputs // 4
-        # The 24 channels of the stem are too few to be grouped.
+        # The 24 channels of the stem are too few for groups.
         self.groups = 1 if inputs == 24 else _GROUPS
         self.conv1 = nn.Conv2d(inputs, inner, 1, groups=self.groups, bias=False)
         self.bn1 = nn.BatchNorm2d(inner)
-        self.conv2 = _each_channel(inner, stride)
+        self.conv2 = _depthwise(inner, stride)
         self.bn2 = nn.BatchNorm2d(inner)
         self.conv3 = nn.Conv2d(inner, outputs, 1, groups=_GROUPS, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.halves = stride == 2
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = _shuffled(torch.relu(self.bn1(self.conv1(x))), self.groups)
+        inner = _shuffle(torch.relu(self.bn1(self.conv1(x))), self.groups)
         inner = self.bn3(self.conv3(torch.relu(self.bn2(self.conv2(inner)))))
         if self.halves:
             return torch.relu(torch.cat((inner, nn.functional.avg_pool2d(x, 3, 2, padding=1)), 1))
@@ -63,14 +63,14 @@ class SmallShuffleNetV1(ImageClassifier):
 
 
 class _BlockV2(nn.Module):
-    """Half of the channels through 1×1, 3×3 of each channel and 1×1; then all are shuffled."""
+    """Half of the channels pass 1×1, 3×3 on each channel alone and 1×1; then all channels are shuffled."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
         self.conv1 = nn.Conv2d(half, half, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(half)
-        self.conv2 = _each_channel(half, 1)
+        self.conv2 = _depthwise(half, 1)
         self.bn2 = nn.BatchNorm2d(half)
         self.conv3 = nn.Conv2d(half, half, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(half)
@@ -78,22 +78,22 @@ class _BlockV2(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         kept, inner = x.chunk(2, 1)
         inner = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(inner)))))
-        return _shuffled(torch.cat((kept, torch.relu(self.bn3(self.conv3(inner)))), 1), 2)
+        return _shuffle(torch.cat((kept, torch.relu(self.bn3(self.conv3(inner)))), 1), 2)
 
 
 class _DownBlockV2(nn.Module):
-    """Halves the maps in two branches, each of which gives half of the channels."""
+    """Halves the maps in two branches, each of which returns half of the channels."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         half = outputs // 2
-        self.conv1 = _each_channel(inputs, 2)
+        self.conv1 = _depthwise(inputs, 2)
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv2 = nn.Conv2d(inputs, half, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(half)
         self.conv3 = nn.Conv2d(inputs, half, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(half)
-        self.conv4 = _each_channel(half, 2)
+        self.conv4 = _depthwise(half, 2)
         self.bn4 = nn.BatchNorm2d(half)
         self.conv5 = nn.Conv2d(half, half, 1, bias=False)
         self.bn5 = nn.BatchNorm2d(half)
@@ -101,7 +101,7 @@ class _DownBlockV2(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         left = torch.relu(self.bn2(self.conv2(self.bn1(self.conv1(x)))))
         right = self.bn4(self.conv4(torch.relu(self.bn3(self.conv3(x)))))
-        return _shuffled(torch.cat((left, torch.relu(self.bn5(self.conv5(right)))), 1), 2)
+        return _shuffle(torch.cat((left, torch.relu(self.bn5(self.conv5(right)))), 1), 2)
 
 
 class SmallShuffleNetV2(ImageClassifier):
@@ -137,7 +137,7 @@ class SmallShuffleNetV2(ImageClassifier):
 
 
 def _stage_v1(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    # The pooled shortcut brings the channels that the first block leaves out.
+    # The pooled shortcut appends the channels that the first block leaves out.
     first = _BlockV1(inputs, outputs - inputs, 2)
     return nn.Sequential(first, *[_BlockV1(outputs, outputs, 1) for _ in range(blocks - 1)])
 
@@ -146,21 +146,33 @@ def _stage_v2(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(_DownBlockV2(inputs, outputs), *[_BlockV2(outputs) for _ in range(blocks)])
 
 
-def _each_channel(channels: int, stride: int) -> nn.Conv2d:
+def _depthwise(channels: int, stride: int) -> nn.Conv2d:
     return nn.Conv2d(channels, channels, 3, stride, padding=1, groups=channels, bias=False)
 
 
-def _shuffled(x: Tensor, groups: int) -> Tensor:
-    """Deal the channels of the groups out in turn, so that the next groups see all of them."""
+def _shuffle(x: Tensor, groups: int) -> Tensor:
+    """Interleave the channels of the groups, so that each of the next groups takes channels of all of them."""
     batch, channels, *size = x.shape
     return x.view(batch, groups, channels // groups, *size).transpose(1, 2).flatten(1, 2)
 
 
 def shufflenetv1(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ShuffleNetV1 of three groups for small images, 0.95 million parameters at 100 classes."""
+    """Build ShuffleNetV1 of three groups for small images, 0.95 million parameters at 100 classes.
+
+    Args:
+        num_classes: Size C of the logits.
+        in_channels: Channels of the images.
+
+    Example:
+        >>> shufflenetv1(num_classes=10, in_channels=1)(torch.zeros(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
+    """
     return SmallShuffleNetV1((240, 480, 960), num_classes, in_channels)
 
 
 def shufflenetv2(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build ShuffleNetV2 of size 1 for small images, 1.36 million parameters at 100 classes."""
+    """Build ShuffleNetV2 of size 1 for small images, 1.36 million parameters at 100 classes.
+
+    Example: see `shufflenetv1`.
+    """
     return SmallShuffleNetV2((116, 232, 464, 1024), num_classes, in_channels)

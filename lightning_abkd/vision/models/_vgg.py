@@ -8,7 +8,8 @@ from lightning_abkd.vision.models._image_classifier import ImageClassifier
 class SmallVGG(ImageClassifier):
     """VGG with one linear layer instead of three, with RepDistiller's names of parameters.
 
-    Between its blocks of 3×3 convolutions the maps are halved three times, and once more for images from 64 pixels on.
+    Between its blocks of 3×3 convolutions the maps are halved three times, and once more if images have 64 pixels or
+    more.
 
     Args:
         convolutions: Number of convolutions, at least 1, in each of the five blocks, whose channels are 64, 128, 256,
@@ -54,25 +55,47 @@ def _block(inputs: int, outputs: int, convolutions: int) -> nn.Sequential:
 
 
 def vgg8(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build VGG-8 for small images, 3.97 million parameters at 100 classes."""
+    """Build VGG-8 for small images, 3.97 million parameters at 100 classes.
+
+    Args:
+        num_classes: Size C of the logits.
+        in_channels: Channels of the images.
+
+    Example:
+        >>> import torch
+        >>> vgg8(num_classes=10, in_channels=1)(torch.zeros(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
+    """
     return SmallVGG((1, 1, 1, 1, 1), num_classes, in_channels)
 
 
 def vgg11(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build VGG-11 for small images, 9.28 million parameters at 100 classes."""
+    """Build VGG-11 for small images, 9.28 million parameters at 100 classes.
+
+    Example: see `vgg8`.
+    """
     return SmallVGG((1, 1, 2, 2, 2), num_classes, in_channels)
 
 
 def vgg13(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build VGG-13 for small images, 9.46 million parameters at 100 classes."""
+    """Build VGG-13 for small images, 9.46 million parameters at 100 classes.
+
+    Example: see `vgg8`.
+    """
     return SmallVGG((2, 2, 2, 2, 2), num_classes, in_channels)
 
 
 def vgg16(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build VGG-16 for small images, 14.77 million parameters at 100 classes."""
+    """Build VGG-16 for small images, 14.77 million parameters at 100 classes.
+
+    Example: see `vgg8`.
+    """
     return SmallVGG((2, 2, 3, 3, 3), num_classes, in_channels)
 
 
 def vgg19(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build VGG-19 for small images, 20.09 million parameters at 100 classes."""
+    """Build VGG-19 for small images, 20.09 million parameters at 100 classes.
+
+    Example: see `vgg8`.
+    """
     return SmallVGG((2, 2, 4, 4, 4), num_classes, in_channels)

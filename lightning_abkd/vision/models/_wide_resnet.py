@@ -5,11 +5,12 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from lightning_abkd._utils import check_at_least
 from lightning_abkd.vision.models._image_classifier import ImageClassifier
 
 
 class _Block(nn.Module):
-    """Two 3×3 convolutions, each behind its normalisation, beside a shortcut."""
+    """Two 3×3 convolutions, each after its normalisation, beside a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -45,8 +46,7 @@ class WideResNet(ImageClassifier):
     def __init__(self, depth: int, width: int, num_classes: int, in_channels: int) -> None:
         if depth < 10 or depth % 6 != 4:
             raise ValueError(f"Parameter `depth` should be 6n + 4, such as 16, 28 or 40. Found `depth = {depth}`.")
-        if width < 1:
-            raise ValueError(f"Parameter `width` should be at least 1. Found `width = {width}`.")
+        check_at_least("width", width, 1)
         super().__init__()
         blocks = (depth - 4) // 6
         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
@@ -69,20 +69,38 @@ def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential
 
 
 def wrn_16_1(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build WRN-16-1, 0.18 million parameters at 100 classes."""
+    """Build WRN-16-1, 0.18 million parameters at 100 classes.
+
+    Args:
+        num_classes: Size C of the logits.
+        in_channels: Channels of the images.
+
+    Example:
+        >>> wrn_16_1(num_classes=10, in_channels=1)(torch.zeros(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
+    """
     return WideResNet(16, 1, num_classes, in_channels)
 
 
 def wrn_16_2(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build WRN-16-2, 0.70 million parameters at 100 classes."""
+    """Build WRN-16-2, 0.70 million parameters at 100 classes.
+
+    Example: see `wrn_16_1`.
+    """
     return WideResNet(16, 2, num_classes, in_channels)
 
 
 def wrn_40_1(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build WRN-40-1, 0.57 million parameters at 100 classes."""
+    """Build WRN-40-1, 0.57 million parameters at 100 classes.
+
+    Example: see `wrn_16_1`.
+    """
     return WideResNet(40, 1, num_classes, in_channels)
 
 
 def wrn_40_2(num_classes: int = 100, in_channels: int = 3) -> nn.Module:
-    """Build WRN-40-2, 2.26 million parameters at 100 classes."""
+    """Build WRN-40-2, 2.26 million parameters at 100 classes.
+
+    Example: see `wrn_16_1`.
+    """
     return WideResNet(40, 2, num_classes, in_channels)

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from transformers import ByT5Tokenizer
+
 from lightning_abkd.data import byte_tokenizer
 
 CHAT = (
@@ -11,8 +13,9 @@ CHAT = (
 )
 
 
-def chat_tokenizer() -> object:
+def chat_tokenizer() -> ByT5Tokenizer:
     tokens = byte_tokenizer()
+    assert isinstance(tokens, ByT5Tokenizer)
     tokens.chat_template = CHAT
     return tokens
 

@@ -3,7 +3,7 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 
-from lightning_abkd.data import InstructionDataModule, alpaca_prompt, byte_tokenizer
+from lightning_abkd.data import IGNORE_INDEX, InstructionDataModule, alpaca_prompt, byte_tokenizer
 from tests.language.data._text import chat_tokenizer, conversation, instruction_only, write
 
 PAIRS = [("a", "b" * n) for n in (1, 2, 3, 4, 5, 6)]
@@ -87,13 +87,13 @@ def test_prediction_goes_in_order(file):
     assert torch.cat([batch["index"] for batch in data.predict_dataloader()]).tolist() == list(range(6))
 
 
-def test_packing_says_how_many_rows(file, monkeypatch):
-    said = []
-    monkeypatch.setattr("lightning_abkd.language.data._instructions.rank_zero_info", said.append)
+def test_packing_logs_how_many_rows(file, monkeypatch):
+    logged = []
+    monkeypatch.setattr("lightning_abkd.language.data._instructions.rank_zero_info", logged.append)
     data = module(file, packing=True, batch_size=9)
     (batch,) = data.train_dataloader()
     # 3 to 8 tokens a sample: 8 + 4, 7 + 5 and 6 + 3.
-    assert said == ["Packed 6 samples into 3 rows of up to 12 tokens."]
+    assert logged == ["Packed 6 samples into 3 rows of up to 12 tokens."]
     assert sorted(batch) == ["input_ids", "labels", "position_ids"]
     assert batch["input_ids"].shape == (3, 12)
     assert "attention_mask" in next(iter(data.val_dataloader()))
@@ -129,7 +129,7 @@ def test_a_tokenizer_without_padding_token_is_fine(file):
     tokens = byte_tokenizer()
     tokens.pad_token = None
     (batch,) = module(file, tokenizer=tokens).val_dataloader()
-    assert (batch["labels"][batch["attention_mask"] == 0] == -100).all()
+    assert (batch["labels"][batch["attention_mask"] == 0] == IGNORE_INDEX).all()
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,10 @@ def test_a_tokenizer_without_padding_token_is_fine(file):
         ({"batch_size": 0}, "`batch_size` should be at least 1"),
         ({"train_size": 0}, "`train_size` should be at least 1"),
         ({"max_length": 5, "max_prompt_length": 5}, "1 <= `max_prompt_length` < `max_length`"),
-        ({"validation_fraction": 1.0}, r"`validation_fraction` should lie in \(0, 1\)"),
-        ({"predict_set": "val"}, "`predict_set` should be one of .* Found `predict_set = 'val'`"),
+        (
+            {"predict_set": "val"},
+            "`predict_set` should be 'train', 'validation' or 'test'. Found .* = 'val'`",
+        ),
         ({"test_file": {}}, "`test_file` should name every file"),
         ({"template": "chat"}, "`tokenizer` should have a chat template"),
     ],
@@ -147,6 +149,19 @@ def test_a_tokenizer_without_padding_token_is_fine(file):
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         InstructionDataModule(**options)
+
+
+def test_what_is_no_tokenizer_is_named():
+    with pytest.raises(TypeError, match="`tokenizer` should be a tokenizer of transformers. Found str"):
+        InstructionDataModule(tokenizer="gpt2")
+    with pytest.raises(TypeError, match="`teacher_tokenizer` should be .* Found int"):
+        InstructionDataModule(teacher_tokenizer=1)
+
+
+def test_options_are_attributes_that_may_be_set_as_by_the_batch_size_finder(file):
+    data = module(file, batch_size=2)
+    data.batch_size *= 2
+    assert data.train_dataloader().batch_size == 4
 
 
 def test_too_few_samples_are_an_error(tmp_path, file):
@@ -161,4 +176,5 @@ def test_config_gives_templates_and_named_files(file):
     assert parsed(template="chat", tokenizer=chat).template == "chat"
     data = parsed(template="lightning_abkd.data.alpaca_prompt", test_file={"x": file}, validation_file=file)
     assert data.template is alpaca_prompt
+    assert parsed(tokenizer={"class_path": "lightning_abkd.data.byte_tokenizer"}).padding == 0
     assert (data.set_names("test"), data.set_names("validation")) == (["x"], [])

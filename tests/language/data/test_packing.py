@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_abkd.data import TextSample
+from lightning_abkd.data import IGNORE_INDEX, TextSample
 from lightning_abkd.language.data._packing import collate_packed, pack
 from lightning_abkd.models import causal_lm_from_config
 
@@ -43,9 +43,9 @@ def test_positions_restart_with_every_sample_and_the_padding():
 def test_no_token_is_predicted_from_the_sample_before():
     batch = packed()
     assert sorted(batch) == ["input_ids", "labels", "position_ids"]
-    assert (batch["labels"][batch["position_ids"] == 0] == -100).all()
+    assert (batch["labels"][batch["position_ids"] == 0] == IGNORE_INDEX).all()
     counted = [[False] * 2 + [True] * 3 + [False, False, True, False], [False] + [True] * 5 + [False] * 3]
-    assert (batch["labels"] != -100).tolist() == counted
+    assert (batch["labels"] != IGNORE_INDEX).tolist() == counted
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])

@@ -1,13 +1,15 @@
 import pytest
 import torch
 
-from lightning_abkd.data import byte_tokenizer
-from lightning_abkd.language.data._text_samples import collate, read_samples
+from lightning_abkd.data import IGNORE_INDEX, byte_tokenizer
+from lightning_abkd.language.data import pad_batch
+from lightning_abkd.language.data._options import Lengths
+from lightning_abkd.language.data._text_samples import collate, contents, read_samples
 from tests.language.data._text import chat_tokenizer, conversation, instruction_only, write
 
 
 def read(path, tokenizer=None, template=instruction_only, max_length=12, max_prompt_length=6):
-    return read_samples(path, tokenizer or byte_tokenizer(), template, max_length, max_prompt_length)
+    return read_samples(path, tokenizer or byte_tokenizer(), template, Lengths(max_length, max_prompt_length))
 
 
 @pytest.fixture
@@ -16,7 +18,7 @@ def file(tmp_path):
 
 
 @pytest.fixture
-def said(monkeypatch):
+def logged(monkeypatch):
     lines = []
     monkeypatch.setattr("lightning_abkd.language.data._text_samples.rank_zero_info", lines.append)
     return lines
@@ -25,9 +27,9 @@ def said(monkeypatch):
 def test_only_the_response_and_the_end_are_counted(file):
     write(file, ("ab", "cd"), ("a", "cdef"))
     batch, encode = collate(list(enumerate(read(file))), padding=0), byte_tokenizer().encode
-    assert [row[row != -100].tolist() for row in batch["labels"]] == [encode("cd"), encode("cdef")]
+    assert [row[row != IGNORE_INDEX].tolist() for row in batch["labels"]] == [encode("cd"), encode("cdef")]
     assert batch["attention_mask"].sum(-1).tolist() == [5, 6]
-    assert (batch["labels"][:, :1] == -100).all()
+    assert (batch["labels"][:, :1] == IGNORE_INDEX).all()
     assert batch["input_ids"].shape == (2, 6)
 
 
@@ -38,21 +40,30 @@ def test_batches_are_integers_padded_on_the_right(file):
     assert batch["index"].tolist() == [7, 3]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5]
     assert batch["input_ids"][0, 3:].tolist() == [9, 9]
-    assert (batch["labels"][batch["attention_mask"] == 0] == -100).all()
+    assert (batch["labels"][batch["attention_mask"] == 0] == IGNORE_INDEX).all()
 
 
-def test_what_is_cut_and_dropped_is_said_once(file, said):
+def test_a_batch_keeps_the_dtype_of_its_rows_and_ignores_their_padding():
+    rows = [torch.tensor([5, 6], dtype=torch.int32), torch.tensor([7], dtype=torch.int32)]
+    batch = pad_batch(rows, rows, padding=9)
+    assert {value.dtype for value in batch.values()} == {torch.int32}
+    assert batch["input_ids"].tolist() == [[5, 6], [7, 9]]
+    assert batch["attention_mask"].tolist() == [[1, 1], [1, 0]]
+    assert batch["labels"].tolist() == [[5, 6], [7, IGNORE_INDEX]]
+
+
+def test_what_is_cut_and_dropped_is_logged_once(file, logged):
     write(file, ("much too long", "x"), ("a", " "), ("a", "b" * 40), ("a", "b"))
     assert [len(sample) for sample in read(file)] == [12, 3]
-    assert said == [
+    assert logged == [
         "a.jsonl: 2 samples; dropped 2 with an empty response or a prompt of more than 6 tokens, cut 1 to 12 tokens."
     ]
 
 
-def test_nothing_is_said_when_all_fits(file, said):
+def test_nothing_is_logged_when_all_fits(file, logged):
     write(file, ("a", "b"))
     read(file)
-    assert said == []
+    assert logged == []
 
 
 def test_first_reference_is_trained_on(file):
@@ -72,7 +83,7 @@ def test_last_answer_of_a_conversation_is_counted(file):
     write(file, conversation("Hi", "Hello", "Go", "Bye"))
     (sample,) = read(file, chat_tokenizer(), max_length=99, max_prompt_length=90)
     assert sample.prompt == "<user>Hi\n<assistant>Hello\n<user>Go\n<assistant>"
-    assert sample.labels[sample.labels != -100].tolist() == byte_tokenizer().encode("Bye")
+    assert sample.labels[sample.labels != IGNORE_INDEX].tolist() == byte_tokenizer().encode("Bye")
 
 
 def test_long_text_becomes_blocks_of_which_all_is_counted(file):
@@ -89,3 +100,10 @@ def test_file_without_a_fitting_sample_is_an_error(file):
     write(file, ("much too long", "x"))
     with pytest.raises(ValueError, match="should hold a sample that fits"):
         read(file)
+
+
+def test_contents_are_lengths_and_ids(file):
+    write(file, ("a", "b"), ("a", "bc"))
+    lengths = torch.tensor([[3, 1], [4, 1]]).numpy().tobytes()
+    ids = [torch.tensor(byte_tokenizer().encode(text), dtype=torch.int32).numpy().tobytes() for text in ("ab", "abc")]
+    assert list(contents(read(file))) == [lengths, *ids]

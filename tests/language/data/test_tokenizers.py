@@ -7,7 +7,7 @@ from lightning_abkd.data import (
     tokenizer_fingerprint,
     vocabulary_size,
 )
-from lightning_abkd.language.data._tokenizers import padding_id
+from lightning_abkd.language.data._tokenizers import as_tokenizer, padding_id
 
 
 def added(*tokens):
@@ -19,6 +19,13 @@ def added(*tokens):
 def test_tokenizer_loads_from_a_folder(tmp_path):
     byte_tokenizer().save_pretrained(tmp_path)
     assert load_tokenizer(str(tmp_path)).encode("ab") == byte_tokenizer().encode("ab")
+
+
+def test_a_tokenizer_is_what_it_was():
+    tokens = byte_tokenizer()
+    assert as_tokenizer("tokenizer", tokens) is tokens
+    with pytest.raises(TypeError, match="`tokenizer` should be a tokenizer of transformers. Found dict. Load one with"):
+        as_tokenizer("tokenizer", {})
 
 
 def test_added_tokens_are_real():
@@ -44,10 +51,11 @@ def test_fingerprint_tells_vocabularies_apart():
     assert len({tokenizer_fingerprint(tokens) for tokens in (byte_tokenizer(), added("<a>"), added("<b>"))}) == 3
 
 
-def test_missing_padding_token_is_said(monkeypatch):
-    said, tokens = [], byte_tokenizer()
-    monkeypatch.setattr("lightning_abkd.language.data._tokenizers.rank_zero_info", said.append)
+def test_missing_padding_token_is_logged(monkeypatch):
+    tokens = byte_tokenizer()
+    logged = []
+    monkeypatch.setattr("lightning_abkd.language.data._tokenizers.rank_zero_info", logged.append)
     assert padding_id(tokens) == tokens.pad_token_id == 0
     tokens.pad_token = None
     assert padding_id(tokens) == tokens.eos_token_id
-    assert said == ["The tokenizer has no padding token: padding uses the end-of-text token and is masked."]
+    assert logged == ["The tokenizer has no padding token: padding uses the end-of-text token and is masked."]

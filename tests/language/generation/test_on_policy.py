@@ -113,7 +113,9 @@ def test_resumed_run_is_the_uninterrupted_one(tmp_path):
     def run(**options):
         policy = AdaptiveOffPolicy(threshold=0.7, step=0.05, tolerance=0.0, capacity=6, sampling=SHORT)
         module = language_module(student_data=policy)
-        keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=8, save_top_k=-1)
+        # After the validation, which moves the threshold.
+        after = {"every_n_epochs": 2, "save_on_train_epoch_end": False}
+        keep = ModelCheckpoint(tmp_path, filename="{step}", save_top_k=-1, **after)
         fit = trainer(tmp_path, max_epochs=4, enable_checkpointing=True, callbacks=[keep])
         fit.fit(module, loader, loader, **options)
         return module

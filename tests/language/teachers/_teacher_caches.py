@@ -1,7 +1,12 @@
 """Small caches for the tests."""
 
-import torch
+from pathlib import Path
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from lightning_abkd.language.teachers._cache_files import Kind
 from lightning_abkd.losses import OutputHead
 from lightning_abkd.models import CacheIdentity, TeacherCacheWriter
 
@@ -10,7 +15,7 @@ D, K, V = 4, 3, 11
 IDENTITY = CacheIdentity("Teacher owner/name 3fa9", "Tokenizer 01ab", "tasks 77cd")
 
 
-def normal(*shape, seed=0):
+def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -18,12 +23,18 @@ HEAD = OutputHead(normal(V, D, seed=1), normal(V, seed=2), scale=0.5, softcap=3.
 HIDDEN, LOGITS = normal(6, D), 3.0 * normal(6, V)
 
 
-def writer(folder, kind="hidden", identity=IDENTITY, counts=COUNTS, **options):
-    sizes = {"width": D, "head": HEAD} if kind == "hidden" else {"width": K}
+def writer(
+    folder: Path,
+    kind: Kind = "hidden",
+    identity: CacheIdentity = IDENTITY,
+    counts: list[int] = COUNTS,
+    **options: Any,
+) -> TeacherCacheWriter:
+    sizes: dict[str, Any] = {"width": D, "head": HEAD} if kind == "hidden" else {"width": K}
     return TeacherCacheWriter(folder, identity, kind, counts, **({"vocabulary": V} | sizes | options))
 
 
-def fill(folder, kind="hidden"):
+def fill(folder: Path, kind: Kind = "hidden") -> TeacherCacheWriter:
     """Write all samples in two batches out of order."""
     made = writer(folder, kind)
     write, values = (made.write_hidden, HIDDEN) if kind == "hidden" else (made.write_top_k, LOGITS)

@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 import torch
 
@@ -87,7 +89,7 @@ def test_a_rule_of_ones_own_moves_linearly():
 
 
 def test_a_rule_must_give_one_share_a_position():
-    with pytest.raises(ValueError, match=r"OnePerClass should give one share a position, shape \(4,\)"):
+    with pytest.raises(ValueError, match=r"OnePerClass should give one share per position, shape \(4,\)"):
         TokenwiseAlphaBeta(OnePerClass(), **ENDS)(logits(4, 9), logits(4, 9))
 
 
@@ -95,3 +97,29 @@ def test_a_rule_must_give_one_share_a_position():
 def test_ends_must_be_finite(name):
     with pytest.raises(ValueError, match=f"Parameter `{name}` should be finite. Found `{name} = nan`"):
         TokenwiseAlphaBeta(TopOneAgreement(), **ENDS | {name: float("nan")})
+
+
+def test_backends_agree_and_the_choice_is_logged(caplog):
+    student, teacher = logits(6, 9).float(), logits(6, 9, seed=1).float()
+    found = []
+    with caplog.at_level(logging.INFO, "lightning_abkd"):
+        for backend in ("eager", "fused"):
+            leaf = student.clone().requires_grad_()
+            value = TokenwiseAlphaBeta(TopOneAgreement(), **ENDS, backend=backend)(leaf, teacher)
+            found.append((value.detach(), torch.autograd.grad(value, leaf)[0]))
+    torch.testing.assert_close(*found, rtol=2e-5, atol=1e-6)
+    assert [record.message.split()[2] for record in caplog.records] == ["eager", "fused"]
+
+
+def test_a_backend_that_cannot_compute_the_logits_says_why():
+    with pytest.raises(ValueError, match="'fused' computes in float32 on a CPU. Found torch.float64"):
+        TokenwiseAlphaBeta(TopOneAgreement(), **ENDS, backend="fused")(logits(2, 3).requires_grad_(), logits(2, 3))
+
+
+def test_the_old_name_of_row_exponents_warns():
+    log_p, log_q = log_probabilities(4, 9), log_probabilities(4, 9, seed=1)
+    loss = TokenwiseAlphaBeta(HalfWay(), **ENDS)
+    with pytest.warns(DeprecationWarning, match="TokenwiseAlphaBeta.exponents is now row_exponents"):
+        alpha, beta = loss.exponents(log_p, log_q)
+    assert alpha.tolist() == pytest.approx([0.6] * 4)
+    assert beta.tolist() == pytest.approx([0.475] * 4)

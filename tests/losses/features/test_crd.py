@@ -7,6 +7,7 @@ from torch.nn.functional import normalize
 from lightning_abkd.losses import CRD
 from lightning_abkd.losses.features._crd import contrast
 from tests._asserts import logits
+from tests._losses import assert_loss
 from tests._vectors import METHODS
 
 CASE = METHODS["CRD_ContrastLoss"]
@@ -20,6 +21,17 @@ def crd(**options):
 
 def features(seed=0):
     return logits(4, 3, seed=seed), logits(4, 5, seed=seed + 9)
+
+
+def test_is_a_loss():
+    student, teacher = features()
+
+    def after_a_batch():
+        loss = crd()
+        loss(student, teacher, INDEX)
+        return loss.float()
+
+    assert_loss(after_a_batch, {"student_features": student, "teacher_features": teacher, "index": INDEX})
 
 
 def test_agrees_with_the_released_code():
@@ -98,13 +110,6 @@ def test_both_heads_are_trained():
     assert all(parameter.grad.any() for parameter in loss.parameters())
 
 
-def test_gradient_is_the_numerical_one():
-    loss, (student, teacher) = crd(), features()
-    loss(student, teacher, INDEX)
-    loss.eval()
-    assert torch.autograd.gradcheck(lambda x: loss(x, teacher, INDEX), student.requires_grad_())
-
-
 def test_training_brings_a_samples_features_together():
     loss, (student, teacher) = crd(), features()
     optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
@@ -115,11 +120,6 @@ def test_training_brings_a_samples_features_together():
         values[-1].backward()
         optimizer.step()
     assert values[-1] < 0.7 * values[0]
-
-
-def test_half_precision_features_are_taken():
-    student, teacher = features()
-    assert crd().float()(student.bfloat16(), teacher.bfloat16(), INDEX).dtype == torch.float32
 
 
 def test_a_position_outside_the_memory_says_so():

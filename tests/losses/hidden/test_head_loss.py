@@ -6,12 +6,12 @@ from lightning_abkd.kernels import runs_triton
 from lightning_abkd.losses import (
     TAID,
     AlphaBetaDivergence,
+    Divergence,
     ForwardKL,
     OutputHead,
     compare_with_head,
     head_loss,
 )
-from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.hidden import _head_loss
 
 N, V, D = 11, 37, 5

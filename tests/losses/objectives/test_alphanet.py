@@ -1,9 +1,24 @@
+from functools import partial
+
 import pytest
 import torch
 
 from lightning_abkd.losses import AdaptiveAlphaDivergence, AlphaDivergence, ForwardKL, LargerDivergence
 from tests._asserts import logits
+from tests._losses import assert_loss, assert_reductions, pair
 from tests._vectors import METHODS, logits_of
+
+
+def test_are_losses():
+    student, teacher = logits(4, 7), logits(4, 7, seed=1)
+    larger = partial(LargerDivergence, AlphaDivergence(0.3), AlphaDivergence(0.7))
+    assert_loss(larger, pair(student, teacher), zero=pair(teacher, teacher))
+    # The surrogate's value is not that whose gradient it has, and the ratio p/q is not bounded at α = 1.
+    assert_loss(AdaptiveAlphaDivergence, pair(student, teacher), exact=False, excluded=False, sharpest=3.0)
+
+
+def test_reductions_are_those_of_its_values():
+    assert_reductions(lambda x: AdaptiveAlphaDivergence(reduction=x), pair(logits(4, 7), logits(4, 7, seed=1)))
 
 
 def test_adaptive_form_agrees_with_the_official_code():

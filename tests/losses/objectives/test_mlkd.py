@@ -3,6 +3,7 @@ import torch
 
 from lightning_abkd.losses import MLKD, AlphaBetaDivergence, ForwardKL
 from tests._asserts import logits
+from tests._losses import assert_loss, pair
 from tests._vectors import METHODS
 
 CASE = METHODS["MLKD"]
@@ -10,6 +11,13 @@ CASE = METHODS["MLKD"]
 
 def views(size=4, classes=6):
     return [logits(size, classes, seed=seed) for seed in range(4)]
+
+
+def test_is_a_loss():
+    weak, teacher, *strong = views()
+    of_strong = ("student_logits_strong", "teacher_logits_strong")
+    zero = pair(teacher, teacher) | dict.fromkeys(of_strong, strong[0])
+    assert_loss(MLKD, pair(weak, teacher) | dict(zip(of_strong, strong, strict=True)), zero)
 
 
 def test_agrees_with_the_released_code():

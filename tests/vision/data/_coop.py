@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from lightning_abkd.vision.data._coop import _LAYOUTS, names_file
+from lightning_abkd.vision.data._coop import _LAYOUTS, CoOpSet, names_file
 
 
-def write_coop(root: Path, dataset: str, classes: int = 4, per_class: int = 2) -> None:
+def write_coop(root: Path, dataset: CoOpSet, classes: int = 4, per_class: int = 2) -> None:
     """Write `per_class` images of each class for each of the parts train, val and test."""
     names = names_file(root, dataset)
     images = names.parent / _LAYOUTS[dataset].images

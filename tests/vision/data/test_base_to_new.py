@@ -68,7 +68,7 @@ def test_prediction_goes_over_the_whole_test_set(root):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"subsample": "old"}, "`subsample` should be one of .* Found `subsample = 'old'`"),
+        ({"subsample": "old"}, "`subsample` should be 'base', 'new' or 'all'. Found `subsample = 'old'`"),
         ({"shots": 0}, "`shots` should be at least 1. Found `shots = 0`"),
         ({"image_size": 0}, "`image_size` should be at least 1. Found `image_size = 0`"),
         ({"dataset": "mnist"}, "Found `dataset = 'mnist'`"),

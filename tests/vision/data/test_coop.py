@@ -70,5 +70,5 @@ def test_folders_of_imagenet_without_a_name_would_shift_labels_and_are_refused(t
 
 
 def test_an_unknown_data_set_is_an_error():
-    with pytest.raises(ValueError, match="`dataset` should be one of .* Found `dataset = 'mnist'`"):
+    with pytest.raises(ValueError, match="`dataset` should be 'caltech101', .* or 'ucf101'. Found `dataset = 'mnist'`"):
         names_file("data", "mnist")

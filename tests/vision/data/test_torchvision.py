@@ -111,7 +111,7 @@ def test_one_missing_file_is_named_alone(tmp_path: Path) -> None:
 
 def test_files_of_another_checksum_are_not_called_missing(tmp_path: Path) -> None:
     write_cifar100(tmp_path, 1)
-    with pytest.raises(RuntimeError, match=r"intact files. Found .*corrupted.*Delete the files and fetch them again"):
+    with pytest.raises(RuntimeError, match=r"intact files. Found .*corrupted.*Delete the files and download them"):
         CIFAR100DataModule(tmp_path).setup("test")
 
 

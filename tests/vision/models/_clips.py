@@ -17,4 +17,5 @@ def write_clip(folder: Path, projection: int = 6, layers: int = 3, image_size: i
     model = CLIPModel(CLIPConfig(text_config=TOWER | text, vision_config=TOWER | vision, projection_dim=projection))
     model.save_pretrained(folder)
     CLIPTokenizer({token: i for i, token in enumerate(tokens)}, []).save_pretrained(folder)
-    return model.eval()
+    model.eval()
+    return model

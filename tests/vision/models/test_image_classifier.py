@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -43,6 +46,13 @@ def test_features_are_the_mean_of_the_maps():
     # the pooling of the original, which takes maps of 8×8 whole, at the 7×7 of these images
     pooled = nn.functional.avg_pool2d(network.maps(images), 7).flatten(1)
     torch.testing.assert_close(network.forward_features(images), pooled)
+
+
+def test_a_network_is_imported_without_lightning_and_transformers():
+    code = "import sys; from lightning_abkd.models import resnet20; resnet20(); print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "torch" in found
+    assert not {"lightning", "transformers", "torchmetrics", "torchvision"} & set(found)
 
 
 def test_a_subclass_without_maps_is_told():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lightning_abkd import models
-from lightning_abkd.vision.models._shufflenet import _shuffled
+from lightning_abkd.vision.models._shufflenet import _shuffle
 from tests.vision.models._networks import parameters, shapes
 
 
@@ -38,8 +38,8 @@ def test_parameters_of_v2_have_the_names_of_repdistiller():
 
 def test_shuffling_deals_the_groups_out_in_turn():
     x = torch.arange(6.0).view(1, 6, 1, 1)
-    assert _shuffled(x, 2).flatten().tolist() == [0, 3, 1, 4, 2, 5]
-    assert torch.equal(_shuffled(_shuffled(x, 2), 3), x)
+    assert _shuffle(x, 2).flatten().tolist() == [0, 3, 1, 4, 2, 5]
+    assert torch.equal(_shuffle(_shuffle(x, 2), 3), x)
 
 
 @pytest.mark.parametrize("name", ["shufflenetv1", "shufflenetv2"])

@@ -1,0 +1,121 @@
+"""The options of a language data module in three groups that check themselves, and its files by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_abkd._utils import check_at_least, check_interval
+
+T = TypeVar("T")
+
+
+class _Rows(Dataset[T]):
+    """A list as a data set of torch."""
+
+    def __init__(self, rows: Sequence[T]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> T:
+        return self.rows[index]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How samples become batches; the arguments are those of `InstructionDataModule`."""
+
+    batch_size: int
+    num_workers: int
+
+    def __post_init__(self) -> None:
+        check_at_least("batch_size", self.batch_size, 1)
+
+    def loader(
+        self, rows: Sequence[T], collate: Callable[[list[T]], dict[str, Tensor]], shuffle: bool
+    ) -> DataLoader[T]:
+        """Build the loader of a set whose rows `collate` joins to batches."""
+        return DataLoader(
+            _Rows(rows),
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            persistent_workers=self.num_workers > 0,
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which samples are trained on and which are held out; the arguments are those of `InstructionDataModule`."""
+
+    validation_fraction: float
+    seed: int
+    train_size: int | None
+
+    def __post_init__(self) -> None:
+        check_interval("validation_fraction", self.validation_fraction, "(0, 1)")
+        if self.train_size is not None:
+            check_at_least("train_size", self.train_size, 1)
+
+    def order(self, samples: int) -> list[int]:
+        """Return the positions of the samples in the order of the seed; those held out come first."""
+        return torch.randperm(samples, generator=torch.Generator().manual_seed(self.seed)).tolist()
+
+    def held_out(self, samples: int) -> int:
+        """Return the number of samples to validate on: at least one, and at least one less than there are.
+
+        Raises:
+            ValueError: If there is only one sample.
+        """
+        if samples < 2:
+            raise ValueError("Parameter `train_file` should hold 2 samples, one to set aside. Found 1.")
+        return min(max(1, round(self.validation_fraction * samples)), samples - 1)
+
+    def limit(self, positions: list[int]) -> list[int]:
+        """Return the first `train_size` of the positions, or all, in ascending order.
+
+        Raises:
+            ValueError: If there are fewer than `train_size`.
+        """
+        if self.train_size is not None and self.train_size > len(positions):
+            raise ValueError(
+                f"Parameter `train_size` should be at most {len(positions)}, the samples of the training set. "
+                f"Found `train_size = {self.train_size}`."
+            )
+        return sorted(positions[: self.train_size])
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long samples may be, in tokens; the arguments are those of `InstructionDataModule`."""
+
+    max_length: int
+    max_prompt_length: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_prompt_length < self.max_length:
+            raise ValueError(
+                "Parameters should satisfy 1 <= `max_prompt_length` < `max_length`. "
+                f"Found `max_prompt_length = {self.max_prompt_length}`, `max_length = {self.max_length}`."
+            )
+
+
+def files_by_name(parameter: str, given: str | dict[str, str] | None) -> dict[str, str]:
+    """Return files by their names; a single one has the empty name.
+
+    Raises:
+        ValueError: If one of several has no name, or there is none.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        return {"": given}
+    if not given or "" in given:
+        raise ValueError(f"Parameter `{parameter}` should name every file. Found `{parameter} = {given}`.")
+    return given

@@ -1,0 +1,44 @@
+"""Old names of methods, which work and warn until version 0.3."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class _Attribute(Protocol):
+    """A method or a property, as it lies in its class."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> object: ...
+
+
+class _OldName:
+    """An attribute that warns and then is another one."""
+
+    def __init__(self, attribute: _Attribute, message: str) -> None:
+        self.attribute = attribute
+        self.message = message
+
+    def __get__(self, instance: object, owner: type | None = None) -> object:
+        warnings.warn(self.message, DeprecationWarning, stacklevel=2)
+        return self.attribute.__get__(instance, owner)
+
+
+def forward_old_methods(owner: type, renamed: Mapping[str, str]) -> None:
+    """Forward old names of a class's methods and properties to the new ones, with a DeprecationWarning.
+
+    To be called when the class exists and, by `__init_subclass__`, for each of its subclasses. Creating a class that
+    overrides an old name warns, and the override takes the place of the new name. Each class forwards to its own
+    methods, so that `super()` works by old names too.
+
+    Args:
+        owner: A class.
+        renamed: New names by the old ones.
+    """
+    defined = dict(vars(owner))
+    for old, new in renamed.items():
+        message = f"{owner.__name__}.{old} is now {new}; the old name goes with version 0.3."
+        if old in defined:
+            warnings.warn(message, DeprecationWarning, stacklevel=3)
+            setattr(owner, new, defined[old])
+        elif new in defined:
+            setattr(owner, old, _OldName(defined[new], message))
