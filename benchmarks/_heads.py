@@ -5,11 +5,11 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from _inputs import States
-from _peers import FORWARD, GKD, MIXTURE, PAIRS, REVERSE, kl_div
 from torch import Tensor
 from torch.nn import functional as F
 
+from _inputs import States
+from _peers import FORWARD, GKD, MIXTURE, PAIRS, REVERSE, kl_div
 from lightning_abkd.losses import (
     AlphaBetaDivergence,
     Divergence,

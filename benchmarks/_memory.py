@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
+
 from _timing import Call
 
 _STATUS = Path("/proc/self/status")

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from _training import Batches
-from _ways import Pair
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from _training import Batches
+from _ways import Pair
 from lightning_abkd.data import IGNORE_INDEX
 from lightning_abkd.losses import ForwardKL
 from lightning_abkd.models import causal_lm, causal_lm_from_config, keep_layers, resnet8, resnet20

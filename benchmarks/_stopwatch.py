@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from _training import Clock
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+from _training import Clock
 
 
 class Stopwatch(Clock):

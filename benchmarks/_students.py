@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from _recipes import Budget, Recipe, Size
-from _training import quiet_trainer
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import Tensor
 from torch.optim import SGD
@@ -17,6 +15,8 @@ from torch.optim.lr_scheduler import MultiStepLR
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MetricCollection
 
+from _recipes import Budget, Recipe, Size
+from _training import quiet_trainer
 from lightning_abkd.data import FashionMNISTDataModule
 from lightning_abkd.metrics import classification_metrics
 from lightning_abkd.models import SmallResNet

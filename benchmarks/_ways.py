@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any, Generic
 
 import torch
-from _training import Batch, Batches, Clock, quiet_trainer
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from _training import Batch, Batches, Clock, quiet_trainer
 from lightning_abkd.modules import DistillationModule
 
 OURS = "this library"

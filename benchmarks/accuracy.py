@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _report import publish, table
 from torch import Tensor
 
+from _report import publish, table
 from lightning_abkd.functional import alpha_beta_divergence
 from lightning_abkd.losses import AlphaBetaDivergence
 

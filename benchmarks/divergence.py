@@ -12,13 +12,14 @@ from functools import partial
 from itertools import product
 
 import torch
+from torch import Tensor
+
 from _command import DTYPES, dtype_name, label, measure_if_it_fits, parse, parser
 from _inputs import logits
 from _memory import alone, growth
 from _peers import BY_ROW, CONTEXT, FORWARD, MIXTURE, PACKAGES, POINTS, Loss, candidates, unfused
 from _report import machine, publish, table
 from _timing import Call, failures, interleaved, milliseconds, ratio
-from torch import Tensor
 
 SIZES = {
     "cpu": ([128, 512, 2048], [100, 1000, 32000, 50257]),

@@ -5,10 +5,10 @@ import itertools
 from functools import partial
 
 import torch
-from _report import machine, publish, table
-from _timing import interleaved, milliseconds, ratio
 from torch import Tensor
 
+from _report import machine, publish, table
+from _timing import interleaved, milliseconds, ratio
 from lightning_abkd.diagnostics import DivergenceMap, divergence_map
 from lightning_abkd.losses import AlphaBetaDivergence
 

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch.utils.data import TensorDataset
+
 from _recipes import DESCRIPTION, FULL, METHODS, REDUCED, Budget
 from _report import machine, publish, table
 from _students import METRICS, learn, network, read, teach
 from _training import silence
-from torch.utils.data import TensorDataset
-
 from lightning_abkd.data import FashionMNISTDataModule
 
 Results = dict[str, dict[str, float]]

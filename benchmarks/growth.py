@@ -11,6 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from _command import DTYPES, dtype_name, label, parse, parser
 from _inputs import logits
 from _memory import alone, growth
@@ -18,8 +21,6 @@ from _peers import FORWARD, PACKAGES, candidates
 from _report import machine, publish, table
 from _timing import Call, failures, interleaved, milliseconds
 from divergence import peak, step
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parent.parent
 POWERS = "(0.2, 0.7)"

@@ -10,6 +10,8 @@ from functools import partial
 from itertools import product
 
 import torch
+from torch import Tensor
+
 from _command import DTYPES, dtype_name, label, measure_if_it_fits, parse, parser
 from _heads import Loss, candidates, unfused
 from _inputs import States, states
@@ -17,7 +19,6 @@ from _memory import alone, growth
 from _peers import FORWARD, MIXTURE, PACKAGES, REVERSE, unfused as from_logits
 from _report import machine, publish, table
 from _timing import Call, failures, interleaved, milliseconds, ratio
-from torch import Tensor
 
 # Tokens, hidden size, vocabulary.
 Size = tuple[int, int, int]

@@ -5,15 +5,15 @@ import statistics
 from collections.abc import Callable
 from functools import partial
 
-import _literal as literal
 import torch
-from _report import machine, publish, table
-from _timing import interleaved, ratio
-from _training import Batches, Clock, quiet_trainer, silence
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+import _literal as literal
+from _report import machine, publish, table
+from _timing import interleaved, ratio
+from _training import Batches, Clock, quiet_trainer, silence
 from lightning_abkd.losses import (
     CRD,
     DIST,

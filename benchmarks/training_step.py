@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from _memory import peak_bytes, resident
 from _pairs import SIZES, TINY, Sizes, language, vision
 from _report import machine, publish, table

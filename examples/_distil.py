@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _meter import Meter
-from _smollm2 import TESTS, data_module, load_teacher
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
+from _meter import Meter
+from _smollm2 import TESTS, data_module, load_teacher
 from lightning_abkd import (
     AlphaBetaDivergence,
     AlphaBetaScheduler,

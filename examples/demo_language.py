@@ -20,11 +20,11 @@ import time
 import warnings
 from pathlib import Path
 
+from lightning.pytorch import seed_everything
+
 from _distil import BEFORE, METHODS, evaluate, store_teacher, train
 from _smollm2 import fetch_teacher, first_student
 from _table import aligned
-from lightning.pytorch import seed_everything
-
 from lightning_abkd.diagnostics import plot_curves
 
 COLUMNS = {

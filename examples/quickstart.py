@@ -24,9 +24,9 @@ from typing import Any
 
 import torch
 import yaml
+
 from _summary import draw_summary
 from _table import aligned
-
 from lightning_abkd.cli import AbkdCLI
 from lightning_abkd.diagnostics import plot_curves
 

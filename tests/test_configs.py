@@ -52,7 +52,7 @@ def documented(path):
 
 COMMANDS = sorted({documented(path) for path in CONFIGS})
 FITS = [each for each in COMMANDS if each[0] == "fit"]
-STEPPED = ("cifar100/base", "cifar100/teacher", "cifar100/objectives/mlkd", "fashion_mnist/base", "imagenet/base")
+STEPPED = ("cifar100/base", "cifar100/teacher", "cifar100/objectives/mlkd", "fashion_mnist/teacher", "imagenet/base")
 VERSIONED = {
     "cifar100/pairs/resnet56_resnet20": "runs/cifar100/resnet56_resnet20/ab",
     "base_to_new/dtd": "runs/base_to_new/dtd",

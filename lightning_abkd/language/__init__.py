@@ -10,12 +10,12 @@ from lightning_abkd._utils import export_lazily
 
 if TYPE_CHECKING:
     from lightning_abkd.language._module import LanguageDistillationModule as LanguageDistillationModule
-    from lightning_abkd.language._token_rows import TeacherFromCache as TeacherFromCache
+    from lightning_abkd.language.teachers import TeacherFromCache as TeacherFromCache
 else:
     export_lazily(
         __name__,
         {
             "lightning_abkd.language._module": ["LanguageDistillationModule"],
-            "lightning_abkd.language._token_rows": ["TeacherFromCache"],
+            "lightning_abkd.language.teachers": ["TeacherFromCache"],
         },
     )

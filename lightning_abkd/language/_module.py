@@ -1,35 +1,32 @@
 """Distillation of causal language models."""
 
-from collections.abc import Mapping
-from typing import Literal
+from typing import Any
 
-import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
-from torchmetrics.text import Perplexity
 
 from lightning_abkd._utils import check_at_least
-from lightning_abkd.language._token_rows import TeacherFromCache, TokenRows, network_inputs, token_rows, with_counted
-from lightning_abkd.language._vocabulary import common_vocabulary, padding_ids
-from lightning_abkd.language.data import IGNORE_INDEX
-from lightning_abkd.language.generation import Special, special_of, with_responses
-from lightning_abkd.language.generation._generation import GeneratedResponses, Responder, Sampling
-from lightning_abkd.language.generation._on_policy import OnPolicy
-from lightning_abkd.language.teachers import LanguageTeacher, SeparateHead, separate_head
-from lightning_abkd.losses import DistillationLoss
-from lightning_abkd.metrics import StudentEntropy, TeacherAgreement, TeacherEntropy
-from lightning_abkd.training import (
-    DistillationModule,
-    Signals,
-    call,
-    check_fusible,
-    check_labels,
-    is_logged,
-    is_watched,
-    log_step,
-    logits_of,
+from lightning_abkd.language._batches import TokenBatch, network_inputs
+from lightning_abkd.language._log_once import LogOnce
+from lightning_abkd.language._old_attributes import OldAttribute
+from lightning_abkd.language._paths import FromHiddenStates, FromLogits, TokenPath, check_needs_no_logits
+from lightning_abkd.language._stage_names import Stage, stage_names
+from lightning_abkd.language._token_terms import token_cross_entropy, token_metrics
+from lightning_abkd.language._vocabulary import common_vocabulary, log_padding
+from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
+from lightning_abkd.language.generation import (
+    GeneratedResponses,
+    OnPolicy,
+    Responder,
+    Sampling,
+    SpecialIds,
+    seed_of_stream,
+    special_ids_of,
+    with_responses,
 )
+from lightning_abkd.language.teachers import LanguageTeacher, TeacherFromCache, separate_head
+from lightning_abkd.losses import DistillationLoss
+from lightning_abkd.training import DistillationModule, Signals, call, datamodule_of, logits_of
 
 
 class LanguageDistillationModule(DistillationModule):
@@ -40,19 +37,19 @@ class LanguageDistillationModule(DistillationModule):
     Every loss is the mean over all counted tokens of the optimizer step.
 
     Where networks and divergence allow it, losses and metrics are computed from last hidden states, for a few counted
-    tokens at a time, so that logits of a batch are never materialised (`lightning_abkd.losses.head_loss`); otherwise
-    the log says why. Then only the `base_model` of a network runs, so compile `teacher.base_model`, which also saves a
-    wait for the GPU per pass. An override of `signals`, `task_loss` or `losses` gets the logits.
+    tokens at a time, so that the logits of a batch are never materialised (`lightning_abkd.losses.head_loss`);
+    otherwise the log says why. Then only the `base_model` of a network runs, so compile `teacher.base_model`, which
+    also saves a wait for the GPU per pass. An override of `signals`, `task_loss` or `losses` gets the logits.
 
     Args:
         teacher: Frozen network, or None for supervised fine-tuning.
         student: Network to train.
         divergence: Distillation loss; None takes `AlphaBetaDivergence()` where there is a teacher.
-        vocabulary: Number of real token ids, for networks whose embeddings are padded to different sizes: logits
-            beyond it are left out on both sides, as if they were -inf. None takes the ids of the data module's
+        vocabulary: Number of real token ids, at least 2, for networks whose embeddings are padded to different sizes:
+            logits beyond it are left out on both sides, as if they were -inf. None takes the ids of the data module's
             tokenizer where the sizes differ, and all ids where they do not.
         fused_head: Whether to compute from hidden states; None does so where it is possible.
-        student_data: Which training batches have their responses written by the student; None: none.
+        student_data: Policy that replaces some batches' responses by the student's own; None never does.
         **options: The other arguments of `DistillationModule`.
 
     Raises:
@@ -60,17 +57,20 @@ class LanguageDistillationModule(DistillationModule):
 
     Example:
         >>> import torch
-        >>> from transformers import GPT2Config, GPT2LMHeadModel
-        >>> config = GPT2Config(vocab_size=11, n_positions=8, n_embd=4, n_layer=1, n_head=1)
-        >>> module = LanguageDistillationModule(teacher=GPT2LMHeadModel(config), student=GPT2LMHeadModel(config))
+        >>> from lightning_abkd.models import causal_lm_from_config
+        >>> sizes = {"n_layer": 1, "n_embd": 8, "n_head": 2, "vocab_size": 16}
+        >>> teacher, student = causal_lm_from_config("gpt2", sizes), causal_lm_from_config("gpt2", sizes)
+        >>> module = LanguageDistillationModule(teacher=teacher, student=student)
         >>> ids = torch.arange(8).reshape(1, 8)
         >>> module.signals({"input_ids": ids, "labels": ids})["student_logits"].shape
-        torch.Size([1, 7, 11])
+        torch.Size([1, 7, 16])
     """
 
     _teacher: LanguageTeacher | None
     _teacher_type = LanguageTeacher
     _objects = (*DistillationModule._objects, "student_data")
+    answering = OldAttribute("_responder", setter="respond_with")
+    special = OldAttribute("special_ids")
 
     def __init__(
         self,
@@ -80,22 +80,60 @@ class LanguageDistillationModule(DistillationModule):
         vocabulary: int | None = None,
         fused_head: bool | None = None,
         student_data: OnPolicy | None = None,
-        **options: object,
+        **options: Any,
     ) -> None:
         check_at_least("vocabulary", 2 if vocabulary is None else vocabulary, 2)
-        super().__init__(teacher, student, divergence, **options)  # type: ignore[arg-type]
+        super().__init__(teacher, student, divergence, **options)
         self.vocabulary = vocabulary
-        self.fused_head, self.student_data = fused_head, student_data
-        self.stored_teacher: TeacherFromCache | None = None
-        self.answering = Responder()
-        self._separate: SeparateHead | None = None
-        self._told: set[str] = set()
+        self.fused_head = fused_head
+        self.student_data = student_data
+        self._stored_teacher: TeacherFromCache | None = None
+        self._responder = Responder()
+        self._path: TokenPath | None = None
+        self._log_once = LogOnce()
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def setup(self, stage: str) -> None:
+        """Find the common ids of both networks; put the student into train mode and compile it if asked to."""
+        super().setup(stage)
+        self._path = None
+        if self.vocabulary is None:
+            self.vocabulary = common_vocabulary(self.student, self.teacher, self._tokenizer())
+
+    @property
+    def stored_teacher(self) -> TeacherFromCache | None:
+        """The stored outputs that training learns from in the teacher's place, or None."""
+        return self._stored_teacher
+
+    def use_stored_teacher(self, stored: TeacherFromCache) -> None:
+        """Learn from stored outputs in training; evaluations keep the live teacher if there is one."""
+        self._stored_teacher = stored
+        self._path = None
+        if self.vocabulary is None:
+            self.vocabulary = stored.cache.vocabulary
+
+    def drop_teacher(self) -> None:
+        """Release the teacher; what is computed from it is left out from now on, unless it is stored."""
+        self._teacher = None
+        self._path = None
+
+    def respond_with(self, responder: Responder) -> None:
+        """Let predictions be the responses of this responder; by default the student responds."""
+        self._responder = responder
+
+    @property
+    def special_ids(self) -> SpecialIds:
+        """Token ids that generation treats apart: the data module's tokenizer's, else the student's configuration's."""
+        return special_ids_of(self._tokenizer(), self.student, self.vocabulary)
+
+    def _tokenizer(self) -> Tokenizer | None:
+        tokenizer: Tokenizer | None = getattr(datamodule_of(self), "tokenizer", None)
+        return tokenizer
+
+    def forward(self, inputs: TokenBatch) -> Tensor:
         """Compute the student's logits (B, T, V) of a mapping of its keyword arguments."""
         return logits_of(call(self.student, network_inputs(inputs, self.student)), "student")
 
-    def signals(self, batch: Mapping[str, Tensor]) -> Signals:
+    def signals(self, batch: TokenBatch) -> Signals:
         """Turn a batch into named tensors of the tokens that are predicted.
 
         Returns:
@@ -110,124 +148,72 @@ class LanguageDistillationModule(DistillationModule):
 
     def _predictions(self, logits: Tensor, network: str) -> Tensor:
         """Leave out the prediction after the last token and the ids that only pad the vocabulary."""
-        self._check_size(logits.shape[-1], network)
+        log_padding(self.vocabulary, logits.shape[-1], network, self._log_once)
         return logits[:, :-1, : self.vocabulary]
 
-    def _check_size(self, size: int, network: str) -> None:
-        if padding := padding_ids(self.vocabulary, size, network):
-            self._tell(f"Left out {padding} padding ids of the {network}'s {size}.")
+    def task_loss(self, signals: Signals) -> Tensor:
+        """Compute the mean cross-entropy of the counted tokens; without one it is a connected zero."""
+        return token_cross_entropy(signals["student_logits"], signals["labels"])
 
-    def _tell(self, message: str) -> None:
-        if message not in self._told:
-            rank_zero_info(message)
-            self._told.add(message)
+    def metrics(self, classes: int) -> MetricCollection:
+        """Build perplexity on the labels, the student's entropy, and with a teacher agreement and its entropy."""
+        return token_metrics(with_teacher=self._teacher is not None)
 
-    def drop_teacher(self) -> None:
-        """Let go of the teacher; what is computed from it is left out from now on, unless it is stored."""
-        self._teacher = None
+    def _chosen_path(self) -> TokenPath:
+        """Return the way from batches to losses, chosen at the first batch with these networks and this trainer."""
+        if self._path is None:
+            self._path = self._choose_path()
+        return self._path
 
-    def setup(self, stage: str) -> None:
-        """Find the common ids of both networks; put the student into train mode and compile it if asked to."""
-        super().setup(stage)
-        if self.vocabulary is None:
-            self.vocabulary = common_vocabulary(self.student, self.teacher, getattr(self._data(), "tokenizer", None))
-
-    @property
-    def special(self) -> Special:
-        """Ids with a meaning: those of the data module's tokenizer, else those of the student's configuration."""
-        return special_of(getattr(self._data(), "tokenizer", None), self.student, self.vocabulary)
-
-    def _data(self) -> object:
-        return None if self._trainer is None else getattr(self._trainer, "datamodule", None)
-
-    def _rows(self, batch: Mapping[str, Tensor]) -> TokenRows | None:
-        """Give the counted tokens as hidden states, or None where logits are needed."""
-        if self._separate is None and self.fused_head is not False:
-            self._separate = self._take_apart()
-        if self._separate is None:
-            return None
-        self._check_size(self._separate.layer.out_features, "student")
-        if self._teacher is not None and self._teacher.separate is not None:
-            self._check_size(self._teacher.separate.layer.out_features, "teacher")
-        stored = self.stored_teacher if self.training else None
-        return token_rows(batch, self._separate, self._teacher, stored, self.vocabulary)
-
-    def _take_apart(self) -> SeparateHead | None:
-        """Take the networks apart if everything allows it, and say why not otherwise."""
+    def _choose_path(self) -> TokenPath:
+        """Choose hidden states if everything allows it; otherwise choose logits, and log why."""
+        if self.fused_head is False:
+            return FromLogits()
         try:
-            check_fusible(self, LanguageDistillationModule)
-            parts = separate_head(self.student)
+            check_needs_no_logits(self, LanguageDistillationModule)
+            student = separate_head(self.student)
             if self._teacher is not None:
-                self._teacher.separate = separate_head(self._teacher.network)
+                self._teacher.take_apart()
         except ValueError as reason:
-            if self.fused_head or self.stored_teacher is not None:
+            if self.fused_head or self._stored_teacher is not None:
                 raise ValueError(f"The loss cannot be computed from hidden states: {reason}.") from reason
-            self.fused_head = False
-            rank_zero_info(f"Logits are computed in full: {reason}.")
-            return None
+            self._log_once(f"Logits are computed in full: {reason}.")
+            return FromLogits()
         if self._compile_student:
-            parts.backbone.compile()
-        return parts
+            student.backbone.compile()
+        return FromHiddenStates(student, self._teacher, self._stored_teacher, self.vocabulary, self._log_once)
 
-    def _on_before_batch_transfer(self, batch: object, dataloader_idx: int = 0) -> object:
-        """Find the tokens that count while the labels are on the processor; they should not change thereafter."""
-        # Not the public hook: of that, Lightning runs either the module's or the data module's, and says so.
-        batch = super()._on_before_batch_transfer(batch, dataloader_idx)
-        return batch if self._separate is None or self.student_data is not None else with_counted(batch)
+    def prepare_on_host(self, batch: object) -> object:
+        """Prepare a batch for the chosen path; responses that the student is still to write do not count yet."""
+        if self._path is None or self.student_data is not None:
+            return batch
+        return self._path.prepare_on_host(batch)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of a micro-batch, log its terms, and count its tokens."""
         if self.student_data is not None:
             progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
-            batch = self.student_data(batch, min(1.0, progress), self._responded)
-        rows = self._rows(batch)
-        if rows is None:
-            return super().training_step(batch, batch_idx)
-        if is_watched(self.device, batch_idx):
-            check_labels(rows.labels, len(rows.head.weight))
-        result, count = rows.loss(self.divergence, self.task_weight, self.distillation_weight), len(rows.labels)
-        if is_logged(self.trainer, batch_idx):
-            terms = {name: term for name, term in result._asdict().items() if term is not None}
-            log_step(self, terms, max(1, count))
-        if not count:
-            self._tell("A training batch has no labelled token: it counts nothing.")
-        return self._counted(result.loss, count, batch["labels"][:, 1:].numel(), rows.states, batch_idx)
+            batch = self.student_data(batch, min(1.0, progress), self._with_own_responses)
+        return self._chosen_path().training_step(self, batch, batch_idx)
 
-    def _responded(self, batch: dict[str, Tensor], sampling: Sampling, seed: int) -> dict[str, Tensor]:
-        return with_responses(self.student, batch, sampling, self.special, seed + 1_000_003 * self.global_rank)
+    def _with_own_responses(self, batch: dict[str, Tensor], sampling: Sampling, seed: int) -> dict[str, Tensor]:
+        seed = seed_of_stream(seed, self.global_rank)
+        return with_responses(self.student, batch, sampling, self.special_ids, seed)
 
-    def task_loss(self, signals: Signals) -> Tensor:
-        """Compute the mean cross-entropy of the counted tokens; without one it is a connected zero."""
-        logits, labels = signals["student_logits"].flatten(0, -2), signals["labels"].flatten()
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        total = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum")
-        return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
-
-    def metrics(self, classes: int) -> MetricCollection:
-        """Give perplexity on the labels, the student's entropy, and with a teacher agreement and its entropy."""
-        metrics = MetricCollection({"perplexity": Perplexity(IGNORE_INDEX), "student_entropy": StudentEntropy()})
-        if self._teacher is not None:
-            metrics.add_metrics({"agreement": TeacherAgreement(), "teacher_entropy": TeacherEntropy()})
-        return metrics
-
-    def stage_names(self, stage: Literal["val", "test"]) -> list[str]:
+    def stage_names(self, stage: Stage) -> list[str]:
         """Name what is logged for each loader: the stage, with the set's name or number if there are several."""
-        data, loaders = self._data(), self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
-        names = data.set_names("validation" if stage == "val" else "test") if hasattr(data, "set_names") else []
-        if not names and len(loaders) > 1:
-            names = [str(position) for position in range(len(loaders))]
-        return [f"{stage}/{name}" for name in names] or [stage]
+        loaders = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
+        return stage_names(stage, datamodule_of(self), len(loaders))
 
-    def _evaluate_batch(self, batch: Mapping[str, Tensor], batch_idx: int, name: str) -> None:
-        rows = self._rows(batch)
-        for signals in [self.signals(batch)] if rows is None else rows.signals():
+    def _evaluate_batch(self, batch: TokenBatch, batch_idx: int, name: str) -> None:
+        for signals in self._chosen_path().evaluation_signals(self, batch):
             self._evaluate(signals, batch_idx, name)
 
-    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+    def validation_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of a validation set."""
         self._evaluate_batch(batch, batch_idx, self.stage_names("val")[dataloader_idx])
 
-    def test_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+    def test_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of a test set."""
         self._evaluate_batch(batch, batch_idx, self.stage_names("test")[dataloader_idx])
 
@@ -245,6 +231,6 @@ class LanguageDistillationModule(DistillationModule):
         for name in self.stage_names("test"):
             self._log_metrics(name)
 
-    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> GeneratedResponses:
-        """Let a network respond to the batch's prompts, as `answering` says; the student by default."""
-        return self.answering.respond(self.student, self.teacher, batch, self.special)
+    def predict_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> GeneratedResponses:
+        """Let a network respond to the batch's prompts, the student unless `respond_with` says otherwise."""
+        return self._responder.respond(self.student, self.teacher, batch, self.special_ids)

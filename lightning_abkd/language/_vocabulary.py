@@ -2,13 +2,15 @@
 
 from torch import nn
 
+from lightning_abkd.language._log_once import LogOnce
+from lightning_abkd.language._networks import text_config
 from lightning_abkd.language.data import Tokenizer, vocabulary_size
 
 
 def common_vocabulary(student: nn.Module, teacher: nn.Module | None, tokenizer: Tokenizer | None) -> int | None:
     """Return the number of real ids of networks whose embeddings are padded to different sizes; None keeps all ids."""
-    configs = [getattr(network, "config", None) for network in (student, teacher)]
-    sizes = {config.get_text_config().vocab_size for config in configs if config is not None}
+    networks = [network for network in (student, teacher) if network is not None]
+    sizes = {text_config(network).vocab_size for network in networks if getattr(network, "config", None) is not None}
     return vocabulary_size(tokenizer) if len(sizes) > 1 and tokenizer is not None else None
 
 
@@ -31,3 +33,14 @@ def padding_ids(vocabulary: int | None, size: int, network: str) -> int:
             f"Found `vocabulary = {vocabulary}` and {size} ids in the logits of the {network}."
         )
     return size - vocabulary
+
+
+def log_padding(vocabulary: int | None, size: int, network: str, log_once: LogOnce) -> None:
+    """Log how many of a network's ids are left out because they only pad its vocabulary; arguments as above.
+
+    Raises:
+        ValueError: If the network has fewer ids than are real.
+    """
+    padding = padding_ids(vocabulary, size, network)
+    if padding:
+        log_once(f"Left out {padding} padding ids of the {network}'s {size}.")

@@ -76,12 +76,12 @@ def test_metrics_count_the_labelled_tokens(tmp_path):
     assert result["test/perplexity"] == pytest.approx(torch.tensor(result["test/task_loss"]).exp().item(), rel=1e-4)
 
 
-def test_padded_vocabularies_are_cut_to_the_real_ids_and_said_once(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr("lightning_abkd.language._module.rank_zero_info", said.append)
+def test_padded_vocabularies_are_cut_to_the_real_ids_and_logged_once(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr("lightning_abkd.language._log_once.rank_zero_info", logged.append)
     net = module(teacher=network(1, 16), vocabulary=13)
     trainer(tmp_path, max_epochs=1).fit(net, DataLoader(rows(), 4))
-    assert said == ["Left out 3 padding ids of the teacher's 16."]
+    assert logged == ["Left out 3 padding ids of the teacher's 16."]
 
 
 def test_vocabularies_of_different_size_are_an_error(tmp_path):
@@ -99,12 +99,12 @@ def test_a_batch_without_labelled_tokens_changes_nothing(tmp_path):
     empty = [row | {"labels": torch.full((9,), -100)} for row in rows()]
     trainer(tmp_path, max_epochs=1).fit(net, DataLoader(empty, 4))
     torch.testing.assert_close(net.student.lm_head.weight.detach(), before)
-    assert net._told == {"A training batch has no labelled token: it counts nothing."}
+    assert net._log_once.messages == {"A training batch has no labelled token: it counts nothing."}
 
 
 def test_predictions_are_the_students_responses(tmp_path):
     net = module()
-    net.answering = Responder(sampling=Sampling(max_new_tokens=3, temperature=0.0))
+    net.respond_with(Responder(sampling=Sampling(max_new_tokens=3, temperature=0.0)))
     ids = [{"input_ids": row["input_ids"]} for row in rows()]
     (responses,) = trainer(tmp_path).predict(net, DataLoader(ids, 8))
     assert responses.samples == list(range(8))
@@ -134,11 +134,11 @@ def test_steps_from_hidden_states_are_those_from_logits(tmp_path):
         ({"divergence": ForwardKL(reduction="sum")}, "ForwardKL is not a plain mean over tokens"),
     ],
 )
-def test_why_logits_are_computed_in_full_is_said_once(tmp_path, monkeypatch, options, reason):
-    said = []
-    monkeypatch.setattr("lightning_abkd.language._module.rank_zero_info", said.append)
+def test_why_logits_are_computed_in_full_is_logged_once(tmp_path, monkeypatch, options, reason):
+    logged = []
+    monkeypatch.setattr("lightning_abkd.language._log_once.rank_zero_info", logged.append)
     trainer(tmp_path, max_epochs=1).fit(module(**options), DataLoader(rows(), 4))
-    assert said == [f"Logits are computed in full: {reason}."]
+    assert logged == [f"Logits are computed in full: {reason}."]
     with pytest.raises(ValueError, match=f"cannot be computed from hidden states: {reason}"):
         trainer(tmp_path).fit(module(**options, fused_head=True), DataLoader(rows(), 4))
 
@@ -175,7 +175,7 @@ def test_different_paddings_of_one_vocabulary_are_aligned_by_the_tokenizer(tmp_p
     net = language_module(teacher=tiny(1, vocab_size=400), student=tiny(2, vocab_size=390))
     trainer(tmp_path, max_epochs=1).fit(net, datamodule=instruction_data(tmp_path))
     assert net.vocabulary == 384
-    assert net._told == {
+    assert net._log_once.messages == {
         "Left out 6 padding ids of the student's 390.",
         "Left out 16 padding ids of the teacher's 400.",
     }

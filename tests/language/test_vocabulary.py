@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from lightning_abkd.data import byte_tokenizer
-from lightning_abkd.language._vocabulary import common_vocabulary, padding_ids
+from lightning_abkd.language._vocabulary import common_vocabulary, log_padding, padding_ids
 
 
 def sized(size):
@@ -29,3 +29,10 @@ def test_padding_is_counted():
 def test_too_small_a_network_is_named():
     with pytest.raises(ValueError, match="Found `vocabulary = 384` and 300 ids in the logits of the teacher"):
         padding_ids(384, 300, "teacher")
+
+
+def test_padding_is_logged_where_there_is_any():
+    logged = []
+    for size in (384, 400):
+        log_padding(384, size, "student", logged.append)
+    assert logged == ["Left out 16 padding ids of the student's 400."]

@@ -1,25 +1,26 @@
 """Training from stored outputs of the teacher."""
 
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 
-from lightning_abkd.language import LanguageDistillationModule, TeacherFromCache
-from lightning_abkd.language.callbacks._responses import checked
+from lightning_abkd._utils import check_at_least, check_choice
+from lightning_abkd.language.callbacks._language_run import LanguageRun, language_run
 from lightning_abkd.language.data import IGNORE_INDEX, InstructionDataModule, collate, tokenizer_fingerprint
 from lightning_abkd.language.teachers import (
     CacheIdentity,
+    CacheKind,
     CacheStatistics,
     SeparateHead,
     TeacherCache,
     TeacherCacheWriter,
+    TeacherFromCache,
     model_identity,
     separate_head,
 )
@@ -29,21 +30,21 @@ from lightning_abkd.losses import Divergence
 class CachedTeacher(Callback):
     """Lets a language model learn from its teacher's stored outputs on the training data; the teacher leaves memory.
 
-    Before the first training step the teacher runs over the training data once and its outputs are stored; a run that
-    is killed meanwhile goes on where it was. Later runs, with `teacher: null` in their configuration, never load it. A
-    cache names the teacher, the tokenizer and the data that it was written from, and is refused where these differ.
+    Before the first training step the teacher runs over the training data once, and its outputs are stored; a run that
+    was killed meanwhile continues. Later runs, with `teacher: null` in their configuration, never load it. A cache
+    names the teacher, the tokenizer and the data that it was written from, and is refused where these differ.
 
-    Two kinds: "hidden" keeps last hidden states in bfloat16 and the output head once, exact up to that rounding.
-    "top_k" keeps the k largest log-probabilities and the rest as one more class: an approximation at temperature 1,
-    whose loss is said: the mean mass of the rest and the entropy that goes with it.
+    There are two kinds. "hidden" stores last hidden states in bfloat16 and the output head once, exact up to that
+    rounding. "top_k" stores the k largest log-probabilities and the rest as one more class: an approximation at
+    temperature 1. Its error is logged: the mean probability outside the k classes and the entropy lost.
 
-    Only the training data are stored: validation goes without the teacher, unless it is kept. One process writes while
+    Only the training data are stored: validation runs without the teacher unless it is kept. One process writes while
     the others wait; write with one process first where that would take long.
 
     Args:
         folder: Where the cache is or will be.
         kind: "hidden" or "top_k".
-        k: Classes kept by "top_k", at least 1.
+        k: Classes stored by "top_k", at least 1.
         keep_teacher: Whether the teacher stays for validation.
 
     Raises:
@@ -51,114 +52,119 @@ class CachedTeacher(Callback):
             something else.
         TypeError: At the start of a fit, if the module is no `LanguageDistillationModule` or the data module no
             `InstructionDataModule`.
+
+    Example:
+        >>> CachedTeacher("runs/teacher_cache", kind="top_k", k=32).k
+        32
     """
 
-    def __init__(
-        self, folder: str, kind: Literal["hidden", "top_k"] = "hidden", k: int = 64, keep_teacher: bool = False
-    ) -> None:
-        if kind not in ("hidden", "top_k"):
-            raise ValueError(f"Parameter `kind` should be 'hidden' or 'top_k'. Found `kind = {kind!r}`.")
-        if k < 1:
-            raise ValueError(f"Parameter `k` should be at least 1. Found `k = {k}`.")
-        self.folder, self.kind, self.k, self.keep_teacher = Path(folder), kind, k, keep_teacher
+    def __init__(self, folder: str, kind: CacheKind = "hidden", k: int = 64, keep_teacher: bool = False) -> None:
+        check_choice("kind", kind, get_args(CacheKind))
+        check_at_least("k", k, 1)
+        self.folder = Path(folder)
+        self.kind = kind
+        self.k = k
+        self.keep_teacher = keep_teacher
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check that it is possible; without a teacher open the cache."""
+        """Check that training from stored outputs is possible; without a teacher open the cache."""
         if stage != "fit":
             return
-        module, data = _checked(self, trainer, pl_module)
-        if self.kind == "top_k" and float(getattr(module.divergence, "temperature", 1.0)) != 1.0:
-            raise ValueError(
-                f"Stored classes of the kind 'top_k' are those of temperature 1. Found "
-                f"`temperature = {float(module.divergence.temperature)}`. Use the kind 'hidden'."  # type: ignore[union-attr, arg-type]
-            )
-        if module.teacher is None:
-            self._open(module, data)
+        run = self._run(trainer, pl_module)
+        if run.module.teacher is None:
+            self._open(run)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Store what is missing, and let go of the teacher."""
-        module, data = _checked(self, trainer, pl_module)
-        if module.teacher is None:
+        """Store what is missing, and release the teacher."""
+        run = self._run(trainer, pl_module)
+        if run.module.teacher is None:
             return
         if trainer.is_global_zero:
-            self._fill(module, data)
+            self._fill(run, run.module.teacher)
         trainer.strategy.barrier("the teacher's outputs are stored")
-        self._open(module, data)
+        self._open(run)
         if not self.keep_teacher:
-            module.drop_teacher()
+            run.module.drop_teacher()
 
-    def _open(self, module: LanguageDistillationModule, data: InstructionDataModule) -> None:
+    def _run(self, trainer: Trainer, pl_module: LightningModule) -> LanguageRun:
+        """Return module and data module if stored outputs fit them."""
+        run = language_run(self, trainer, pl_module)
+        if run.data.packing:
+            raise ValueError("Stored outputs belong to samples, which packed rows do not name. Set `packing: false`.")
+        if run.module.student_data is not None:
+            raise ValueError("Responses of the student are not among the stored outputs. Leave `student_data` out.")
+        divergence = run.module.divergence
+        if not isinstance(divergence, Divergence):
+            raise ValueError(
+                "CachedTeacher needs a divergence that is a mean over tokens. "
+                f"Found {type(divergence).__name__}; give the module a `divergence`."
+            )
+        temperature = float(divergence.temperature)
+        if self.kind == "top_k" and temperature != 1.0:
+            raise ValueError(
+                "Stored classes of the kind 'top_k' are those of temperature 1. "
+                f"Found `temperature = {temperature}`. Use the kind 'hidden'."
+            )
+        return run
+
+    def _open(self, run: LanguageRun) -> None:
+        """Let the module learn from the cache, if it belongs to this run."""
         cache = TeacherCache(self.folder)
         if cache.kind != self.kind:
             raise ValueError(
                 f"The teacher cache in {self.folder} should be of the kind {self.kind!r}. Found {cache.kind!r}."
             )
-        identity = None if module.teacher is None else model_identity(module.teacher)
-        cache.check(identity, _tokenizer_identity(data), _data_identity(data))
-        module.stored_teacher = TeacherFromCache(cache)
-        if module.vocabulary is None:
-            module.vocabulary = cache.vocabulary
+        teacher = run.module.teacher
+        model = None if teacher is None else model_identity(teacher)
+        cache.check(model, _tokenizer_identity(run.data), _data_identity(run.data))
+        run.module.use_stored_teacher(TeacherFromCache(cache))
 
-    def _fill(self, module: LanguageDistillationModule, data: InstructionDataModule) -> None:
+    def _fill(self, run: LanguageRun, teacher: nn.Module) -> None:
         """Run the teacher over what is not stored yet."""
-        teacher, samples = module.teacher, data.sets["train"][""]
-        if teacher is None:
-            return
         parts = separate_head(teacher)
-        head = parts.head() if module.vocabulary is None else parts.head().cut(module.vocabulary)
-        hidden = self.kind == "hidden"
+        head = parts.head(run.module.vocabulary)
+        samples = run.data.sets["train"][""]
+        is_hidden = self.kind == "hidden"
         writer = TeacherCacheWriter(
             self.folder,
-            CacheIdentity(model_identity(teacher), _tokenizer_identity(data), _data_identity(data)),
+            CacheIdentity(model_identity(teacher), _tokenizer_identity(run.data), _data_identity(run.data)),
             self.kind,
-            [len(sample) - max(1, sample.prompt_length) for sample in samples],
-            parts.layer.in_features if hidden else self.k,
-            len(head.weight),
-            head.to(torch.device("cpu")) if hidden else None,
+            token_counts=[len(sample) - max(1, sample.prompt_length) for sample in samples],
+            width=parts.layer.in_features if is_hidden else self.k,
+            vocabulary=len(head.weight),
+            head=head.to(torch.device("cpu")) if is_hidden else None,
         )
         pending = writer.pending(torch.arange(len(samples))).nonzero().squeeze(1).tolist()
-        rows = [(index, samples[index]) for index in pending]
-        # A random state of its own leaves the order of the training data what it is without a cache.
-        options = {"collate_fn": partial(collate, padding=data.padding), "generator": torch.Generator()}
-        loader = DataLoader(rows, data.batch_size, **options)  # type: ignore[arg-type, var-annotated]
-        for batch in Tqdm(loader, desc="Storing the teacher's outputs", disable=not rows):
-            states = _hidden(parts, batch)
-            if hidden:
+        for batch in _with_progress(pending, run.data):
+            states = _hidden_states(parts, batch)
+            if is_hidden:
                 writer.write_hidden(batch["index"], states)
             else:
                 writer.write_top_k(batch["index"], head.logits(states))
-        rank_zero_info(f"{self.folder}: {_described(writer.close())}")
+        rank_zero_info(f"{self.folder}: {_summary(writer.close())}")
 
 
-def _described(said: CacheStatistics) -> str:
-    text = f"{said.tokens} tokens of {said.samples} samples, {said.bytes_per_token} bytes a token"
-    if said.tail_mass is None:
-        return f"{text}."
-    return f"{text}; lost are a mass of {said.tail_mass:.4f} and {said.entropy_lost:.4f} nats of entropy a token."
+def _with_progress(pending: list[int], data: InstructionDataModule) -> Iterator[dict[str, Tensor]]:
+    """Yield batches of pending training samples, with a progress bar."""
+    samples = data.sets["train"][""]
+    starts = range(0, len(pending), data.batch_size)
+    for start in Tqdm(starts, desc="Storing the teacher's outputs", disable=not pending):
+        yield collate([(i, samples[i]) for i in pending[start : start + data.batch_size]], data.padding)
+
+
+def _summary(statistics: CacheStatistics) -> str:
+    size = f"{statistics.tokens} tokens of {statistics.samples} samples, {statistics.bytes_per_token} bytes per token"
+    if statistics.tail_mass is None:
+        return f"{size}."
+    return f"{size}; lost are a mass of {statistics.tail_mass:.4f} and {statistics.entropy_lost:.4f} nats of entropy."
 
 
 @torch.no_grad()
-def _hidden(parts: SeparateHead, batch: dict[str, Tensor]) -> Tensor:
+def _hidden_states(parts: SeparateHead, batch: dict[str, Tensor]) -> Tensor:
     """Compute the teacher's last hidden states at the counted tokens, shape (N, D)."""
     device = parts.layer.weight.device
     inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
     return parts.hidden(**inputs)[:, :-1][batch["labels"][:, 1:].to(device) != IGNORE_INDEX]
-
-
-def _checked(
-    callback: Callback, trainer: Trainer, pl_module: LightningModule
-) -> tuple[LanguageDistillationModule, InstructionDataModule]:
-    module, data = checked(callback, trainer, pl_module)
-    if data.packing:
-        raise ValueError("Stored outputs belong to samples, which packed rows do not name. Set `packing: false`.")
-    if module.student_data is not None:
-        raise ValueError("Responses of the student are not among the stored outputs. Leave `student_data` out.")
-    if not isinstance(module.divergence, Divergence):
-        raise ValueError(
-            "CachedTeacher needs a divergence that is a mean over tokens. "
-            f"Found {type(module.divergence).__name__}; give the module a `divergence`."
-        )
-    return module, data
 
 
 def _tokenizer_identity(data: InstructionDataModule) -> str:

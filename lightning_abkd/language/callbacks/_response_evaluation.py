@@ -2,30 +2,19 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
-from torchmetrics import MeanMetric
 
-from lightning_abkd.language.callbacks._responses import (
-    Role,
-    append_lines,
-    check_role,
-    checked,
-    prompted_sets,
-    responder,
-    texts_of,
-    write_whole,
-)
-from lightning_abkd.language.data import TextSample
-from lightning_abkd.language.generation import Sampling, prompts_of, respond
+from lightning_abkd._utils import check_at_least, check_choice
+from lightning_abkd.language.callbacks._language_run import LanguageRun, language_run
+from lightning_abkd.language.callbacks._scored_set import ScoredSet, results_table, values_under
+from lightning_abkd.language.callbacks._text_files import append_lines, write_text
+from lightning_abkd.language.generation import Role, Sampling, prompts_of, respond, seed_of_stream
 from lightning_abkd.metrics import rouge_l
-
-_FIRST = ("rouge_l", "rouge_l_deviation", "perplexity", "agreement", "student_entropy", "teacher_entropy")
 
 
 class ResponseEvaluation(Callback):
@@ -42,27 +31,32 @@ class ResponseEvaluation(Callback):
             - class_path: lightning_abkd.callbacks.ResponseEvaluation
               init_args: {folder: runs/gpt2_ab/responses}
 
-    What is drawn depends on the seed and on the samples of a batch, not on what ran before; another batch size or
-    number of processes draws others. Several processes repeat samples to fill up their last batches: use one for
-    numbers that are to be reported.
+    Draws depend on the seed and on the samples of a batch, not on what ran before; another batch size or number of
+    processes draws others. Several processes repeat samples to fill up their last batches: use one process for numbers
+    that are to be reported.
 
-    The folder gets a .jsonl file for each set (test.jsonl without names), a line for each sample and seed, which grows
-    as the test goes on; with several processes one for each of them. At the end results.md and results.json have a row
-    for each set with all that was logged about it. A file of an earlier test is replaced; `fast_dev_run` writes none.
+    The folder gets one .jsonl file per set (test.jsonl without names; with several processes one per set and process).
+    It has a line for each sample and seed and grows during the test. At the end results.md and results.json have a row
+    for each set with everything that was logged about it. Files of an earlier test are replaced; `fast_dev_run` writes
+    none.
 
     Args:
         folder: Where the files are written; it is created.
         sampling: How to draw; None takes ABKD's: temperature 1, top-p 1, up to 256 tokens, no six of them twice. At
-            temperature 0 there is one response to a prompt.
+            temperature 0 there is one response per prompt.
         seeds: Seeds, at least one; ABKD's by default.
-        network: Who responds.
-        max_samples: How many samples of each set to respond to, the first of it; None: all.
+        network: Who responds, "student" or "teacher".
+        max_samples: Number of samples of each set to respond to, from its start; None: all.
 
     Raises:
         ValueError: If `seeds` is empty or has one twice, `network` is unknown or `max_samples` is below 1; at the start
             of a test, if a sample has no prompt, or the teacher should respond and there is none.
         TypeError: At the start of a test, if module, data module or network do not allow it.
         ModuleNotFoundError: At the start of a test, if rouge-score is missing.
+
+    Example:
+        >>> ResponseEvaluation("runs/responses", Sampling(temperature=0.0)).seeds
+        [10]
     """
 
     def __init__(
@@ -75,35 +69,37 @@ class ResponseEvaluation(Callback):
     ) -> None:
         if not seeds or len(set(seeds)) < len(seeds):
             raise ValueError(f"Parameter `seeds` should hold at least one seed, each once. Found `seeds = {seeds}`.")
-        if max_samples is not None and max_samples < 1:
-            raise ValueError(f"Parameter `max_samples` should be at least 1. Found `max_samples = {max_samples}`.")
-        check_role(network)
-        self.folder, self.network, self.max_samples = Path(folder), network, max_samples
+        if max_samples is not None:
+            check_at_least("max_samples", max_samples, 1)
+        check_choice("network", network, get_args(Role))
+        self.folder = Path(folder)
+        self.network = network
+        self.max_samples = max_samples
         self.sampling = sampling or Sampling(no_repeat_ngram_size=6)
         self.seeds = list(seeds) if self.sampling.temperature else list(seeds)[:1]
-        self._sets: list[_Set] = []
+        self._sets: list[ScoredSet] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check that it is possible."""
+        """Check that the network can respond to the test sets and that its responses can be scored."""
         if stage != "test":
             return
-        module, data = checked(self, trainer, pl_module)
-        responder(module, self.network)
-        prompted_sets(data, "test")
+        run = language_run(self, trainer, pl_module)
+        run.responding_network(self.network)
+        run.prompted_sets("test")
+        # Imports the optional package.
         rouge_l("", [""])
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin afresh, the files too."""
-        module, data = checked(self, trainer, pl_module)
-        self._sets = [
-            _Set(prefix, samples, [MeanMetric().to(module.device) for _ in range(len(self.seeds) + 2)])
-            for prefix, samples in zip(module.stage_names("test"), prompted_sets(data, "test"), strict=True)
-        ]
-        if self._writes(trainer):
-            for name in ("results.md", "results.json"):
-                (self.folder / name).unlink(missing_ok=True)
-            for tested in self._sets:
-                write_whole(self._file(trainer, tested), "")
+        """Start with empty means and empty files."""
+        run = language_run(self, trainer, pl_module)
+        named = zip(run.module.stage_names("test"), run.prompted_sets("test"), strict=True)
+        self._sets = [ScoredSet(prefix, samples, len(self.seeds), run.module.device) for prefix, samples in named]
+        if _is_trial(trainer):
+            return
+        for name in ("results.md", "results.json"):
+            (self.folder / name).unlink(missing_ok=True)
+        for scored in self._sets:
+            write_text(self._file(trainer, scored), "")
 
     def on_test_batch_end(
         self,
@@ -114,115 +110,62 @@ class ResponseEvaluation(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Respond to the prompts of a batch, once for each seed."""
-        module, data = checked(self, trainer, pl_module)
-        tested, pairs = self._sets[dataloader_idx], zip(batch["index"].tolist(), prompts_of(batch), strict=True)
-        asked = {index: prompt for index, prompt in pairs if self.max_samples is None or index < self.max_samples}
-        if not asked:
+        """Respond to the prompts of a batch, once per seed."""
+        prompts = self._prompts_by_sample(batch)
+        if not prompts:
             return
-        for seed, score in zip(self.seeds, tested.scores, strict=True):
-            drawn = 1_000_003 * seed + min(asked)
+        run = language_run(self, trainer, pl_module)
+        scored = self._sets[dataloader_idx]
+        for position, seed in enumerate(self.seeds):
             # Hooks run outside of the trainer's precision.
             with trainer.precision_plugin.forward_context():
-                network = responder(module, self.network)
-                ids = respond(network, list(asked.values()), self.sampling, module.special, drawn)
-            rows = tested.rows(list(asked), texts_of(data, ids), seed)
-            tested.update(score, rows, ids)
-            if self._writes(trainer):
-                append_lines(self._file(trainer, tested), rows)
+                ids = self._respond(run, prompts, seed)
+            rows = scored.rows(list(prompts), run.texts(ids), seed)
+            scored.update(position, rows, ids)
+            if not _is_trial(trainer):
+                append_lines(self._file(trainer, scored), rows)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log each set's values, over all ranks."""
-        for tested in self._sets:
-            values = tested.compute()
-            named = {f"{tested.prefix}/{name}": value for name, value in values.items()}
-            # The ranks agree by now; without being told so Lightning advises to have them averaged.
+        for scored in self._sets:
+            values = scored.compute()
+            named = {f"{scored.prefix}/{name}": value for name, value in values.items()}
+            # The ranks agree already; without `sync_dist` Lightning advises to average over them.
             pl_module.log_dict(named, sync_dist=True)
             if values["empty_responses"] == 1:
                 rank_zero_warn(
-                    f"All responses of the {self.network} to {tested.prefix} are empty, each a ROUGE-L of 0. Check "
+                    f"All responses of the {self.network} to {scored.prefix} are empty, each a ROUGE-L of 0. Check "
                     "that it is trained (`--ckpt_path`), with this tokenizer and this template."
                 )
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the table of all sets."""
-        if not self._writes(trainer) or not trainer.is_global_zero:
+        if _is_trial(trainer) or not trainer.is_global_zero:
             return
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        results = {tested.name: _below(logged, tested.prefix) for tested in self._sets}
+        results = {scored.name: values_under(scored.prefix, logged) for scored in self._sets}
         options = self.sampling.options() | {"network": self.network, "seeds": self.seeds}
         options["max_samples"] = self.max_samples
-        write_whole(self.folder / "results.json", json.dumps({"options": options, "sets": results}, indent=2))
-        said = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
-        write_whole(self.folder / "results.md", f"{_table(results)}\nResponses: {said}.\n")
+        write_text(self.folder / "results.json", json.dumps({"options": options, "sets": results}, indent=2))
+        listed = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
+        write_text(self.folder / "results.md", f"{results_table(results)}\nResponses: {listed}.\n")
         rank_zero_info(f"Wrote responses and results to {self.folder.resolve()}.")
 
-    def _file(self, trainer: Trainer, tested: "_Set") -> Path:
+    def _prompts_by_sample(self, batch: dict[str, Tensor]) -> dict[int, Tensor]:
+        """Return the prompts of a batch by the positions of their samples, up to `max_samples`."""
+        pairs = zip(batch["index"].tolist(), prompts_of(batch), strict=True)
+        return {index: prompt for index, prompt in pairs if self.max_samples is None or index < self.max_samples}
+
+    def _respond(self, run: LanguageRun, prompts: dict[int, Tensor], seed: int) -> list[Tensor]:
+        network = run.responding_network(self.network)
+        seed = seed_of_stream(min(prompts), seed)
+        return respond(network, list(prompts.values()), self.sampling, run.module.special_ids, seed)
+
+    def _file(self, trainer: Trainer, scored: ScoredSet) -> Path:
         rank = f".rank{trainer.global_rank}" if trainer.world_size > 1 else ""
-        return self.folder / f"{tested.name}{rank}.jsonl"
-
-    @staticmethod
-    def _writes(trainer: Trainer) -> bool:
-        return not getattr(trainer, "fast_dev_run", False)
+        return self.folder / f"{scored.name}{rank}.jsonl"
 
 
-@dataclass
-class _Set:
-    """A set under test: what it is called, its samples, and the means over them, of ROUGE-L for each seed."""
-
-    prefix: str
-    samples: list[TextSample]
-    metrics: list[MeanMetric]
-
-    def __post_init__(self) -> None:
-        self.name = self.prefix.removeprefix("test/")
-        *self.scores, self.length, self.empty = self.metrics
-
-    def rows(self, indices: list[int], texts: list[str], seed: int) -> list[dict[str, object]]:
-        """Score responses."""
-        samples = [self.samples[index] for index in indices]
-        return [
-            {
-                "index": index,
-                "seed": seed,
-                "rouge_l": rouge_l(text, sample.references),
-                "prompt": sample.prompt,
-                "response": text,
-                "references": sample.references,
-            }
-            for index, sample, text in zip(indices, samples, texts, strict=True)
-        ]
-
-    def update(self, score: MeanMetric, rows: list[dict[str, object]], ids: list[Tensor]) -> None:
-        """Add scored responses to the means, their ROUGE-L to that of their seed."""
-        empty = [not str(row["response"]).strip() for row in rows]
-        values = (score, [row["rouge_l"] for row in rows]), (self.length, [len(x) for x in ids]), (self.empty, empty)
-        for metric, numbers in values:
-            metric.update(torch.tensor(numbers, device=metric.device))
-
-    def compute(self) -> dict[str, Tensor]:
-        """Compute what is logged, over all ranks."""
-        scores = torch.stack([score.compute() for score in self.scores])
-        values = {"rouge_l": scores.mean()}
-        if len(scores) > 1:
-            values["rouge_l_deviation"] = scores.std()
-        return values | {"empty_responses": self.empty.compute(), "response_length": self.length.compute()}
-
-
-def _below(values: dict[str, float], prefix: str) -> dict[str, float]:
-    """Take the values under a prefix, those of the table first."""
-    found = {name.removeprefix(f"{prefix}/"): value for name, value in values.items() if name.startswith(f"{prefix}/")}
-    return {name: found[name] for name in (*_FIRST, *found) if "/" not in name and name in found}
-
-
-def _table(results: dict[str, dict[str, float]]) -> str:
-    """Write a table with a row for each set."""
-    names = dict.fromkeys(name for values in results.values() for name in values)
-    columns = [name for name in names if name != "rouge_l_deviation"]
-    lines = [f"| set | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
-    for name, values in results.items():
-        cells = [f"{values[column]:.4g}" if column in values else "" for column in columns]
-        if "rouge_l_deviation" in values:
-            cells[columns.index("rouge_l")] = f"{values['rouge_l']:.2f} ± {values['rouge_l_deviation']:.2f}"
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+def _is_trial(trainer: Trainer) -> bool:
+    """Return True for a `fast_dev_run`, which writes no files."""
+    return bool(getattr(trainer, "fast_dev_run", False))

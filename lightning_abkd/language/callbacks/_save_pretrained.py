@@ -1,18 +1,23 @@
 """The student in the format of transformers, when training has ended."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
+from lightning_abkd._utils import check_choice
 from lightning_abkd.language.models import merge_adapters
 from lightning_abkd.training import load_weights
 
+Which = Literal["last", "best"]
 
+
+@runtime_checkable
 class _Pretrained(Protocol):
     def save_pretrained(self, folder: str, **options: bool) -> object: ...
 
@@ -20,16 +25,16 @@ class _Pretrained(Protocol):
 class SavePretrained(Callback):
     """Writes the student and its tokenizer into a folder that transformers loads without this library.
 
-    It happens on rank zero when a fit has ended; one that was interrupted or failed writes nothing, so that what is in
-    the folder has been trained to the end, and neither does `fast_dev_run`. The tokenizer is the `tokenizer` of the
-    datamodule, if there is one. The training weights are not changed.
+    Rank zero writes when a fit has ended. A fit that was interrupted or failed writes nothing, so that the folder's
+    contents have been trained to the end; neither does `fast_dev_run`. The tokenizer is the `tokenizer` of the data
+    module, if there is one. The training weights are not changed.
 
     Args:
         folder: Where to write; it is created. `AutoModelForCausalLM.from_pretrained(folder)` reads it.
         merge_adapters: Add adapters to the weights; otherwise they alone are written, for
             `lightning_abkd.models.lora(network, path=folder)`. Without adapters it changes nothing.
-        checkpoint: "last" takes the weights at the end, "best" those of the first ModelCheckpoint that has a best file;
-            where none has it takes the last and says so.
+        checkpoint: "last" takes the weights at the end, "best" those of the first ModelCheckpoint that has a best file.
+            Where none has one, the last weights are taken, and the log says so.
 
     Raises:
         ValueError: If `checkpoint` is neither "last" nor "best".
@@ -40,15 +45,16 @@ class SavePretrained(Callback):
         'models/student'
     """
 
-    def __init__(self, folder: str, merge_adapters: bool = True, checkpoint: Literal["last", "best"] = "last") -> None:
-        if checkpoint not in ("last", "best"):
-            raise ValueError(f"Parameter `checkpoint` should be 'last' or 'best'. Found `checkpoint = {checkpoint!r}`.")
-        self.folder, self.merge_adapters, self.checkpoint = folder, merge_adapters, checkpoint
+    def __init__(self, folder: str, merge_adapters: bool = True, checkpoint: Which = "last") -> None:
+        check_choice("checkpoint", checkpoint, get_args(Which))
+        self.folder = folder
+        self.merge_adapters = merge_adapters
+        self.checkpoint = checkpoint
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check that the student can be written before training starts."""
+        """Check before training that the student can be written."""
         student = getattr(pl_module, "student", None)
-        if stage == "fit" and not hasattr(student, "save_pretrained"):
+        if stage == "fit" and not isinstance(student, _Pretrained):
             raise TypeError(
                 f"SavePretrained should find a network of transformers as `student` of {type(pl_module).__name__}. "
                 f"Found {type(student).__name__}, which has no `save_pretrained`. Use a ModelCheckpoint for it."
@@ -59,32 +65,33 @@ class SavePretrained(Callback):
         if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
             return
         student: nn.Module = getattr(pl_module, "student")  # noqa: B009  (a Module's attributes are typed as tensors)
-        best = self._best(trainer)
-        adapted = hasattr(student, "merge_and_unload")
-        merge = self.merge_adapters and adapted
-        if best or merge:
-            student = copy.deepcopy(student)
-        if best:
-            load_weights(student, best, "student.")
-        # The base is frozen, embeddings too: without being told so peft looks for it on the hub to find out.
-        options = {"save_embedding_layers": False} if adapted and not merge else {}
-        _save(merge_adapters(student) if merge else student, self.folder, **options)
-        tokenizer = getattr(trainer.datamodule, "tokenizer", None)  # type: ignore[attr-defined]
-        if hasattr(tokenizer, "save_pretrained"):
-            _save(tokenizer, self.folder)
+        self._save_student(student, self._best_path(trainer))
+        tokenizer = getattr(getattr(trainer, "datamodule", None), "tokenizer", None)
+        if isinstance(tokenizer, _Pretrained):
+            tokenizer.save_pretrained(self.folder)
         rank_zero_info(f"Wrote the student to {Path(self.folder).resolve()}.")
 
-    def _best(self, trainer: Trainer) -> str:
-        """Give the path of the best checkpoint, or nothing."""
+    def _save_student(self, student: nn.Module, best_path: str | None) -> None:
+        """Write the student with the weights of a checkpoint, or with those that it has; it is not changed."""
+        is_adapted = hasattr(student, "merge_and_unload")
+        is_merged = is_adapted and self.merge_adapters
+        if best_path is not None or is_merged:
+            student = copy.deepcopy(student)
+        if best_path is not None:
+            load_weights(student, best_path, "student.")
+        if is_merged:
+            student = merge_adapters(student)
+        # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
+        options = {"save_embedding_layers": False} if is_adapted and not is_merged else {}
+        save: Callable[..., object] = getattr(student, "save_pretrained")  # noqa: B009
+        save(self.folder, **options)
+
+    def _best_path(self, trainer: Trainer) -> str | None:
+        """Return the path of the best checkpoint, or None where the last weights are to be taken."""
         if self.checkpoint == "last":
-            return ""
+            return None
         paths = [each.best_model_path for each in trainer.checkpoint_callbacks if isinstance(each, ModelCheckpoint)]
-        path = next(filter(None, paths), "")
-        if not path:
+        path = next(filter(None, paths), None)
+        if path is None:
             rank_zero_info("SavePretrained found no best checkpoint and takes the last weights.")
         return path
-
-
-def _save(part: object, folder: str, **options: bool) -> None:
-    writer: _Pretrained = part  # type: ignore[assignment]
-    writer.save_pretrained(folder, **options)

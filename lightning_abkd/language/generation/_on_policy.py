@@ -2,16 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
-from lightning_abkd.language.data import IGNORE_INDEX
-from lightning_abkd.language.generation._generation import Sampling
+from lightning_abkd._utils import check_at_least, check_choice, check_interval
+from lightning_abkd.language.data import pad_batch
+from lightning_abkd.language.generation._sampling import Sampling
 
 Batch = dict[str, Tensor]
+Replay = Literal["decreasing", "increasing", "constant"]
 
 
 class _State(TypedDict, total=False):
@@ -22,11 +23,11 @@ class _State(TypedDict, total=False):
 
 
 class OnPolicy(nn.Module):
-    """A fraction of the batches has its responses written by the student (GKD; ImitKD at 1).
+    """Replaces the responses of a fraction of the batches by the student's own (GKD; ImitKD at 1).
 
     Agarwal et al. 2024 (GKD), arXiv 2306.13649: the student learns from the teacher's distributions on its own
-    responses. What is drawn depends on the seed and the count of batches, which is in the checkpoint, so that a resumed
-    run goes on as it would have.
+    responses. Draws depend on the seed and on the number of batches so far, which checkpoints keep: a resumed run
+    draws what an uninterrupted one would.
 
     Args:
         fraction: Share of the batches in [0, 1]; GKD's λ, 0.5 there.
@@ -35,69 +36,72 @@ class OnPolicy(nn.Module):
 
     Raises:
         ValueError: If `fraction` is outside [0, 1].
+
+    Example:
+        >>> policy = OnPolicy(fraction=1.0, sampling=Sampling(max_new_tokens=64))
+        >>> policy({"input_ids": torch.zeros(1, 2)}, 0.0, lambda batch, sampling, seed: {"own": torch.ones(1)})
+        {'own': tensor([1.])}
     """
 
     def __init__(self, fraction: float = 0.5, sampling: Sampling | None = None, seed: int = 0) -> None:
-        _check_share("fraction", fraction)
+        check_interval("fraction", fraction, "[0, 1]")
         super().__init__()
-        self.threshold, self.sampling, self.seed = fraction, sampling or Sampling(), seed
+        self.threshold = fraction
+        self.sampling = sampling or Sampling()
+        self.seed = seed
         self.batches = 0
 
     def forward(self, batch: Batch, progress: float, respond: Callable[[Batch, Sampling, int], Batch]) -> Batch:
-        """Choose what a training batch becomes.
+        """Return the batch to train on: the given one, or one with responses of the student.
 
         Args:
             batch: Batch of the data.
             progress: Share of the training that is done, in [0, 1].
-            respond: Gives the batch with the student's responses, drawn in a way and with a seed.
+            respond: Function of a batch, a sampling and a seed that returns the batch with the student's responses.
         """
         generator = torch.Generator().manual_seed(self.seed + self.batches)
         self.batches += 1
-        draw = torch.rand((), generator=generator).item()
-        return self._choose(
-            batch, draw, progress, generator, lambda x: respond(x, self.sampling, self.seed + self.batches)
-        )
+        seed = self.seed + self.batches
+        return self._choose(batch, progress, generator, lambda given: respond(given, self.sampling, seed))
 
     def _choose(
-        self,
-        batch: Batch,
-        draw: float,
-        progress: float,
-        generator: torch.Generator,
-        respond: Callable[[Batch], Batch],
+        self, batch: Batch, progress: float, generator: torch.Generator, respond: Callable[[Batch], Batch]
     ) -> Batch:
-        return respond(batch) if draw < self.threshold else batch
+        return respond(batch) if _uniform(generator) < self.threshold else batch
 
     def validated(self, loss: float) -> None:
-        """Take note of the cross-entropy on the validation set."""
+        """Receive the cross-entropy of a validation, for policies that adapt to it."""
 
     def get_extra_state(self) -> _State:
-        """Give what a checkpoint keeps."""
+        """Return what a checkpoint keeps."""
         return {"batches": self.batches}
 
     def set_extra_state(self, state: _State) -> None:
-        """Take up what a checkpoint kept."""
+        """Restore what a checkpoint kept."""
         self.batches = state["batches"]
 
 
 class AdaptiveOffPolicy(OnPolicy):
     """DistiLLM's adaptive use of student-generated data, with a replay buffer.
 
-    Ko et al. 2024, arXiv 2402.03898. A threshold φ grows by `step` at each validation whose cross-entropy is not below
-    the last recorded one plus `tolerance`; that one is recorded then, and φ never falls. For each batch r is drawn
-    uniformly: below φ · (1 - progress), or below φ while the buffer is short, the student responds and its responses
-    enter the buffer; from there to φ the batch comes out of the buffer; else it is the data's. At φ = 0, where it
-    starts, all batches are the data's.
+    Ko et al. 2024, arXiv 2402.03898. A threshold φ starts at `threshold` and never falls. It grows by `step` at each
+    validation whose cross-entropy is at least the last recorded one plus `tolerance`; that cross-entropy is recorded
+    then. For each batch r is drawn uniformly from [0, 1):
 
-    In the released code the mask of generated responses is one token late and taken from the data's batch; here labels
-    are those of the responses themselves, shifted where all labels are. Buffer and threshold are in the checkpoint; in
+    - r < φ · share, or r < φ while the buffer is not full: the student responds, and its responses enter the buffer.
+      The share is 1 - progress, or what `replay` says.
+    - r < φ otherwise: the batch is drawn from the buffer.
+    - r ≥ φ: the batch is the data's. At φ = 0 all are.
+
+    In the released code the mask of generated responses is one token late and taken from the data's batch. Here labels
+    are those of the responses themselves, shifted where all labels are. Checkpoints keep buffer and threshold; in
     distributed training each rank has its own buffer, and a resumed run starts from the first rank's.
 
     Args:
         threshold: φ at the start, in [0, 1]; 0 in the paper.
-        step: Growth of φ.
+        step: Growth of φ, in [0, 1].
         tolerance: What the cross-entropy may rise before φ grows, in nats.
-        capacity: Samples in the buffer, at least 1; the oldest go first.
+        capacity: Samples in the buffer, at least 1; the oldest leave first.
         replay: Share of φ that is generated afresh: "decreasing" (1 - progress), "increasing" (progress) or "constant"
             (one half).
         sampling: How the student responds; None takes temperature 1 and up to 256 tokens.
@@ -105,6 +109,13 @@ class AdaptiveOffPolicy(OnPolicy):
 
     Raises:
         ValueError: If an argument is outside its range.
+
+    Example:
+        >>> policy = AdaptiveOffPolicy(step=0.1)
+        >>> for loss in (2.0, 2.5):
+        ...     policy.validated(loss)
+        >>> policy.threshold
+        0.1
     """
 
     def __init__(
@@ -113,77 +124,70 @@ class AdaptiveOffPolicy(OnPolicy):
         step: float = 0.1,
         tolerance: float = 0.1,
         capacity: int = 1000,
-        replay: Literal["decreasing", "increasing", "constant"] = "decreasing",
+        replay: Replay = "decreasing",
         sampling: Sampling | None = None,
         seed: int = 0,
     ) -> None:
-        _check_share("threshold", threshold)
-        _check_share("step", step)
-        if not 0.0 <= tolerance < float("inf"):
-            raise ValueError(f"Parameter `tolerance` should be finite and at least 0. Found `tolerance = {tolerance}`.")
-        if capacity < 1:
-            raise ValueError(f"Parameter `capacity` should be at least 1. Found `capacity = {capacity}`.")
-        if replay not in ("decreasing", "increasing", "constant"):
-            raise ValueError(
-                f"Parameter `replay` should be 'decreasing', 'increasing' or 'constant'. Found `replay = {replay!r}`."
-            )
+        check_interval("threshold", threshold, "[0, 1]")
+        check_interval("step", step, "[0, 1]")
+        check_at_least("tolerance", tolerance, 0)
+        check_at_least("capacity", capacity, 1)
+        check_choice("replay", replay, get_args(Replay))
         super().__init__(threshold, sampling, seed)
-        self.step, self.tolerance, self.capacity, self.replay = step, tolerance, capacity, replay
+        self.step = step
+        self.tolerance = tolerance
+        self.capacity = capacity
+        self.replay = replay
         self.recorded: float | None = None
         self.buffer: deque[tuple[Tensor, Tensor]] = deque(maxlen=capacity)
 
     def validated(self, loss: float) -> None:
-        """Take note of the cross-entropy on the validation set: raise the threshold if it has risen."""
+        """Raise the threshold if the cross-entropy of a validation has risen by the tolerance."""
         if self.recorded is None:
             self.recorded = loss
         elif loss >= self.recorded + self.tolerance:
-            self.threshold, self.recorded = min(1.0, self.threshold + self.step), loss
+            self.threshold = min(1.0, self.threshold + self.step)
+            self.recorded = loss
 
     def _choose(
-        self,
-        batch: Batch,
-        draw: float,
-        progress: float,
-        generator: torch.Generator,
-        respond: Callable[[Batch], Batch],
+        self, batch: Batch, progress: float, generator: torch.Generator, respond: Callable[[Batch], Batch]
     ) -> Batch:
-        share = {"decreasing": 1.0 - progress, "increasing": progress, "constant": 0.5}[self.replay]
+        draw = _uniform(generator)
         if draw >= self.threshold:
             return batch
+        share = {"decreasing": 1.0 - progress, "increasing": progress, "constant": 0.5}[self.replay]
         if draw < self.threshold * share or len(self.buffer) < self.capacity:
             batch = respond(batch)
             self._remember(batch)
             return batch
         order = torch.randperm(len(self.buffer), generator=generator)[: len(batch["input_ids"])].tolist()
-        return self._batch([self.buffer[i] for i in order], batch["input_ids"].device)
+        return _replayed([self.buffer[i] for i in order], batch["input_ids"].device)
 
     def _remember(self, batch: Batch) -> None:
-        """Put the samples of a batch into the buffer, small and in the processor's memory."""
+        """Put the samples of a batch into the buffer, small and in the CPU's memory."""
         mask = batch["attention_mask"].bool()
         for ids, labels, keep in zip(batch["input_ids"], batch["labels"], mask, strict=True):
             self.buffer.append((ids[keep].to("cpu", torch.int32), labels[keep].to("cpu", torch.int32)))
 
-    @staticmethod
-    def _batch(samples: list[tuple[Tensor, Tensor]], device: torch.device) -> Batch:
-        ids, labels = zip(*samples, strict=True)
-        padded = {
-            "input_ids": pad_sequence(list(ids), batch_first=True),
-            "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
-            "labels": pad_sequence(list(labels), batch_first=True, padding_value=IGNORE_INDEX),
-        }
-        return {name: value.to(device, torch.int64) for name, value in padded.items()}
-
     def get_extra_state(self) -> _State:
-        """Give what a checkpoint keeps: counts, threshold and buffer."""
+        """Return what a checkpoint keeps: counts, threshold and buffer."""
         numbers: _State = {"batches": self.batches, "threshold": self.threshold, "recorded": self.recorded}
         return numbers | {"buffer": list(self.buffer)}
 
     def set_extra_state(self, state: _State) -> None:
-        """Take up what a checkpoint kept."""
-        self.batches, self.threshold, self.recorded = state["batches"], state["threshold"], state["recorded"]
+        """Restore what a checkpoint kept."""
+        self.batches = state["batches"]
+        self.threshold = state["threshold"]
+        self.recorded = state["recorded"]
         self.buffer = deque(state["buffer"], maxlen=self.capacity)
 
 
-def _check_share(name: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"Parameter `{name}` should lie in [0, 1]. Found `{name} = {value}`.")
+def _uniform(generator: torch.Generator) -> float:
+    return torch.rand((), generator=generator).item()
+
+
+def _replayed(samples: list[tuple[Tensor, Tensor]], device: torch.device) -> Batch:
+    """Build a batch of remembered samples, ids and labels (T_i,) each."""
+    ids = [ids.long() for ids, _ in samples]
+    labels = [labels.long() for _, labels in samples]
+    return {name: value.to(device) for name, value in pad_batch(ids, labels, padding=0).items()}

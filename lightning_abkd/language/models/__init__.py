@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from lightning_abkd.language.models._causal_lm import (
         causal_lm as causal_lm,
         causal_lm_from_config as causal_lm_from_config,
-        keep_layers as keep_layers,
     )
+    from lightning_abkd.language.models._keep_layers import keep_layers as keep_layers
 else:
     export_lazily(
         __name__,
         {
             "lightning_abkd.language.models._adapters": ["lora", "merge_adapters"],
-            "lightning_abkd.language.models._causal_lm": ["causal_lm", "causal_lm_from_config", "keep_layers"],
+            "lightning_abkd.language.models._causal_lm": ["causal_lm", "causal_lm_from_config"],
+            "lightning_abkd.language.models._keep_layers": ["keep_layers"],
         },
     )

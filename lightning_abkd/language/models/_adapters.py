@@ -1,8 +1,12 @@
 """Low-rank adapters, by annotated factories that a config can name."""
 
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from torch import nn
+
+from lightning_abkd._utils import check_at_least, check_interval, require
 
 
 def lora(
@@ -13,10 +17,16 @@ def lora(
     target_modules: list[str] | None = None,
     path: str | None = None,
 ) -> nn.Module:
-    """Give a causal language model low-rank adapters, of which alone it learns.
+    r"""Add low-rank adapters to a causal language model; they alone are trained.
 
-    Hu et al. 2022, "LoRA", arXiv 2106.09685: a matrix W becomes W + (alpha / rank) B A with A (rank, in) and
-    B (out, rank), so that the network starts as it was. Gradient checkpointing may be on.
+    Hu et al. 2022, "LoRA", arXiv 2106.09685: a matrix W becomes
+
+    .. math::
+
+        W + \frac{\alpha}{r} B A,
+
+    with A of shape (r, in) and B of shape (out, r). B starts at 0, so that the network starts as it was. Gradient
+    checkpointing may be on.
 
     .. code-block:: yaml
 
@@ -27,11 +37,11 @@ def lora(
 
     Args:
         network: A causal language model of transformers. It is changed: its weights are frozen, its matrices wrapped.
-        rank: Rank of the adapters, at least 1; ABKD's language recipe uses 16.
-        alpha: Numerator of the scale alpha / rank; ABKD's recipe uses 64.
+        rank: r, at least 1; ABKD's language recipe uses 16.
+        alpha: α; ABKD's recipe uses 64.
         dropout: Probability in [0, 1) of dropping an adapter's input; ABKD's recipe uses 0.1.
         target_modules: Ends of the names of the modules to adapt; None takes what peft knows for the architecture.
-        path: Folder of adapters to go on from, as after supervised fine-tuning; all but `network` is read from it.
+        path: Folder of adapters to continue from, as after supervised fine-tuning; they bring all but `network`.
 
     Returns:
         The network with adapters, a `peft.PeftModel`.
@@ -48,36 +58,19 @@ def lora(
         >>> sum(p.numel() for p in adapted.parameters() if p.requires_grad)  # 2 (8 + 24) of attention's (24, 8)
         64
     """
-    if rank < 1:
-        raise ValueError(f"Parameter `rank` should be at least 1. Found `rank = {rank}`.")
-    if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"Parameter `dropout` should lie in [0, 1). Found `dropout = {dropout}`.")
-    if hasattr(network, "peft_config"):
-        raise ValueError("Parameter `network` should have no adapters. Found some; pass `merge_adapters(network)`.")
-    if not hasattr(network, "prepare_inputs_for_generation"):
-        raise TypeError(
-            "Parameter `network` should be a causal language model of transformers. "
-            f"Found {type(network).__name__}, which does not generate."
-        )
-    try:
-        from peft import LoraConfig, PeftModel, get_peft_model
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("Adapters need peft: pip install 'lightning-abkd[language]'.") from error
-    with warnings.catch_warnings():
-        # GPT-2 stores its matrices transposed, which peft finds, corrects and says.
-        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
-        # peft asks transformers by a name that goes out of use.
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+    check_at_least("rank", rank, 1)
+    check_interval("dropout", dropout, "[0, 1)")
+    _check_adaptable(network)
+    peft = require("peft", "language", "An adapter")
+    with _known_warnings_ignored():
+        adapted: nn.Module
         if path is not None:
-            return PeftModel.from_pretrained(network, path, is_trainable=True)
-        config = LoraConfig(
-            task_type="CAUSAL_LM",
-            r=rank,
-            lora_alpha=alpha,  # type: ignore[arg-type]
-            lora_dropout=dropout,
-            target_modules=target_modules,
-        )
-        return get_peft_model(network, config)
+            adapted = peft.PeftModel.from_pretrained(network, path, is_trainable=True)
+        else:
+            sizes = {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout}
+            config = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=target_modules, **sizes)
+            adapted = peft.get_peft_model(network, config)
+    return adapted
 
 
 def merge_adapters(network: nn.Module) -> nn.Module:
@@ -88,8 +81,33 @@ def merge_adapters(network: nn.Module) -> nn.Module:
 
     Returns:
         The plain network with the same outputs, all of it trainable.
+
+    Example:
+        >>> from lightning_abkd.models import causal_lm_from_config
+        >>> network = causal_lm_from_config("gpt2", {"n_layer": 1, "n_embd": 8, "n_head": 2, "vocab_size": 16})
+        >>> type(merge_adapters(lora(network))).__name__
+        'GPT2LMHeadModel'
     """
-    if not hasattr(network, "merge_and_unload"):
-        return network
-    plain: nn.Module = network.merge_and_unload()  # type: ignore[operator]
-    return plain.requires_grad_(True)
+    merge: Callable[[], nn.Module] | None = getattr(network, "merge_and_unload", None)
+    return network if merge is None else merge().requires_grad_(True)
+
+
+def _check_adaptable(network: nn.Module) -> None:
+    if hasattr(network, "peft_config"):
+        raise ValueError("Parameter `network` should have no adapters. Found some; pass `merge_adapters(network)`.")
+    if not hasattr(network, "prepare_inputs_for_generation"):
+        raise TypeError(
+            "Parameter `network` should be a causal language model of transformers. "
+            f"Found {type(network).__name__}, which does not generate."
+        )
+
+
+@contextmanager
+def _known_warnings_ignored() -> Iterator[None]:
+    """Ignore two warnings of peft that a user can do nothing about."""
+    with warnings.catch_warnings():
+        # GPT-2 stores its matrices transposed, which peft finds and corrects.
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
+        # peft uses a name of transformers that is deprecated.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        yield

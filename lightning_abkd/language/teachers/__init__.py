@@ -9,26 +9,35 @@ from lightning_abkd._utils import export_lazily
 
 if TYPE_CHECKING:
     from lightning_abkd.language.teachers._cache import TeacherCache as TeacherCache
-    from lightning_abkd.language.teachers._cache_files import CacheStatistics as CacheStatistics
     from lightning_abkd.language.teachers._cache_identity import (
         CacheIdentity as CacheIdentity,
         model_identity as model_identity,
     )
+    from lightning_abkd.language.teachers._cache_meta import (
+        CacheKind as CacheKind,
+        CacheStatistics as CacheStatistics,
+    )
     from lightning_abkd.language.teachers._cache_writer import TeacherCacheWriter as TeacherCacheWriter
-    from lightning_abkd.language.teachers._language_teacher import LanguageTeacher as LanguageTeacher
+    from lightning_abkd.language.teachers._language_teacher import (
+        LanguageTeacher as LanguageTeacher,
+        TeacherAnswer as TeacherAnswer,
+        TokenTeacher as TokenTeacher,
+    )
     from lightning_abkd.language.teachers._separate_head import (
         SeparateHead as SeparateHead,
         separate_head as separate_head,
     )
+    from lightning_abkd.language.teachers._teacher_from_cache import TeacherFromCache as TeacherFromCache
 else:
     export_lazily(
         __name__,
         {
             "lightning_abkd.language.teachers._cache": ["TeacherCache"],
-            "lightning_abkd.language.teachers._cache_files": ["CacheStatistics"],
             "lightning_abkd.language.teachers._cache_identity": ["CacheIdentity", "model_identity"],
+            "lightning_abkd.language.teachers._cache_meta": ["CacheKind", "CacheStatistics"],
             "lightning_abkd.language.teachers._cache_writer": ["TeacherCacheWriter"],
-            "lightning_abkd.language.teachers._language_teacher": ["LanguageTeacher"],
+            "lightning_abkd.language.teachers._language_teacher": ["LanguageTeacher", "TeacherAnswer", "TokenTeacher"],
             "lightning_abkd.language.teachers._separate_head": ["SeparateHead", "separate_head"],
+            "lightning_abkd.language.teachers._teacher_from_cache": ["TeacherFromCache"],
         },
     )

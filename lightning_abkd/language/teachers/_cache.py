@@ -1,4 +1,4 @@
-"""Reading a teacher's outputs from disk."""
+"""Reading a teacher's stored outputs."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,36 +7,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_abkd.language.teachers._cache_files import (
-    Ragged,
-    check_head,
-    check_kind,
-    open_arrays,
-    read_head,
-    read_meta,
-)
+from lightning_abkd.language.teachers._cache_files import check_head, open_arrays, read_head
 from lightning_abkd.language.teachers._cache_identity import differences
+from lightning_abkd.language.teachers._cache_meta import read_meta
+from lightning_abkd.language.teachers._ragged import Ragged
 from lightning_abkd.losses import OutputHead
 
 
 class TeacherCache:
     """A teacher's outputs at the counted tokens of a data set, read from the files of a `TeacherCacheWriter`.
 
-    The files are mapped into memory and never changed: what is read comes from the disk or the system's page cache, and
-    any number of threads, loader workers and ranks may read one folder. A pickled cache is its folder's name alone.
-    Contents are not checksummed; a file that is missing, cut off or another one is found when the cache is opened.
+    The files are mapped into memory and never changed: reads come from the disk or the system's page cache, and any
+    number of threads, loader workers and ranks may read one folder. Pickling stores only the folder's path. Opening a
+    cache finds files that are missing, cut off or of another shape; contents are not checksummed.
 
     Args:
         folder: Where the cache is.
 
     Attributes:
-        folder: The same.
+        folder: Where the cache is.
         identity: What it was written from.
         kind: "hidden" or "top_k".
-        width: D, or k.
+        width: D of the kind "hidden", k of "top_k".
         vocabulary: V.
         token_counts: Counted tokens of every sample, shape (samples,), int64.
-        statistics: Samples, tokens, bytes a token, and for "top_k" what the k classes lose.
+        statistics: Samples, tokens, bytes per token, and for "top_k" what the k classes lose.
 
     Raises:
         FileNotFoundError: If there is no cache in the folder.
@@ -64,13 +59,16 @@ class TeacherCache:
         if meta.statistics is None:
             raise ValueError(
                 f"The teacher cache in {folder} should be finished. Found {np.count_nonzero(self._arrays['done'])} of "
-                f"{meta.samples} samples done. Run the writing command again, it goes on."
+                f"{meta.samples} samples done. Run the writing command again; it continues."
             )
         if meta.kind == "hidden":
             check_head(self.folder, meta)
         self._meta = meta
-        self.identity, self.kind, self.statistics = meta.identity, meta.kind, meta.statistics
-        self.width, self.vocabulary = meta.width, meta.vocabulary
+        self.identity = meta.identity
+        self.kind = meta.kind
+        self.statistics = meta.statistics
+        self.width = meta.width
+        self.vocabulary = meta.vocabulary
         self.token_counts = torch.tensor(self._arrays["token_counts"])
         self._samples = Ragged(self.token_counts)
 
@@ -80,11 +78,11 @@ class TeacherCache:
 
     @property
     def bytes_per_token(self) -> int:
-        """Bytes on disk for one token; the output head comes once on top."""
+        """Bytes on disk per token; the output head is stored once on top."""
         return self.statistics.bytes_per_token
 
     def check(self, model: str | None = None, tokenizer: str | None = None, data: str | None = None) -> None:
-        """Compare what the cache was written from with what it is to be used for.
+        """Raise ValueError if the cache was written from something else than a run uses.
 
         Args:
             model: As in `CacheIdentity`; None is not compared.
@@ -92,14 +90,15 @@ class TeacherCache:
             data: Likewise.
 
         Raises:
-            ValueError: If something differs.
+            ValueError: If a part differs.
         """
         given = {"model": model, "tokenizer": tokenizer, "data": data}
         expected: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-        if problems := differences(asdict(self.identity), expected):
+        problems = differences(asdict(self.identity), expected)
+        if problems:
             raise ValueError(
                 f"The teacher cache in {self.folder} should be of this run. {' '.join(problems)} "
-                "Write another, or train with what this one was written from."
+                "Write another one, or train with what this one was written from."
             )
 
     def hidden(self, indices: Tensor) -> Tensor:
@@ -109,12 +108,12 @@ class TeacherCache:
             indices: Positions in the data set, shape (B,).
 
         Returns:
-            At the counted tokens of these samples, one sample after the other, shape (N, D), bfloat16.
+            States at the counted tokens of these samples, one sample after the other, shape (N, D), bfloat16.
 
         Raises:
             ValueError: If the kind is another or an index is outside the data set.
         """
-        check_kind(self._meta, "hidden")
+        self._meta.check_kind("hidden")
         return self._read("hidden", indices).view(torch.bfloat16)
 
     def top_k(self, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,13 +123,13 @@ class TeacherCache:
             indices: Positions in the data set, shape (B,).
 
         Returns:
-            At the counted tokens of these samples, one sample after the other: ids (N, k), int64, the likeliest first,
-            and their log-probabilities followed by that of all others together, (N, k + 1), float32, normalised.
+            At the counted tokens of these samples, one sample after the other: ids (N, k), int64, the most probable
+            first, and their log-probabilities followed by that of all others together, (N, k + 1), float32, normalised.
 
         Raises:
             ValueError: If the kind is another or an index is outside the data set.
         """
-        check_kind(self._meta, "top_k")
+        self._meta.check_kind("top_k")
         return self._read("ids", indices).long(), self._read("log_p", indices).float().log_softmax(-1)
 
     def head(self) -> OutputHead:
@@ -139,9 +138,9 @@ class TeacherCache:
         Raises:
             ValueError: If the kind is "top_k".
         """
-        check_kind(self._meta, "hidden")
+        self._meta.check_kind("hidden")
         return read_head(self.folder, self._meta)
 
     def _read(self, name: str, indices: Tensor) -> Tensor:
-        rows = self._samples.rows(self._samples.positions(indices))
+        rows = self._samples.rows(self._samples.check_positions(indices))
         return torch.from_numpy(self._arrays[name][rows.numpy()])

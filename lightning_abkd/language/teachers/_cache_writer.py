@@ -1,4 +1,4 @@
-"""Writing a teacher's outputs to disk."""
+"""Storing a teacher's outputs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,48 +9,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_abkd._utils import check_choice
 from lightning_abkd.functional import largest_classes
-from lightning_abkd.language.teachers._cache_files import (
+from lightning_abkd.language.teachers._cache_files import create_files, open_arrays
+from lightning_abkd.language.teachers._cache_identity import CacheIdentity, differences
+from lightning_abkd.language.teachers._cache_meta import (
+    CacheKind,
     CacheMeta,
     CacheStatistics,
-    Kind,
-    Ragged,
-    check_kind,
-    create,
     has_meta,
-    open_arrays,
     read_meta,
     write_meta,
 )
-from lightning_abkd.language.teachers._cache_identity import CacheIdentity, differences
+from lightning_abkd.language.teachers._ragged import Ragged
 from lightning_abkd.losses import OutputHead
 
 
 class TeacherCacheWriter:
     """Writes a teacher's outputs at the counted tokens of a data set, in any order and over several attempts.
 
-    Two kinds. "hidden" holds last hidden states in bfloat16 and the output head once, 2 D bytes a token: the teacher's
-    logits up to that rounding. "top_k" holds the k largest log-probabilities in float16, their ids in int32 and the
-    logarithm of the remaining mass, 6 k + 2 bytes a token: an approximation, whose loss `statistics` says. float16
-    moves a log-probability by at most 2⁻¹¹ of itself, which costs below 2e-5 nats of forward KL for any V up to e¹²;
-    truncation costs far more.
+    There are two kinds. "hidden" stores last hidden states in bfloat16 and the output head once, 2 D bytes per token:
+    the teacher's logits up to that rounding. "top_k" stores the k largest log-probabilities in float16, their ids in
+    int32 and the logarithm of the remaining mass, 6 k + 2 bytes per token: an approximation, whose error is in
+    `statistics`. float16 moves a log-probability by at most 2⁻¹¹ of itself, which costs below 2e-5 nats of forward KL
+    for any V up to e¹²; truncation costs far more.
 
-    The files lie at their final size from the start. A sample counts as done after its data have reached the disk, so
-    that a writer that was killed is continued by another with the same arguments, and only the last batch is written
-    again. There is one writer at a time, in one process; several ranks let one of them write.
+    The files have their final size from the start. A sample counts as done once its data have reached the disk. After
+    a kill, another writer with the same arguments continues, and only the last batch is written again. There is one
+    writer at a time, in one process; of several ranks let one write.
 
     Args:
         folder: Where the cache is or will be.
         identity: What it is written from.
         kind: "hidden" or "top_k".
         token_counts: Counted tokens of every sample of the data set, in its order.
-        width: D, or k with 1 <= k < V.
+        width: D for the kind "hidden"; k with 1 <= k < V for "top_k".
         vocabulary: V.
         head: The teacher's output head with a weight (V, D), for the kind "hidden" alone.
 
     Raises:
-        ValueError: If a parameter does not fit the others, or the folder holds a cache of something else or a broken
-            one.
+        ValueError: If a parameter does not fit the others, or the folder holds another cache or a broken one.
         OSError: If the disk has too little space.
 
     Example:
@@ -69,33 +67,36 @@ class TeacherCacheWriter:
         self,
         folder: str | Path,
         identity: CacheIdentity,
-        kind: Kind,
+        kind: CacheKind,
         token_counts: Sequence[int] | Tensor,
         width: int,
         vocabulary: int,
         head: OutputHead | None = None,
     ) -> None:
         counts = torch.as_tensor(token_counts, dtype=torch.int64, device="cpu")
-        _check(kind, counts, width, vocabulary, head)
+        check_choice("kind", kind, get_args(CacheKind))
+        _check_counts(counts)
+        _check_sizes(kind, width, vocabulary, head)
         self.folder = Path(folder)
         meta = CacheMeta(identity, kind, width, vocabulary, len(counts), int(counts.sum()))
         if head is not None:
             meta = replace(meta, scale=head.scale, softcap=head.softcap)
         if has_meta(self.folder):
-            self._check_same(read_meta(self.folder), meta, counts)
+            self._check_continues(read_meta(self.folder), meta, counts)
         else:
-            create(self.folder, meta, counts, head)
-        self._meta, self._arrays = meta, open_arrays(self.folder, meta, "r+")
+            create_files(self.folder, meta, counts, head)
+        self._meta = meta
+        self._arrays = open_arrays(self.folder, meta, "r+")
         self._samples = Ragged(counts)
 
-    def _check_same(self, found: CacheMeta, expected: CacheMeta, counts: Tensor) -> None:
+    def _check_continues(self, found: CacheMeta, expected: CacheMeta, counts: Tensor) -> None:
         problems = differences(found.terms, expected.terms)
         if not problems and not np.array_equal(open_arrays(self.folder, found, "r")["token_counts"], counts.numpy()):
             problems = ["Found other `token_counts`."]
         if problems:
             raise ValueError(
-                f"The teacher cache in {self.folder} should be one to go on with. {' '.join(problems)} "
-                "Delete the folder or name another."
+                f"The teacher cache in {self.folder} should be one to continue. {' '.join(problems)} "
+                "Delete the folder or name another one."
             )
 
     @property
@@ -111,26 +112,26 @@ class TeacherCacheWriter:
         size = CacheStatistics(int(done.sum()), tokens, self._meta.bytes_per_token)
         if self._meta.kind == "hidden":
             return size
-        tail_mass, entropy_lost = (self._arrays["lost"][done].sum(0) / max(tokens, 1)).tolist()
-        return replace(size, tail_mass=tail_mass, entropy_lost=entropy_lost)
+        means = (self._arrays["lost"][done].sum(0) / max(tokens, 1)).tolist()
+        return replace(size, tail_mass=means[0], entropy_lost=means[1])
 
     def pending(self, indices: Tensor) -> Tensor:
-        """Say which of some samples are still to be written; those without a counted token never are.
+        """Find the samples that are still to be written; those without a counted token never are.
 
         Args:
             indices: Positions in the data set, shape (B,).
 
         Returns:
-            Shape (B,), boolean, on the processor.
+            True where a sample is to be written, shape (B,), on the CPU.
         """
-        return torch.from_numpy(self._arrays["done"][self._samples.positions(indices).numpy()] == 0)
+        return torch.from_numpy(self._arrays["done"][self._samples.check_positions(indices).numpy()] == 0)
 
     def write_hidden(self, indices: Tensor, hidden: Tensor) -> None:
         """Write last hidden states; samples that are done stay as they are.
 
         Args:
             indices: Positions in the data set, shape (B,).
-            hidden: At the counted tokens of these samples, one sample after the other, shape (N, D).
+            hidden: States at the counted tokens of these samples, one sample after the other, shape (N, D).
 
         Raises:
             ValueError: If the kind is another, the shape does not fit `token_counts`, or a number is not finite.
@@ -146,7 +147,8 @@ class TeacherCacheWriter:
 
         Args:
             indices: Positions in the data set, shape (B,).
-            logits: Or log-probabilities, at the counted tokens of these samples, one sample after the other, (N, V).
+            logits: Logits or log-probabilities at the counted tokens of these samples, one sample after the other,
+                shape (N, V).
 
         Raises:
             ValueError: If the kind is another, the shape does not fit `token_counts`, or a number is nan.
@@ -160,19 +162,19 @@ class TeacherCacheWriter:
         self._store(indices, {"ids": largest.ids, "log_p": largest.log_p}, {"lost": lost})
 
     def close(self) -> CacheStatistics:
-        """Finish the cache if all samples are done, so that it can be read; to be called once writing ends.
+        """Finish the cache if all samples are done, so that it can be read; call it once writing ends.
 
         Returns:
-            Statistics of what is done.
+            Statistics of the samples that are done.
         """
         statistics = self.statistics
         if self.complete:
             write_meta(self.folder, replace(self._meta, statistics=statistics))
         return statistics
 
-    def _check_batch(self, kind: Kind, indices: Tensor, values: Tensor, columns: int) -> Tensor:
-        check_kind(self._meta, kind)
-        indices = self._samples.positions(indices)
+    def _check_batch(self, kind: CacheKind, indices: Tensor, values: Tensor, columns: int) -> Tensor:
+        self._meta.check_kind(kind)
+        indices = self._samples.check_positions(indices)
         expected = (int(self._samples.counts[indices].sum()), columns)
         if values.shape != expected:
             raise ValueError(
@@ -182,30 +184,38 @@ class TeacherCacheWriter:
         return indices
 
     def _store(self, indices: Tensor, tokens: dict[str, Tensor], samples: dict[str, Tensor] | None = None) -> None:
-        """Put values where their tokens or samples belong; the marks come once all is on the disk."""
+        """Write values of tokens and samples that are pending, and mark the samples once all values are on the disk."""
         pending = self.pending(indices)
-        counted, new = pending.repeat_interleave(self._samples.counts[indices]), indices[pending]
+        new = indices[pending]
+        counted = pending.repeat_interleave(self._samples.counts[indices])
         rows = self._samples.rows(new)
-        values = {name: (rows, value[counted]) for name, value in tokens.items()}
-        values |= {name: (new, value[pending]) for name, value in (samples or {}).items()}
-        for name, (place, value) in values.items():
-            self._arrays[name][place.numpy()] = value.numpy()
-            self._arrays[name].flush()
-        self._arrays["done"][new.numpy()] = 1
-        self._arrays["done"].flush()
+        for name, value in tokens.items():
+            self._write(name, rows, value[counted])
+        for name, value in (samples or {}).items():
+            self._write(name, new, value[pending])
+        self._write("done", new, torch.ones_like(new))
+
+    def _write(self, name: str, places: Tensor, values: Tensor) -> None:
+        array = self._arrays[name]
+        array[places.numpy()] = values.numpy()
+        array.flush()
 
 
-def _check(kind: str, counts: Tensor, width: int, vocabulary: int, head: OutputHead | None) -> None:
-    if kind not in get_args(Kind):
-        raise ValueError(f"Parameter `kind` should be 'hidden' or 'top_k'. Found `kind = {kind!r}`.")
+def _check_counts(counts: Tensor) -> None:
     if counts.ndim != 1 or (counts < 0).any() or not counts.any():
         raise ValueError("Parameter `token_counts` should hold numbers >= 0, one of them above 0. Found others.")
-    shape = None if head is None else tuple(head.weight.shape)
-    if kind == "hidden" and shape != (vocabulary, width):
-        raise ValueError(f"Parameter `head` should have a weight of shape {vocabulary, width}. Found {shape}.")
-    if kind == "top_k" and head is not None:
+
+
+def _check_sizes(kind: CacheKind, width: int, vocabulary: int, head: OutputHead | None) -> None:
+    """Raise ValueError if width, vocabulary and head do not fit the kind."""
+    if kind == "hidden":
+        shape = None if head is None else tuple(head.weight.shape)
+        if shape != (vocabulary, width):
+            raise ValueError(f"Parameter `head` should have a weight of shape {vocabulary, width}. Found {shape}.")
+        return
+    if head is not None:
         raise ValueError("Parameter `head` should be None for the kind 'top_k'. Found an output head.")
-    if kind == "top_k" and not 1 <= width < vocabulary:
+    if not 1 <= width < vocabulary:
         raise ValueError(
             "Parameters should satisfy 1 <= `width` < `vocabulary`. "
             f"Found `width = {width}`, `vocabulary = {vocabulary}`."

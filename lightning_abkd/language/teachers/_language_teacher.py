@@ -1,9 +1,38 @@
 """The frozen teacher of a language model."""
 
-from torch import nn
+from typing import NamedTuple, Protocol
 
-from lightning_abkd.language.teachers._separate_head import SeparateHead
+import torch
+from torch import Tensor, nn
+
+from lightning_abkd.language._batches import TokenBatch, backbone_inputs, rows_at
+from lightning_abkd.language.teachers._separate_head import SeparateHead, separate_head
+from lightning_abkd.losses import OutputHead, PairedLogits, compare_with_head
 from lightning_abkd.training import Teacher, TeacherDtype
+
+
+class TeacherAnswer(NamedTuple):
+    """What a teacher answers to a batch.
+
+    Args:
+        compare: What a divergence compares, for any of the counted tokens.
+        hidden: The teacher's last hidden states (N, D), to find out where a NaN came from; None if it has none.
+
+    Example: see `LanguageTeacher`.
+    """
+
+    compare: PairedLogits
+    hidden: Tensor | None = None
+
+
+class TokenTeacher(Protocol):
+    """Whatever answers to batches of tokens: a network, or outputs that were stored.
+
+    Example: see `LanguageTeacher`.
+    """
+
+    def answer(self, batch: TokenBatch, counted: Tensor, vocabulary: int | None) -> TeacherAnswer:
+        """Answer to the counted tokens (N,) of a batch, over the first `vocabulary` ids or all."""
 
 
 class LanguageTeacher(Teacher):
@@ -12,9 +41,42 @@ class LanguageTeacher(Teacher):
     Args:
         network: A causal language model; its parameters are frozen.
         dtype: Dtype of its weights and arithmetic, see `Teacher`.
+
+    Example:
+        >>> from lightning_abkd.models import causal_lm_from_config
+        >>> network = causal_lm_from_config("gpt2", {"n_layer": 1, "n_embd": 8, "n_head": 2, "vocab_size": 16})
+        >>> teacher = LanguageTeacher(network)
+        >>> teacher.take_apart().layer.out_features
+        16
+        >>> teacher.answer({"input_ids": torch.tensor([[5, 6, 7]])}, torch.tensor([0, 1]), vocabulary=None).hidden.shape
+        torch.Size([2, 8])
     """
 
     def __init__(self, network: nn.Module, dtype: TeacherDtype | None = None) -> None:
         super().__init__(network, dtype)
         # Kept here, so that copies of the student's module do not copy the teacher with it.
-        self.separate: SeparateHead | None = None
+        self._separate: SeparateHead | None = None
+
+    def take_apart(self) -> SeparateHead:
+        """Return the network's backbone and output layer, found at the first call.
+
+        Raises:
+            ValueError: If the network cannot be taken apart, with the reason.
+        """
+        if self._separate is None:
+            self._separate = separate_head(self.network)
+        return self._separate
+
+    def answer(self, batch: TokenBatch, counted: Tensor, vocabulary: int | None) -> TeacherAnswer:
+        """Run the backbone on a batch; logits of the counted tokens are computed when they are compared."""
+        parts = self.take_apart()
+        hidden = rows_at(self(backbone_inputs(batch), parts.hidden), counted)
+        return TeacherAnswer(compare_with_head(hidden, self._head(parts, vocabulary)), hidden)
+
+    def _head(self, parts: SeparateHead, vocabulary: int | None) -> OutputHead:
+        """Return the output layer in the precision that the teacher runs in."""
+        head = parts.head(vocabulary)
+        device = head.weight.device.type
+        if self.own_precision or not torch.is_autocast_enabled(device):
+            return head
+        return head.to(torch.get_autocast_dtype(device))

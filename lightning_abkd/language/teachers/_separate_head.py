@@ -1,17 +1,15 @@
-"""A causal language model taken apart into what gives hidden states and what turns them into logits."""
+"""A causal language model taken apart into the backbone, which computes hidden states, and the head on top of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from lightning_abkd.language._networks import text_config
 from lightning_abkd.losses import OutputHead
 from lightning_abkd.training import eval_mode
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
 
 @dataclass(frozen=True)
@@ -23,6 +21,8 @@ class SeparateHead:
         layer: The output layer, D to V.
         scale: Factor of the logits.
         softcap: Soft-cap of the logits, or None.
+
+    Example: see `separate_head`.
     """
 
     backbone: nn.Module
@@ -35,17 +35,25 @@ class SeparateHead:
         hidden: Tensor = self.backbone(**inputs, use_cache=False).last_hidden_state
         return hidden
 
-    def head(self) -> OutputHead:
-        """Give the output layer's weights as they are now."""
-        return OutputHead(self.layer.weight, self.layer.bias, self.scale, self.softcap)
+    def head(self, vocabulary: int | None = None) -> OutputHead:
+        """Return the output layer's weights as they are now, the first `vocabulary` rows of them or all."""
+        head = OutputHead(self.layer.weight, self.layer.bias, self.scale, self.softcap)
+        return head if vocabulary is None else head.cut(vocabulary)
+
+
+class _LogitTransform(NamedTuple):
+    """What a network does to its output layer's numbers."""
+
+    scale: float
+    softcap: float | None
 
 
 def separate_head(network: nn.Module) -> SeparateHead:
-    """Take a causal language model of transformers apart, and check that the parts compute what the whole does.
+    """Take a causal language model of transformers apart, and check that its parts compute the same logits.
 
-    Honoured are the bias of the output layer, a factor of the logits (`logit_scale` of Cohere, `logits_scaling` of
-    Granite) and a soft-cap (`final_logit_softcapping` of Gemma 2); adapters inside the backbone stay active. The check
-    is a forward pass of both on a few tokens in eval mode.
+    Supported are the bias of the output layer, a factor of the logits (`logit_scale` of Cohere, `logits_scaling` of
+    Granite) and a soft-cap (`final_logit_softcapping` of Gemma 2). Adapters inside the backbone stay active. The check
+    runs the whole and its parts on a few tokens in eval mode.
 
     Args:
         network: A model of transformers, or an adapted one of peft.
@@ -54,7 +62,7 @@ def separate_head(network: nn.Module) -> SeparateHead:
         Its parts.
 
     Raises:
-        ValueError: If the network cannot be taken apart so, naming the reason.
+        ValueError: If the network cannot be taken apart, with the reason.
 
     Example:
         >>> from lightning_abkd.models import causal_lm_from_config
@@ -62,21 +70,44 @@ def separate_head(network: nn.Module) -> SeparateHead:
         >>> separate_head(model).head().weight.shape
         torch.Size([16, 8])
     """
+    parts = _parts_of(network)
+    _check_same_logits(network, parts)
+    return parts
+
+
+def _parts_of(network: nn.Module) -> SeparateHead:
     name = type(network).__name__
     # peft keeps the model it has adapted inside its own.
     unwrap: Callable[[], nn.Module] = getattr(network, "get_base_model", lambda: network)
     inner = unwrap()
     layer_of: Callable[[], object] = getattr(inner, "get_output_embeddings", lambda: None)
-    layer, backbone = layer_of(), getattr(inner, "base_model", None)
+    layer = layer_of()
+    # A subclass, such as a quantized layer, may compute something else than its weight says.
     if type(layer) is not nn.Linear:
         raise ValueError(f"{name} has {type(layer).__name__} as its output layer, not a plain linear one")
+    backbone = getattr(inner, "base_model", None)
     if not isinstance(backbone, nn.Module) or backbone is inner:
         raise ValueError(f"{name} has no backbone (`base_model`)")
-    parts = SeparateHead(backbone, layer, *_finish(getattr(inner, "config")))  # noqa: B009
-    with eval_mode(network), torch.autocast(layer.weight.device.type, enabled=False):
-        ids = torch.arange(min(4, layer.out_features), device=layer.weight.device).unsqueeze(0)
+    transform = _logit_transform(inner)
+    return SeparateHead(backbone, layer, transform.scale, transform.softcap)
+
+
+def _logit_transform(network: nn.Module) -> _LogitTransform:
+    """Read the factor and the soft-cap of the logits from a network's configuration."""
+    options: Mapping[str, float | None] = text_config(network).to_dict()
+    scale = float(options.get("logit_scale") or 1.0) / float(options.get("logits_scaling") or 1.0)
+    softcap = options.get("final_logit_softcapping")
+    return _LogitTransform(scale, None if softcap is None else float(softcap))
+
+
+def _check_same_logits(network: nn.Module, parts: SeparateHead) -> None:
+    """Raise ValueError if the parts of a network compute other logits than the whole."""
+    name = type(network).__name__
+    device = parts.layer.weight.device
+    with eval_mode(network), torch.autocast(device.type, enabled=False):
+        ids = torch.arange(min(4, parts.layer.out_features), device=device).unsqueeze(0)
         mask = torch.ones_like(ids)
-        whole = network(input_ids=ids, attention_mask=mask).logits
+        whole: Tensor = network(input_ids=ids, attention_mask=mask).logits
         try:
             separate = parts.head().logits(parts.hidden(input_ids=ids, attention_mask=mask))
         except (AttributeError, RuntimeError, TypeError, ValueError) as error:
@@ -84,12 +115,3 @@ def separate_head(network: nn.Module) -> SeparateHead:
     tolerance = 1e-4 if whole.dtype in (torch.float32, torch.float64) else 0.02
     if whole.shape != separate.shape or not torch.allclose(whole, separate, rtol=tolerance, atol=tolerance):
         raise ValueError(f"{name} does more between its last hidden states and its logits")
-    return parts
-
-
-def _finish(config: "PretrainedConfig") -> tuple[float, float | None]:
-    """Find the factor and the soft-cap of the logits in a configuration."""
-    options: Mapping[str, object] = config.get_text_config().to_dict()
-    scale = float(options.get("logit_scale") or 1.0) / float(options.get("logits_scaling") or 1.0)  # type: ignore[arg-type]
-    softcap = options.get("final_logit_softcapping")
-    return scale, None if softcap is None else float(softcap)  # type: ignore[arg-type]

@@ -33,16 +33,16 @@ def test_teacher_may_stay_for_validation(tmp_path):
     assert "val/agreement" not in fit(tmp_path, {}).trainer.callback_metrics
 
 
-def test_what_the_largest_classes_lose_is_said(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr("lightning_abkd.language.callbacks._cached_teacher.rank_zero_info", said.append)
+def test_what_the_largest_classes_lose_is_logged(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr("lightning_abkd.language.callbacks._cached_teacher.rank_zero_info", logged.append)
     module = fit(tmp_path, {"kind": "top_k", "k": 8})
     assert weights(module).isfinite().all()
     # 6 k + 2 bytes.
-    assert "50 bytes a token; lost are a mass of 0.9" in said[0]
+    assert "50 bytes per token; lost are a mass of 0.9" in logged[0]
 
 
-def test_killed_writing_goes_on(tmp_path, monkeypatch):
+def test_killed_writing_continues(tmp_path, monkeypatch):
     write, batches = TeacherCacheWriter.write_hidden, []
 
     def killed(self, indices, hidden):
@@ -65,7 +65,7 @@ def test_killed_writing_goes_on(tmp_path, monkeypatch):
 
 def test_caches_of_something_else_are_refused(tmp_path):
     fit(tmp_path, {})
-    with pytest.raises(ValueError, match="(?s)should be one to go on with.*model"):
+    with pytest.raises(ValueError, match="(?s)should be one to continue.*model"):
         fit(tmp_path, {}, teacher=network(5))
     with pytest.raises(ValueError, match="(?s)should be of this run.*data"):
         fit(tmp_path, {}, instruction_data(tmp_path, max_length=8, max_prompt_length=7), teacher=None)
@@ -87,7 +87,7 @@ def test_caches_of_something_else_are_refused(tmp_path):
         ({"teacher": None}, {}, "cache"),
     ],
 )
-def test_what_does_not_go_together_is_said_first(tmp_path, options, data, message):
+def test_what_does_not_go_together_is_an_error_first(tmp_path, options, data, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         fit(tmp_path, {"kind": "top_k"}, instruction_data(tmp_path, **data), **options)
 

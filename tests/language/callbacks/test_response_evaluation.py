@@ -110,11 +110,11 @@ def silent():
     return module
 
 
-def test_empty_responses_count_as_zero_and_are_said_once(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr("lightning_abkd.language.callbacks._response_evaluation.rank_zero_warn", said.append)
+def test_empty_responses_count_as_zero_and_are_warned_about_once(tmp_path, monkeypatch):
+    warned = []
+    monkeypatch.setattr("lightning_abkd.language.callbacks._response_evaluation.rank_zero_warn", warned.append)
     logged = evaluate(tmp_path, module=silent())
-    assert [message.split(",")[0] for message in said] == ["All responses of the student to test are empty"]
+    assert [message.split(",")[0] for message in warned] == ["All responses of the student to test are empty"]
     assert (logged["test/rouge_l"], logged["test/empty_responses"], logged["test/response_length"]) == (0.0, 1.0, 1.0)
 
 

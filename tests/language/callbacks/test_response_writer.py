@@ -24,9 +24,10 @@ def lines(path):
 
 
 @pytest.fixture
-def said(monkeypatch):
+def logged(monkeypatch):
     messages = []
-    monkeypatch.setattr("lightning_abkd.language.callbacks._response_writer.rank_zero_info", messages.append)
+    for place in ("_response_writer", "_response_file"):
+        monkeypatch.setattr(f"lightning_abkd.language.callbacks.{place}.rank_zero_info", messages.append)
     return messages
 
 
@@ -63,22 +64,22 @@ def test_conversations_get_their_last_message(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 10, 0.3, 0.5, 0.6, 0.99, 1.0])
-def test_a_killed_run_goes_on_to_the_file_of_an_undisturbed_one(tmp_path, kept):
+def test_a_killed_run_continues_to_the_file_of_an_undisturbed_one(tmp_path, kept):
     path = predict(tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[: kept if isinstance(kept, int) else int(kept * len(whole))])
     assert predict(tmp_path).read_bytes() == whole
 
 
-def test_going_on_leaves_out_what_is_done(tmp_path, said):
+def test_continuing_leaves_out_what_is_done(tmp_path, logged):
     path = predict(tmp_path, run={"limit_predict_batches": 2})
     assert len(lines(path)) == 6
     with path.open("a") as file:
         file.write('{"instruction": "sa')
     predict(tmp_path)
-    assert said[1] == f"{path}: goes on after 6 of 7 responses. The batch that was cut short is written again."
+    assert logged[1] == f"{path}: continues after 6 of 7 responses. The batch that was cut short is written again."
     predict(tmp_path)
-    assert said[3:] == [f"{path}: goes on after 7 of 7 responses.", f"{path}: 7 responses of the teacher."]
+    assert logged[3:] == [f"{path}: continues after 7 of 7 responses.", f"{path}: 7 responses of the teacher."]
 
 
 def test_the_student_may_respond(tmp_path):
@@ -86,12 +87,13 @@ def test_the_student_may_respond(tmp_path):
     assert first.read_text() == predict(tmp_path).read_text()
 
 
-def test_empty_responses_are_written_and_counted(tmp_path, said, monkeypatch):
+def test_empty_responses_are_written_and_counted(tmp_path, logged, monkeypatch):
     monkeypatch.setattr(
-        "lightning_abkd.language.callbacks._response_writer.texts_of", lambda _, ids: ["\n"] + ["a"] * (len(ids) - 1)
+        "lightning_abkd.language.callbacks._language_run.LanguageRun.texts",
+        lambda _, ids: ["\n"] + ["a"] * (len(ids) - 1),
     )
     path = predict(tmp_path)
-    assert said == [f"{path}: 7 responses of the teacher; 3 of them are empty, which a data module leaves out."]
+    assert logged == [f"{path}: 7 responses of the teacher; 3 of them are empty, which a data module leaves out."]
     assert len(read_records(path)) == 7
 
 
@@ -105,7 +107,7 @@ def test_empty_responses_are_written_and_counted(tmp_path, said, monkeypatch):
 )
 def test_a_file_of_another_run_is_refused(tmp_path, options, message):
     before = predict(tmp_path).read_bytes()
-    with pytest.raises(ValueError, match=f"should go on as it was begun. {message}"):
+    with pytest.raises(ValueError, match=f"should be continued as it was begun. {message}"):
         predict(tmp_path, **options)
     assert (tmp_path / "out/teacher.jsonl").read_bytes() == before
 
@@ -124,7 +126,7 @@ def test_a_changed_file_is_refused(tmp_path):
         with pytest.raises(ValueError, match="should hold a line for each index in turn"):
             predict(tmp_path)
     (tmp_path / "out/teacher.jsonl.json").unlink()
-    with pytest.raises(ValueError, match="teacher.jsonl.json beside it to go on. Found none"):
+    with pytest.raises(ValueError, match="teacher.jsonl.json beside it to be continued. Found none"):
         predict(tmp_path)
 
 

@@ -86,12 +86,12 @@ def test_best_weights_are_those_of_the_checkpoint(tmp_path, adapt):
     torch.testing.assert_close(student.eval()(IDS).logits, logits[1])
 
 
-def test_last_weights_stand_in_for_a_missing_checkpoint_and_it_is_said(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr("lightning_abkd.language.callbacks._save_pretrained.rank_zero_info", said.append)
+def test_last_weights_stand_in_for_a_missing_checkpoint_and_it_is_logged(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr("lightning_abkd.language.callbacks._save_pretrained.rank_zero_info", logged.append)
     logits = fit(tmp_path, network(), save={"checkpoint": "best"})
     torch.testing.assert_close(loaded(tmp_path), logits[-1])
-    assert said[0] == "SavePretrained found no best checkpoint and takes the last weights."
+    assert logged[0] == "SavePretrained found no best checkpoint and takes the last weights."
 
 
 class Failing(Callback):

@@ -101,7 +101,7 @@ def test_unfit_arguments_are_named():
         lora(network(), rank=0)
     with pytest.raises(ValueError, match=r"`dropout` should lie in \[0, 1\). Found `dropout = 1.0`"):
         lora(network(), dropout=1.0)
-    with pytest.raises(ValueError, match=r"should have no adapters. Found some; pass `merged\(network\)`"):
+    with pytest.raises(ValueError, match=r"should have no adapters. Found some; pass `merge_adapters\(network\)`"):
         lora(lora(network()))
     with pytest.raises(TypeError, match="should be a causal language model of transformers. Found Linear"):
         lora(nn.Linear(2, 2))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_abkd.language.teachers._cache_files import Kind
+from lightning_abkd.language.teachers import CacheKind
 from lightning_abkd.losses import OutputHead
 from lightning_abkd.models import CacheIdentity, TeacherCacheWriter
 
@@ -25,7 +25,7 @@ HIDDEN, LOGITS = normal(6, D), 3.0 * normal(6, V)
 
 def writer(
     folder: Path,
-    kind: Kind = "hidden",
+    kind: CacheKind = "hidden",
     identity: CacheIdentity = IDENTITY,
     counts: list[int] = COUNTS,
     **options: Any,
@@ -34,7 +34,7 @@ def writer(
     return TeacherCacheWriter(folder, identity, kind, counts, **({"vocabulary": V} | sizes | options))
 
 
-def fill(folder: Path, kind: Kind = "hidden") -> TeacherCacheWriter:
+def fill(folder: Path, kind: CacheKind = "hidden") -> TeacherCacheWriter:
     """Write all samples in two batches out of order."""
     made = writer(folder, kind)
     write, values = (made.write_hidden, HIDDEN) if kind == "hidden" else (made.write_top_k, LOGITS)

@@ -1,0 +1,40 @@
+"""The task loss and the metrics of language models."""
+
+import torch
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.text import Perplexity
+
+from lightning_abkd.language.data import IGNORE_INDEX
+from lightning_abkd.metrics import StudentEntropy, TeacherAgreement, TeacherEntropy
+
+
+def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Compute the mean cross-entropy of the counted tokens, in float32 or wider; without one it is a connected zero.
+
+    Args:
+        logits: Shape (B, T, V), any floating dtype.
+        labels: Shape (B, T), -100 where a token does not count.
+
+    Example:
+        >>> token_cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[3, -100]])).exp()
+        tensor(4.)
+    """
+    flat = logits.flatten(0, -2)
+    flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+    labels = labels.flatten()
+    total = torch.nn.functional.cross_entropy(flat, labels, ignore_index=IGNORE_INDEX, reduction="sum")
+    return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
+
+
+def token_metrics(with_teacher: bool) -> MetricCollection:
+    """Build perplexity on the labels and the student's entropy; with a teacher also agreement and its entropy.
+
+    Example:
+        >>> sorted(token_metrics(with_teacher=False))
+        ['perplexity', 'student_entropy']
+    """
+    metrics = MetricCollection({"perplexity": Perplexity(IGNORE_INDEX), "student_entropy": StudentEntropy()})
+    if with_teacher:
+        metrics.add_metrics({"agreement": TeacherAgreement(), "teacher_entropy": TeacherEntropy()})
+    return metrics
