@@ -26,10 +26,12 @@ def show_public_addresses() -> None:
     It finds what has been imported, so everything public is. Versions before 4.51 cannot be told addresses: they write
     the shortest path that leads to a class.
     """
+    found = {address: resolve_name(address) for address in public_addresses()}
     written = getattr(_util, "resolved_import_paths", None)
-    for address in reversed(public_addresses()):
-        value = resolve_name(address)
-        if written is not None and callable(value):
+    if written is None:
+        return
+    for address, value in reversed(found.items()):
+        if callable(value):
             written.add(value, address)
 
 

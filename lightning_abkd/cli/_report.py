@@ -74,6 +74,7 @@ def one_sentence(report: str) -> str:
     causes = _causes(lines)
     if not causes:
         return " ".join(report.split())
+    # The first that says more than that a type does not fit, or else the first.
     cause = min(causes, key=lambda cause: cause.is_misfit)
     place = ".".join(cause.keys)
     if missing := _missing_class(cause):
@@ -140,7 +141,7 @@ def _misfit(cause: _Cause, causes: list[_Cause], lines: list[str]) -> str:
 def _accepted(cause: _Cause) -> str:
     """Return what a class accepts, to follow an option that it does not; empty for other causes."""
     unknown = _UNKNOWN_OPTION.match(cause.text)
-    if not unknown or not cause.class_path:
+    if not unknown or not cause.class_path or "." not in cause.class_path:
         return ""
     accepted = _parameters(resolve_name(cause.class_path))
     close = difflib.get_close_matches(unknown["name"], accepted, 1)
