@@ -35,6 +35,7 @@ RENAMED = {
     "lightning_abkd.modules.Answering": "lightning_abkd.modules.Responder",
     "lightning_abkd.modules.Responses": "lightning_abkd.modules.GeneratedResponses",
     "lightning_abkd.modules.StoredTeacher": "lightning_abkd.modules.TeacherFromCache",
+    "lightning_abkd.diagnostics.sweep": "lightning_abkd.cli.sweep",
     "lightning_abkd.kernels.binary_exponents": "lightning_abkd.kernels.softmax_exponents",
     "lightning_abkd.schedules.Sequence": "lightning_abkd.schedules.SequentialSchedule",
 }
@@ -54,7 +55,8 @@ def test_an_old_name_warns_once_and_is_the_new_one(old, new):
 def test_only_the_new_name_is_listed(old, new):
     room, _, name = old.rpartition(".")
     assert name not in dir(import_module(room))
-    assert new.rpartition(".")[2] in dir(import_module(room))
+    new_room, _, new_name = new.rpartition(".")
+    assert new_name in dir(import_module(new_room))
 
 
 def test_an_import_shows_one_warning_of_its_own_line():

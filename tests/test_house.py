@@ -1,9 +1,12 @@
 import ast
+import re
+from importlib import import_module
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
-from tests import _source as source
+from tests import _density as density, _source as source
 
 ROOT = Path(__file__).parent.parent
 FILES = source.sources(ROOT)
@@ -23,6 +26,11 @@ EXTRA = {
         "door",
     )
 }
+
+
+ROOMS = ("functional", "kernels", "losses", "metrics", "models", "data", "modules", "callbacks", "diagnostics")
+# A doctest, or a line that names whose example is shared.
+EXAMPLE = re.compile(r">>>|Example: see `")
 
 
 def place(name):
@@ -69,6 +77,30 @@ def test_files_of_packages_are_private():
 
 def test_files_and_functions_fit_a_screen():
     assert source.oversized(ROOT, FILES) == []
+
+
+def test_functions_are_simple():
+    assert density.complex_functions(FILES) == []
+
+
+def test_assignments_set_one_thing():
+    share, places = density.tuple_assignments(FILES)
+    assert share < density.LARGEST_TUPLE_SHARE, places
+    assert [place for place in density.packed_assignments(FILES) if "_triton.py" not in place] == []
+
+
+def test_few_types_are_ignored_each_with_its_reason():
+    ignored, unexplained = density.ignored_types(ROOT, FILES)
+    assert len(ignored) <= density.MOST_IGNORES, ignored
+    assert unexplained == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_public_object_shows_an_example(room):
+    module = import_module(f"lightning_abkd.{room}")
+    objects = {name: getattr(module, name) for name in module.__all__}
+    documented = {name: value for name, value in objects.items() if isinstance(value, type | FunctionType)}
+    assert [name for name, value in documented.items() if not EXAMPLE.search(value.__doc__ or "")] == []
 
 
 def test_everything_is_annotated():
@@ -138,7 +170,7 @@ def test_public_file_name_is_caught():
 
 def test_long_file_and_long_function_are_caught(tmp_path):
     long = "def f() -> None:\n" + "    x = 1\n" * 41 + "\n" * 220
-    problems = source.oversized(*write(tmp_path, losses___a=long, kernels___b=long))
+    problems = source.oversized(*write(tmp_path, losses___a=long, kernels___b=f"@triton.jit\n{long.strip()}"))
     assert problems == [
         "lightning_abkd/losses/_a.py has 262 lines",
         "lightning_abkd/losses/_a.py:1 f has 42 code lines",
@@ -170,3 +202,24 @@ else:
 """
     assert len(source.wrong_exports(tree(training__init=text))) == 2
     assert not source.wrong_exports(tree(training__init=text.replace('"y"', '"x"')))
+
+
+def test_complex_function_is_caught():
+    branches = "\n".join(f"    if x == {i} and y:\n        return {i}" for i in range(5))
+    text = f"def f(x: int, y: int) -> int:\n{branches}\n    return 9"
+    assert density.complex_functions(tree(losses___a=text)) == ["lightning_abkd/losses/_a.py:1 f has complexity 11"]
+    assert not density.complex_functions(tree(losses___a=f"@triton.jit\n{text}"))
+
+
+def test_packed_assignment_is_caught():
+    files = tree(losses___a="a, b = x, y\nc, d = d, c\ne = 1\nf, g = pair")
+    assert density.packed_assignments(files) == ["lightning_abkd/losses/_a.py:1 a, b = (x, y)"]
+    assert density.tuple_assignments(files)[0] == 0.75
+
+
+def test_unexplained_ignored_type_is_caught(tmp_path):
+    # Written in parts, so that this line ignores nothing.
+    mark = "# type: " + "ignore[override]"
+    root, files = write(tmp_path, losses___a=f"x = 1  {mark}\ny = 2  {mark}  # narrower than torch's")
+    ignored, unexplained = density.ignored_types(root, files)
+    assert (len(ignored), len(unexplained)) == (2, 1)

@@ -11,7 +11,7 @@ _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
-    """Give a temporary file beside `path`, which takes its place when the block ends without an error.
+    """Yield a temporary file beside `path`, which takes its place when the block ends without an error.
 
     Whoever is killed while writing leaves the former file as it was.
 

@@ -31,7 +31,7 @@ def export_lazily(
         True
     """
     place_of = {name: place for place, names in places.items() for name in names}
-    forward = renamed_names(module, renamed or {})
+    forward = renamed_names(module, renamed or {}, stacklevel=3)
     namespace = vars(sys.modules[module])
 
     def __getattr__(name: str) -> object:
@@ -49,12 +49,13 @@ def export_lazily(
     namespace["__getattr__"] = __getattr__
 
 
-def renamed_names(module: str, renamed: Mapping[str, str]) -> Callable[[str], object]:
+def renamed_names(module: str, renamed: Mapping[str, str], stacklevel: int = 2) -> Callable[[str], object]:
     """Build the `__getattr__` of a module that forwards old names with a DeprecationWarning.
 
     Args:
         module: Name of the module it is for.
         renamed: New names by the old ones; a new name with a dot is the full path of what has moved.
+        stacklevel: Whose line the warning names: 2 is the caller's of the function, 3 the caller's caller.
 
     Returns:
         The function; it raises AttributeError for every other name.
@@ -68,7 +69,7 @@ def renamed_names(module: str, renamed: Mapping[str, str]) -> Callable[[str], ob
         warnings.warn(
             f"{module}.{name} is now {place}.{new}; the old name goes with version {UNTIL}.",
             DeprecationWarning,
-            stacklevel=2,
+            stacklevel=stacklevel,
         )
         return getattr(importlib.import_module(place), new)
 

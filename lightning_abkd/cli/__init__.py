@@ -1,9 +1,11 @@
 """The command `abkd`: LightningCLI over distillation modules, and sweeps of its trainings.
 
-Here: what a user types, and what they are told when it is wrong. Not here: anything that a script would import.
+Here: what a user types, what they are told when it is wrong, and the same commands from Python.
+Not here: anything that a training needs.
 """
 
 from lightning_abkd.cli._app import AbkdCLI
 from lightning_abkd.cli._main import main
+from lightning_abkd.cli._sweep import sweep
 
-__all__ = ["AbkdCLI", "main"]
+__all__ = ["AbkdCLI", "main", "sweep"]

@@ -1,49 +1,68 @@
 """The public addresses of the library's classes and functions, which commands, configs and messages show."""
 
 import difflib
+import importlib
+from pkgutil import resolve_name
 from types import ModuleType
 
-from jsonargparse._util import resolved_import_paths
+from jsonargparse import _util
 
-from lightning_abkd import callbacks, data, functional, losses, metrics, models, modules, schedules
-
+_PACKAGE = "lightning_abkd"
 # A name that two rooms offer is shown by the first of them.
-_ROOMS: tuple[ModuleType, ...] = (modules, data, models, callbacks, losses, metrics, functional, schedules)
+_ROOMS = ("modules", "data", "models", "callbacks", "losses", "metrics", "functional", "schedules")
+_SIMILAR = 0.6
+_VERY_SIMILAR = 0.75
 
 
-def public_addresses() -> dict[str, object]:
-    """Return every public class and function by its address, such as `lightning_abkd.modules.DistillationModule`.
-
-    All of them are imported, so that short class names are found as well.
-    """
-    return {f"{room.__name__}.{name}": getattr(room, name) for room in _ROOMS for name in _names(room)}
+def public_addresses() -> list[str]:
+    """Return the address of every public class and function, such as `lightning_abkd.modules.DistillationModule`."""
+    rooms = [importlib.import_module(f"{_PACKAGE}.{room}") for room in _ROOMS]
+    return [f"{room.__name__}.{name}" for room in rooms for name in _names(room)]
 
 
 def show_public_addresses() -> None:
-    """Let jsonargparse write a class by its public address, wherever its file lies."""
-    for address, value in reversed(public_addresses().items()):
+    """Let jsonargparse find every public class by its short name, and write it by its public address.
+
+    It finds what has been imported, so everything public is. Versions before 4.51 cannot be told addresses: they write
+    the shortest path that leads to a class.
+    """
+    found = {address: resolve_name(address) for address in public_addresses()}
+    written = getattr(_util, "resolved_import_paths", None)
+    if written is None:
+        return
+    for address, value in reversed(found.items()):
         if callable(value):
-            resolved_import_paths.add(value, address)
+            written.add(value, address)
 
 
 def closest_address(class_path: str) -> str | None:
-    """Return the public address that a mistyped class path most likely means, or None.
+    """Return the public address that a class path which leads nowhere most likely means, or None.
+
+    Args:
+        class_path: Path or short name. A path of another package means none of ours; a short name may mean a class of
+            any package, and has to be more similar than a path.
 
     Example:
         >>> closest_address("lightning_abkd.losses.AlphaBetaDivergense")
         'lightning_abkd.losses.AlphaBetaDivergence'
     """
-    addresses = list(public_addresses())
-    by_name = {address.rpartition(".")[2]: address for address in addresses}
-    name = class_path.rpartition(".")[2]
-    if name in by_name:
-        return by_name[name]
-    close = difflib.get_close_matches(name, by_name, 1)
-    return by_name[close[0]] if close else None
+    place, _, name = class_path.rpartition(".")
+    if place and place.partition(".")[0] != _PACKAGE:
+        return None
+    addresses = public_addresses()
+    here = [address for address in addresses if address.rpartition(".")[0] == place]
+    for candidates in (here, addresses):
+        by_name = {address.rpartition(".")[2]: address for address in reversed(candidates)}
+        close = difflib.get_close_matches(name, by_name, 1, _SIMILAR if place else _VERY_SIMILAR)
+        if close:
+            return by_name[close[0]]
+    return None
 
 
 def _names(room: ModuleType) -> list[str]:
+    """Return the names that a room lists, or else those that it defines."""
     listed: list[str] | None = getattr(room, "__all__", None)
     if listed is not None:
         return listed
-    return [name for name, value in vars(room).items() if getattr(value, "__module__", None) == room.__name__]
+    defined = [name for name, value in vars(room).items() if getattr(value, "__module__", None) == room.__name__]
+    return [name for name in defined if not name.startswith("_")]

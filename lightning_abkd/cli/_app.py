@@ -1,5 +1,6 @@
 """LightningCLI over distillation modules."""
 
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,11 +10,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lightning_abkd.cli._addresses import show_public_addresses
-from lightning_abkd.cli._errors import fail, one_sentence, readable_errors
+from lightning_abkd.cli._errors import fail, readable_errors
+from lightning_abkd.cli._report import one_sentence
 
 
 class Parser(LightningArgumentParser):
-    """Says what is wrong in one sentence, without the usage of every option before it."""
+    """Parser that reports an error in one sentence, without the usage of every option before it."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:
@@ -22,16 +24,21 @@ class Parser(LightningArgumentParser):
 
 
 class AbkdCLI(LightningCLI):
-    """LightningCLI that takes any module and data module by class path and saves the config beside the logs.
+    """LightningCLI that takes any module and data module by class path, and saves the config beside the logs.
 
     Args:
-        args: Command line as a list; None takes the one of the process.
+        args: Command line as a list; None takes that of the process.
 
-    Attributes trainer, model and datamodule are there after the run.
+    Attributes:
+        trainer: The trainer, after the run.
+        model: The module.
+        datamodule: The data module.
+
+    Example: `AbkdCLI(["fit", "--config", "mine.yaml"]).trainer.callback_metrics` trains and returns what was measured
+    last. It does not run here, because it takes a whole training.
     """
 
     def __init__(self, args: ArgsType = None) -> None:
-        show_public_addresses()
         super().__init__(
             LightningModule,
             subclass_mode_model=True,
@@ -44,8 +51,14 @@ class AbkdCLI(LightningCLI):
             args=args,
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse a command with its options, or show the list of commands, which needs no class of the library."""
+        if (sys.argv[1:] if args is None else args) not in ([], ["-h"], ["--help"]):
+            show_public_addresses()
+        super().parse_arguments(parser, args)
+
     def _parse_ckpt_path(self) -> None:
-        """Check the checkpoint before anything is built; the networks are those of the configuration."""
+        """Check the checkpoint before anything is built. The networks are those of the configuration."""
         path = self.config.get(f"{self.config['subcommand']}.ckpt_path")
         if path in (None, "best", "last", "hpc", "registry"):
             return
@@ -57,7 +70,7 @@ class AbkdCLI(LightningCLI):
             fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
 
     def instantiate_classes(self) -> None:
-        """Build trainer, module and data; what they refuse is said in one sentence."""
+        """Build trainer, module and data; what they refuse is reported in one sentence."""
         with readable_errors():
             super().instantiate_classes()
 
@@ -65,22 +78,31 @@ class AbkdCLI(LightningCLI):
         with readable_errors():
             super()._run_subcommand(subcommand)
 
-    def _best(self) -> None:
-        """Find the best checkpoint of an earlier run, which Lightning knows only within the run itself."""
+    def _find_best_checkpoint(self) -> None:
+        """Replace `--ckpt_path best` by the file of an earlier run; Lightning finds it only within the run itself."""
         config = self.config_init[self.config["subcommand"]]
         if config.get("ckpt_path") != "best":
             return
-        callback = self.trainer.checkpoint_callback
-        folder = callback.dirpath if isinstance(callback, ModelCheckpoint) else None
-        last = None if folder is None else Path(folder, "last.ckpt")
+        last = self._last_checkpoint()
         if last is None or not last.is_file():
             fail(
                 "Option `--ckpt_path best` needs a ModelCheckpoint with `dirpath` and `save_last: true` that has run. "
                 f"Found no {last or 'dirpath'}. Name the checkpoint's file instead."
             )
-        states = torch.load(last, weights_only=True, map_location="meta", mmap=True)["callbacks"].values()
-        paths = [state["best_model_path"] for state in states if state.get("best_model_path")]
+        best = _recorded_best(last)
         # The folder may have been moved since.
-        config["ckpt_path"] = str(last.with_name(Path(paths[0]).name) if paths else last)
+        config["ckpt_path"] = str(last.with_name(Path(best).name) if best else last)
 
-    before_validate = before_test = before_predict = _best
+    def _last_checkpoint(self) -> Path | None:
+        """Return where the ModelCheckpoint writes its last state, None without one or without its folder."""
+        callback = self.trainer.checkpoint_callback
+        folder = callback.dirpath if isinstance(callback, ModelCheckpoint) else None
+        return None if folder is None else Path(folder, "last.ckpt")
+
+    before_validate = before_test = before_predict = _find_best_checkpoint
+
+
+def _recorded_best(last: Path) -> str | None:
+    """Return the path of the best checkpoint that a ModelCheckpoint recorded in the last one."""
+    states = torch.load(last, weights_only=True, map_location="meta", mmap=True)["callbacks"].values()
+    return next((state["best_model_path"] for state in states if state.get("best_model_path")), None)

@@ -1,5 +1,6 @@
 """The loss and the size of its gradient over the plane of α and β, for a batch."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,10 @@ _SIXTHS = tuple(i / 6 for i in range(7))
 
 
 class DivergenceMap(NamedTuple):
-    """Mean divergence and mean norm of its gradient, both (A, B), for A values of α and B of β."""
+    """Mean divergence and mean norm of its gradient, both (A, B), for A values of α and B of β.
+
+    Example: see `divergence_map`.
+    """
 
     alphas: tuple[float, ...]
     betas: tuple[float, ...]
@@ -30,22 +34,40 @@ def divergence_map(
     temperature: float = 1.0,
     mask: Tensor | None = None,
 ) -> DivergenceMap:
-    """Compute the α-β-divergence of a batch and the size of its gradient for all α and β, at the price of a few.
+    r"""Compute the α-β-divergence of a batch and the size of its gradient for all α and β, at the price of a few.
 
-    It tells before a training where in the plane it would start: with no gradient, with one of another order of
-    magnitude, or with an infinite loss. See `lightning_abkd.kernels.alpha_beta_grid` for the accuracy.
+    It shows before a training where in the plane it would start: with no gradient, with one of another order of
+    magnitude, or with an infinite loss. For the accuracy see `lightning_abkd.kernels.alpha_beta_grid`.
+
+    .. math::
+
+        D_{ij} = \frac{1}{N} \sum_{n=1}^{N} D_{\alpha_i, \beta_j}(p_n \| q_n), \qquad
+        G_{ij} = \frac{1}{N} \sum_{n=1}^{N}
+        \Big\| \frac{\partial D_{\alpha_i, \beta_j}(p_n \| q_n)}{\partial z_n} \Big\|_2
+
+    .. math::
+
+        p_n = \mathrm{softmax}(y_n / T), \qquad q_n = \mathrm{softmax}(z_n / T)
+
+    where:
+
+    - D_{α, β} is `lightning_abkd.functional.alpha_beta_divergence`.
+    - D_{ij}, G_{ij} -> `values` and `gradient_norms` of the result.
+    - z_n, y_n -> `student_logits` and `teacher_logits` of the n-th of N positions that `mask` counts.
+    - α_i, β_j -> `alphas`, `betas`: any finite numbers.
+    - T -> `temperature`: greater than 0. The paper (Wang et al., "ABKD", ICML 2025, arXiv 2505.04560) uses 4 for
+      CIFAR-100 and 1 for language models.
 
     Args:
         student_logits: Shape (..., V), any floating dtype.
         teacher_logits: Same shape.
-        alphas: A values of α, any finite numbers; as they stand, 0, 1/6, ..., 1.
-        betas: B values of β.
-        temperature: T > 0; both logits are divided by it. There is no factor T².
+        alphas: A values of α; by default 0, 1/6, ..., 1.
+        betas: B values of β; the same by default.
+        temperature: Both logits are divided by it. There is no factor T².
         mask: Boolean, shape (...), True where a position counts; None counts all.
 
     Returns:
-        Means over the counted positions of the divergence and of the Euclidean norm of its gradient by the position's
-        student logits; NaN where none counts.
+        Both means over the counted positions, of shape (A, B); NaN where no position counts.
 
     Raises:
         ValueError: If shapes do not fit, the temperature is not positive, or an exponent is missing or not finite.
@@ -54,15 +76,18 @@ def divergence_map(
     Example:
         >>> import torch
         >>> student, teacher = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
-        >>> divergence_map(student, teacher, alphas=[0.2, 1.0], betas=[0.7]).values.shape
-        torch.Size([2, 1])
+        >>> measured = divergence_map(student, teacher, alphas=[1.0], betas=[0.0, 1.0])
+        >>> measured.values[0, 0].item(), measured.gradient_norms[0, 0].item()  # forward KL; √2 · 0.3808
+        (0.4337..., 0.5385...)
     """
     check_logits(student_logits, teacher_logits, mask)
     if mask is not None:
-        student_logits, teacher_logits = student_logits[mask], teacher_logits[mask]
+        student_logits = student_logits[mask]
+        teacher_logits = teacher_logits[mask]
     rows = alpha_beta_grid(student_logits, teacher_logits, alphas, betas, temperature)
-    values, norms = (table.reshape(-1, len(alphas), len(betas)).mean(0) for table in rows)
-    return DivergenceMap(tuple(alphas), tuple(betas), values, norms)
+    shape = (-1, len(alphas), len(betas))
+    means = [table.reshape(shape).mean(0) for table in rows]
+    return DivergenceMap(tuple(alphas), tuple(betas), *means)
 
 
 def plot_divergence_map(measured: DivergenceMap, output: str | Path) -> Path:
@@ -70,18 +95,27 @@ def plot_divergence_map(measured: DivergenceMap, output: str | Path) -> Path:
 
     Args:
         measured: What `divergence_map` returned.
-        output: Picture to write, its format by its suffix.
+        output: Picture to write; its suffix is the format.
 
     Returns:
         The path of the picture.
 
     Raises:
         ModuleNotFoundError: If matplotlib is missing.
+
+    Example:
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> measured = divergence_map(torch.randn(4, 10), torch.randn(4, 10), temperature=4.0)
+        >>> with TemporaryDirectory() as folder:
+        ...     plot_divergence_map(measured, Path(folder, "map.svg")).read_text().startswith("<?xml")
+        True
     """
     tables = {"divergence": measured.values, "norm of its gradient": measured.gradient_norms}
-    return draw_planes({title: _points(measured, table) for title, table in tables.items()}, output)
+    return draw_planes({title: _by_point(measured, table) for title, table in tables.items()}, output)
 
 
-def _points(measured: DivergenceMap, table: Tensor) -> dict[tuple[float, float], list[float]]:
-    rows = zip(measured.alphas, table.tolist(), strict=True)
-    return {(alpha, beta): [x] for alpha, row in rows for beta, x in zip(measured.betas, row, strict=True)}
+def _by_point(measured: DivergenceMap, table: Tensor) -> dict[tuple[float, float], list[float]]:
+    """Return the values of a table by (α, β), each in a list as if of one seed."""
+    points = itertools.product(measured.alphas, measured.betas)
+    return {point: [value] for point, value in zip(points, table.flatten().tolist(), strict=True)}

@@ -79,7 +79,7 @@ class FromHiddenStates:
             log_step(module, named, max(1, count))
         if not count:
             self.log_once("A training batch has no labelled token: it counts nothing.")
-        return module._counted(terms.loss, count, batch["labels"][:, 1:].numel(), rows.states, batch_idx)
+        return module.part_of_step(terms.loss, count, batch["labels"][:, 1:].numel(), rows.states, batch_idx)
 
     def evaluation_signals(self, module: DistillationModule, batch: TokenBatch) -> Iterable[Signals]:
         """Compute the signals of a batch in parts; what is stored is the training data's, so the live teacher runs."""

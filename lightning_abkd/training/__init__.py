@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         save_weights as save_weights,
     )
     from lightning_abkd.training._checks import (
-        check_fusible as check_fusible,
         check_labels as check_labels,
         is_watched as is_watched,
         logits_of as logits_of,
@@ -33,7 +32,7 @@ else:
         {
             "lightning_abkd.training._alpha_beta_scheduler": ["AlphaBetaScheduler"],
             "lightning_abkd.training._checkpoint": ["load_weights", "load_pretrained", "save_weights"],
-            "lightning_abkd.training._checks": ["check_fusible", "check_labels", "is_watched", "logits_of"],
+            "lightning_abkd.training._checks": ["check_labels", "is_watched", "logits_of"],
             "lightning_abkd.training._distillation": ["DistillationModule"],
             "lightning_abkd.training._eval_mode": ["eval_mode"],
             "lightning_abkd.training._hyperparameter_scheduler": ["HyperparameterScheduler"],

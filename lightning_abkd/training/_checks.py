@@ -4,11 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
-from lightning_abkd.losses import DistillationLoss, Divergence
+from lightning_abkd.losses import DistillationLoss
 
 _CHECK_INTERVAL = 50
 _PROVIDERS = {
@@ -124,15 +122,3 @@ def check_not_nan(loss: Tensor, signals: Mapping[str, object], step: int) -> Non
     raise FloatingPointError(
         f"The loss is NaN at step {step} although all logits are numbers. Check the loss's parameters."
     )
-
-
-def check_fusible(module: LightningModule, own: type[LightningModule]) -> None:
-    """Raise ValueError with the reason if something of a module needs the logits of a whole batch."""
-    for name in ("signals", "task_loss", "losses"):
-        if getattr(type(module), name) is not getattr(own, name):
-            raise ValueError(f"{type(module).__name__} overrides `{name}`")
-    divergence = module.divergence
-    if divergence is not None and not (isinstance(divergence, Divergence) and divergence.is_rowwise_mean):
-        raise ValueError(f"{type(divergence).__name__} is not a plain mean over tokens")
-    if type(module.trainer.strategy) not in (SingleDeviceStrategy, DDPStrategy):
-        raise ValueError(f"{type(module.trainer.strategy).__name__} may keep the output layer in pieces")

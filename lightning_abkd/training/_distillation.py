@@ -169,9 +169,12 @@ class DistillationModule(HostBatches):
         signals = self.signals(batch)
         loss, positions = self._logged_loss(signals, batch_idx, "train")
         count = signals["mask"].sum() if "mask" in signals else positions
-        return self._counted(loss, count, positions, signals, batch_idx)
+        return self.part_of_step(loss, count, positions, signals, batch_idx)
 
-    def _counted(self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int) -> Tensor:
+    def part_of_step(
+        self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int
+    ) -> Tensor:
+        """Return the part that a micro-batch has in the loss of its step, from its mean over `count` of `positions`."""
         if checks.is_watched(self.device, batch_idx):
             checks.check_not_nan(loss.detach(), signals, self.global_step)
         return self._step_mean.add(loss, count, positions, self.trainer)

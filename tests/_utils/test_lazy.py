@@ -32,8 +32,9 @@ def test_unknown_name_is_an_attribute_error(table):
 
 
 def test_old_name_of_a_table_warns(table):
-    with pytest.warns(DeprecationWarning, match="table.Ratio is now table.Fraction"):
+    with pytest.warns(DeprecationWarning, match="table.Ratio is now table.Fraction") as caught:
         assert table.Ratio is table.Fraction
+    assert caught[0].filename == __file__
 
 
 def test_submodule_is_imported_when_it_is_touched(monkeypatch):

@@ -1,18 +1,30 @@
+from pkgutil import resolve_name
+from types import ModuleType
+
 import pytest
 
-from lightning_abkd.cli._addresses import closest_address, public_addresses
+from lightning_abkd.cli import _addresses
+from lightning_abkd.cli._addresses import closest_address, public_addresses, show_public_addresses
 from tests.cli._commands import run
 
 
 def test_addresses_are_those_of_catalogues_and_rooms():
-    addresses = public_addresses()
     assert {
         "lightning_abkd.modules.DistillationModule",
         "lightning_abkd.data.DigitsDataModule",
         "lightning_abkd.losses.AlphaBetaDivergence",
         "lightning_abkd.schedules.Linear",
-    } <= set(addresses)
-    assert addresses["lightning_abkd.data.DigitsDataModule"].__name__ == "DigitsDataModule"
+    } <= set(public_addresses())
+
+
+def test_every_address_leads_somewhere():
+    for address in public_addresses():
+        resolve_name(address)
+
+
+def test_older_jsonargparse_is_told_no_addresses(monkeypatch):
+    monkeypatch.setattr(_addresses, "_util", ModuleType("without resolved_import_paths"))
+    show_public_addresses()
 
 
 def test_configs_show_the_public_address_of_a_short_name(capsys):
@@ -29,7 +41,11 @@ def test_configs_show_the_public_address_of_a_short_name(capsys):
         ("ReverseKLL", "lightning_abkd.losses.ReverseKL"),
         ("lightning_abkd.vision.DigitsDataModule", "lightning_abkd.data.DigitsDataModule"),
         ("lightning_abkd.modules.DistilationModule", "lightning_abkd.modules.DistillationModule"),
-        ("nowhere.xyz123", None),
+        ("lightning_abkd.DistillationModul", "lightning_abkd.modules.DistillationModule"),
+        ("lightning_abkd.models.resnet20x", "lightning_abkd.models.resnet20"),
+        ("xyz123", None),
+        ("Identityy", None),
+        ("torch.nn.Linearr", None),
     ],
 )
 def test_mistyped_path_has_a_closest_address(typed, meant):

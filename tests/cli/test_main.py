@@ -1,8 +1,10 @@
 import sys
+import warnings
 
 import pytest
 
 from lightning_abkd.cli import main
+from tests.cli._commands import CONFIG
 
 
 def test_the_command_finds_modules_in_the_working_directory(folder, monkeypatch):
@@ -10,3 +12,24 @@ def test_the_command_finds_modules_in_the_working_directory(folder, monkeypatch)
     with pytest.raises(SystemExit, match="0"):
         main()
     assert sys.path[0] == str(folder)
+
+
+def test_the_list_of_commands_needs_no_class_of_the_library(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["abkd", "--help"])
+    monkeypatch.setattr("lightning_abkd.cli._app.show_public_addresses", lambda: pytest.fail("imported all of them"))
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert "abkd sweep --help" in capsys.readouterr().out
+
+
+def test_an_old_name_in_a_config_warns_the_user_once(folder, monkeypatch):
+    old = "lightning_abkd.losses.MultiLevelDistillation"
+    (folder / "config.yaml").write_text(CONFIG.replace("losses.AlphaBetaDivergence, init_args: {alpha: 0.8}", old[15:]))
+    monkeypatch.setattr(sys, "argv", ["abkd", "fit", "--config", "config.yaml", "--print_config"])
+    with warnings.catch_warnings(record=True) as caught:
+        # Python begins so: it shows no deprecations of libraries.
+        warnings.simplefilter("ignore")
+        with pytest.raises(SystemExit, match="0"):
+            main()
+    (message,) = (str(warning.message) for warning in caught)
+    assert message.startswith(f"{old} is now lightning_abkd.losses.MLKD; ")

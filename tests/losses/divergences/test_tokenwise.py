@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lightning_abkd import functional
+from lightning_abkd.kernels import runs_triton
 from lightning_abkd.losses import (
     AlphaBetaDivergence,
     TeacherUncertainty,
@@ -101,16 +102,23 @@ def test_ends_must_be_finite(name):
         TokenwiseAlphaBeta(TopOneAgreement(), **ENDS | {name: float("nan")})
 
 
+def step(backend, student, teacher):
+    leaf = student.clone().requires_grad_()
+    value = TokenwiseAlphaBeta(TopOneAgreement(), **ENDS, temperature=2.0, backend=backend)(leaf, teacher)
+    return value.detach(), torch.autograd.grad(value, leaf)[0]
+
+
 def test_backends_agree_and_the_choice_is_logged(caplog):
-    student, teacher = logits(6, 9).float(), logits(6, 9, seed=1).float()
-    found = []
+    pair = logits(6, 9).float(), logits(6, 9, seed=1).float()
     with caplog.at_level(logging.INFO, "lightning_abkd"):
-        for backend in ("eager", "fused"):
-            leaf = student.clone().requires_grad_()
-            value = TokenwiseAlphaBeta(TopOneAgreement(), **ENDS, backend=backend)(leaf, teacher)
-            found.append((value.detach(), torch.autograd.grad(value, leaf)[0]))
-    torch.testing.assert_close(*found, rtol=2e-5, atol=1e-6)
+        torch.testing.assert_close(step("eager", *pair), step("fused", *pair), rtol=2e-5, atol=1e-6)
     assert [record.message.split()[2] for record in caplog.records] == ["eager", "fused"]
+
+
+@pytest.mark.skipif(not runs_triton(torch.device("cpu")), reason="Triton does not run here")
+def test_the_kernel_takes_exponents_of_each_row():
+    pair = logits(6, 9).float(), logits(6, 9, seed=1).float()
+    torch.testing.assert_close(step("triton", *pair), step("eager", *pair), rtol=2e-5, atol=1e-6)
 
 
 def test_a_backend_that_cannot_compute_the_logits_says_why():

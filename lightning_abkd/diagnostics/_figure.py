@@ -1,0 +1,59 @@
+"""A figure of panels: opened without a display, saved as a file."""
+
+from pathlib import Path
+
+from lightning_abkd._utils import require
+
+_DOTS_PER_INCH = 130
+_TITLE_SIZE = 11
+
+
+class Panel:
+    """One panel of a figure.
+
+    Args:
+        figure: The figure.
+        row: Its row, from the top.
+        column: Its column.
+
+    Attributes:
+        axes: The `matplotlib.axes.Axes` to draw into.
+    """
+
+    def __init__(self, figure: "Figure", row: int, column: int) -> None:
+        self.axes = figure.grid[row, column]
+
+    def set_title(self, title: str) -> None:
+        """Write a title above the panel."""
+        self.axes.set_title(title, fontsize=_TITLE_SIZE)
+
+
+class Figure:
+    """A figure of panels in rows and columns, which leaves the backend and the figures of pyplot alone.
+
+    Args:
+        rows: Number of rows.
+        columns: Number of panels per row.
+        size: Width and height in inches.
+        share_x: True where all panels have one x-axis.
+
+    Attributes:
+        page: The `matplotlib.figure.Figure`.
+        panels: Its panels, row by row.
+
+    Raises:
+        ModuleNotFoundError: If matplotlib is missing.
+    """
+
+    def __init__(self, rows: int, columns: int, size: tuple[float, float], share_x: bool = False) -> None:
+        matplotlib = require("matplotlib.figure", "quickstart", "A picture")
+        self.page = matplotlib.Figure(figsize=size, layout="constrained")
+        self.grid = self.page.subplots(rows, columns, sharex=share_x, squeeze=False)
+        self.panels = [Panel(self, row, column) for row in range(rows) for column in range(columns)]
+
+    def save(self, output: str | Path) -> Path:
+        """Write the figure in the format of the path's suffix; its folder is created."""
+        output = Path(output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        self.page.savefig(output, dpi=_DOTS_PER_INCH)
+        return output
