@@ -1,14 +1,14 @@
 """Knowledge distillation for PyTorch Lightning on the α-β-divergence.
 
-This is the door: the names of a first training, each loaded when it is touched. Everything has one address, that of its
-catalogue (`data`, `models`, `modules`, `callbacks`) or room (`losses`, `metrics`, `schedules`, `functional`, `kernels`,
-`diagnostics`). Two wings lie over one core, and imports point down only:
+The names exported here are those of a first training; each is imported when it is first used. Every public name has one
+path, in a catalogue (`data`, `models`, `modules`, `callbacks`) or in a room (`losses`, `metrics`, `schedules`,
+`functional`, `kernels`, `diagnostics`). The package is built in floors, and each imports only from the floors below it:
 
-- `cli`, `diagnostics`: what a user runs and looks at.
-- `data`, `models`, `modules`, `callbacks`: the catalogues, lists of names.
-- `vision`, `language`: the wings, which do not know each other.
-- `training`: what every way to train shares.
-- `losses`, `metrics`: modules that take logits or features to numbers.
+- `cli`, `diagnostics`: the command line and figures.
+- `data`, `models`, `modules`, `callbacks`: the catalogues, which list names and define none.
+- `vision`, `language`: the wings, which do not import each other.
+- `training`: what both wings share.
+- `losses`, `metrics`: modules that compute numbers from logits or features.
 - `kernels`: fused implementations.
 - `functional`, `schedules`: pure functions of tensors and of positions in training.
 """

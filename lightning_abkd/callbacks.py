@@ -1,7 +1,7 @@
-"""Lightning callbacks, by the addresses that configs name.
+"""Lightning callbacks, under the paths that configs use.
 
-Schedulers lie in `lightning_abkd.training`, callbacks of language models in `lightning_abkd.language.callbacks`: open
-the one you need.
+This file only lists names. Schedulers are defined in `lightning_abkd.training`, callbacks of language models in
+`lightning_abkd.language.callbacks`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,7 @@
-"""Data modules and readers, by the addresses that configs name.
+"""Data modules and readers, under the paths that configs use.
 
-Images lie in `lightning_abkd.vision.data`, language in `lightning_abkd.language.data`: open the one you need.
+This file only lists names. Those for images are defined in `lightning_abkd.vision.data`, those for language in
+`lightning_abkd.language.data`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
-"""Networks and weights, by the addresses that configs name.
+"""Networks and weights, under the paths that configs use.
 
-Image classifiers and CLIP lie in `lightning_abkd.vision.models`, causal language models in
-`lightning_abkd.language.models`, stored and separated teachers in `lightning_abkd.language.teachers`, weights from
-files in `lightning_abkd.training`: open the one you need.
+This file only lists names. Image classifiers and CLIP are defined in `lightning_abkd.vision.models`, causal language
+models in `lightning_abkd.language.models`, stored teachers and separate heads in `lightning_abkd.language.teachers`,
+and functions that load and save weights in `lightning_abkd.training`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
-"""LightningModules that distil a frozen teacher into a student, by the addresses that configs name.
+"""LightningModules that distil a frozen teacher into a student, under the paths that configs use.
 
-`DistillationModule` lies in `lightning_abkd.training`, the language module and generation in `lightning_abkd.language`,
-base-to-new generalization in `lightning_abkd.vision`: open the one you need.
+This file only lists names. `DistillationModule` is defined in `lightning_abkd.training`, the language module and
+generation in `lightning_abkd.language`, and base-to-new generalisation in `lightning_abkd.vision`.
 """
 
 from typing import TYPE_CHECKING

@@ -106,7 +106,7 @@ def test_a_cache_stands_in_for_its_teacher(kind, teacher):
 
 
 def test_a_cache_of_another_teacher_is_still_refused():
-    with pytest.raises(ValueError, match="should be of this run. Found `model = 'GPT2LMHeadModel"):
+    with pytest.raises(ValueError, match="should belong to this run. Found `model = 'GPT2LMHeadModel"):
         TeacherCache("cache/hidden").check(model="GPT2LMHeadModel 0123456789ab")
 
 

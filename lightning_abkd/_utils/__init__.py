@@ -1,7 +1,7 @@
 """Small helpers that every room uses, so that each is written once. Nothing here is public, and nothing loads torch.
 
-Here: checks of arguments with one wording each, optional packages, whole-file writes, lazy tables of names.
-Not here: anything that knows of losses, networks or training.
+Here: checks of arguments with one wording each, optional packages, files written whole, names imported on first use.
+Not here: anything about losses, networks or training.
 """
 
 from lightning_abkd._utils._arguments import (

@@ -1,4 +1,4 @@
-"""Checks of arguments, one wording each."""
+"""Checks of arguments, each with one wording of its error."""
 
 import math
 from collections.abc import Sequence
@@ -59,9 +59,9 @@ def check_choice(name: str, value: object, choices: Sequence[object], advice: st
 def check_same_shape(
     first: "Tensor", second: "Tensor", names: tuple[str, str] = ("student_logits", "teacher_logits"), advice: str = ""
 ) -> None:
-    """Raise ValueError unless two tensors have one shape."""
+    """Raise ValueError unless two tensors have the same shape."""
     if first.shape != second.shape:
         raise ValueError(
-            f"`{names[0]}` and `{names[1]}` should have one shape. "
+            f"`{names[0]}` and `{names[1]}` should have the same shape. "
             f"Found {tuple(first.shape)} and {tuple(second.shape)}.{' ' * bool(advice)}{advice}"
         )

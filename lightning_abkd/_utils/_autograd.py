@@ -1,4 +1,4 @@
-"""What torch's autograd functions are handed as `ctx`."""
+"""The type of the `ctx` that torch passes to autograd functions."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 class Context(Protocol):
-    """The part of `torch.autograd.function.FunctionCtx` that functions use; each adds what it keeps for backward."""
+    """The part of `torch.autograd.function.FunctionCtx` that is used; a subclass adds what it keeps for backward."""
 
     needs_input_grad: tuple[bool, ...]
     saved_tensors: tuple["Tensor", ...]

@@ -5,13 +5,13 @@ from types import ModuleType
 
 
 def require(module: str, extra: str, purpose: str, package: str | None = None) -> ModuleType:
-    """Import a module of an optional package, or say which extra brings it.
+    """Import a module of an optional package; the error for a missing one names the extra that installs it.
 
     Args:
         module: Full name of the module, such as "matplotlib.pyplot".
         extra: Extra of this package that installs it.
         purpose: What needs it; the start of the message, such as "ROUGE" or "A picture".
-        package: Name on the package index, where it is not the module's own first part.
+        package: Name on the package index; None takes the first part of `module`.
 
     Returns:
         The module.

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and names that may be a folder or lie on the hub."""
+"""Files that are written whole or not at all, and paths that are a folder or a name on the hub."""
 
 import os
 import re
@@ -11,9 +11,9 @@ _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary file beside `path`, which takes its place when the block ends without an error.
+    """Yield the path of a temporary file, which replaces `path` when the block ends without an error.
 
-    Whoever is killed while writing leaves the former file as it was.
+    If the process is killed while it writes, the former file stays as it was.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -34,10 +34,10 @@ def write_whole(path: str | Path) -> Iterator[Path]:
 
 
 def folder_or_hub(path: str) -> str:
-    """Return the path of a folder, or the `owner/name` of a repository on the hub, as it was given.
+    """Return `path` unchanged if it is a folder or has the form `owner/name` of a repository on the hub.
 
     Raises:
-        FileNotFoundError: If it is neither: no such folder, and not the form of a name on the hub.
+        FileNotFoundError: If it is neither an existing folder nor of the form `owner/name`.
 
     Example:
         >>> folder_or_hub("openai-community/gpt2")

@@ -1,10 +1,10 @@
-"""A short name of contents, the same in every process."""
+"""Short fingerprints of contents, the same in every process."""
 
 import hashlib
 
 
 def digest(*parts: bytes) -> str:
-    """Compute 16 hex digits that tell contents apart: the start of their joint SHA-256.
+    """Compute a fingerprint of bytes: the first 16 hex digits of the SHA-256 of all parts together.
 
     Example:
         >>> digest(b"a", b"b") == digest(b"ab")

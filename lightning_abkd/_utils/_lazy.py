@@ -1,4 +1,4 @@
-"""Tables of names that are loaded when they are touched."""
+"""Names that are imported when they are first used."""
 
 import importlib
 import sys
@@ -14,16 +14,16 @@ def export_lazily(
     renamed: Mapping[str, str] | None = None,
     rooms: Sequence[str] = (),
 ) -> None:
-    """Let a module offer names that lie elsewhere, each imported when it is first touched.
+    """Make a module export names of other modules, each imported when it is first used.
 
-    Sets the module's `__all__`, `__dir__` and `__getattr__`. To be called where type checkers do not look, beside the
-    same names imported under `TYPE_CHECKING`: a `__getattr__` that they see makes them accept every name.
+    Sets the module's `__all__`, `__dir__` and `__getattr__`. Call it where type checkers do not look, beside
+    imports of the same names under `TYPE_CHECKING`: a type checker that sees a `__getattr__` accepts every name.
 
     Args:
         module: Name of the module, its `__name__`.
-        places: Names by the module that holds them.
-        renamed: New names by the old ones, see `renamed_names`.
-        rooms: Submodules to import when they are touched; not in `__all__`.
+        places: Names to export, by the module that defines them.
+        renamed: New names by old name, see `renamed_names`.
+        rooms: Submodules to import when they are first used; not in `__all__`.
 
     Example:
         >>> import lightning_abkd.models
@@ -40,7 +40,7 @@ def export_lazily(
         if name not in place_of:
             return forward(name)
         value = getattr(importlib.import_module(place_of[name]), name)
-        # From now on an ordinary attribute.
+        # From now on it is an ordinary attribute.
         namespace[name] = value
         return value
 
@@ -53,9 +53,9 @@ def renamed_names(module: str, renamed: Mapping[str, str], stacklevel: int = 2) 
     """Build the `__getattr__` of a module that forwards old names with a DeprecationWarning.
 
     Args:
-        module: Name of the module it is for.
-        renamed: New names by the old ones; a new name with a dot is the full path of what has moved.
-        stacklevel: Whose line the warning names: 2 is the caller's of the function, 3 the caller's caller.
+        module: Name of the module that the function is for.
+        renamed: New names by old name; a new name with a dot is the full path of an object that has moved.
+        stacklevel: Whose line the warning names: 2 for the function's caller, 3 for the caller of that one.
 
     Returns:
         The function; it raises AttributeError for every other name.
@@ -67,7 +67,7 @@ def renamed_names(module: str, renamed: Mapping[str, str], stacklevel: int = 2) 
         place, _, new = renamed[name].rpartition(".")
         place = place or module
         warnings.warn(
-            f"{module}.{name} is now {place}.{new}; the old name goes with version {UNTIL}.",
+            f"{module}.{name} is now {place}.{new}; the old name will be removed in version {UNTIL}.",
             DeprecationWarning,
             stacklevel=stacklevel,
         )

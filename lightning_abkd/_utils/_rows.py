@@ -1,4 +1,4 @@
-"""Rows in parts that fit a budget."""
+"""Rows split into parts that fit a budget."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,9 @@ def row_slices(rows: int, columns: int, elements: int, multiple: int = 1) -> Ite
 
     Args:
         rows: Number of rows.
-        columns: Elements of a row.
-        elements: Budget of a slice.
-        multiple: Slices have a multiple of so many rows where that many fit, so that threads share them evenly.
+        columns: Number of elements per row.
+        elements: Largest number of elements per slice.
+        multiple: The rows of a slice are a multiple of this where so many fit, so that threads share them evenly.
 
     Example:
         >>> list(row_slices(5, columns=10, elements=20))

@@ -23,7 +23,7 @@ def main() -> None:
     logging.getLogger("lightning_abkd").setLevel(logging.INFO)
     logging.getLogger("lightning_abkd").addHandler(logging.StreamHandler())
     # Python hides the deprecations of libraries, and nothing else tells of an old name in a config or a user's class.
-    warnings.filterwarnings("once", message=r"[\w.]+ is now .*; the old name goes with", category=DeprecationWarning)
+    warnings.filterwarnings("once", message=r"[\w.]+ is now .*; the old name will be", category=DeprecationWarning)
     if sys.argv[1:2] != ["sweep"]:
         AbkdCLI()
         return

@@ -1,7 +1,7 @@
 """The language wing: causal language models, from files to responses.
 
 Here: `data` (instructions and tokenizers), `models` (networks and adapters), `teachers` (separate heads and stored
-outputs), `generation` (responses), `callbacks`, and the module that trains. Not here: anything of images.
+outputs), `generation` (responses), `callbacks`, and the module that trains. Not here: anything about images.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Batches of tokens: what networks take of them, and which tokens count."""
+"""Batches of tokens: what networks take from them, and which tokens count."""
 
 from collections.abc import Mapping
 
@@ -9,19 +9,19 @@ from lightning_abkd.language.data import IGNORE_INDEX
 # Names to tensors: input_ids and labels (B, T), and whatever else networks or the module take.
 TokenBatch = Mapping[str, Tensor]
 
-# What a batch holds for the module, not for a network.
+# Entries of a batch that the module reads and no network takes.
 _NOT_FOR_NETWORKS = ("labels", "index", "counted")
 
 
 def backbone_inputs(batch: TokenBatch) -> dict[str, Tensor]:
-    """Return what a backbone takes of a batch by keyword."""
+    """Return the keyword arguments that a backbone takes from a batch."""
     return {name: value for name, value in batch.items() if name not in _NOT_FOR_NETWORKS}
 
 
 def network_inputs(batch: TokenBatch, network: object) -> dict[str, Tensor | bool]:
-    """Return what a network takes of a batch by keyword, without a cache of keys and values.
+    """Return the keyword arguments that a network takes from a batch.
 
-    The cache would mix up packed samples.
+    The cache of keys and values is switched off, because it would mix up packed samples.
     """
     inputs: dict[str, Tensor | bool] = {**backbone_inputs(batch)}
     if hasattr(getattr(network, "config", None), "use_cache"):
@@ -30,7 +30,7 @@ def network_inputs(batch: TokenBatch, network: object) -> dict[str, Tensor | boo
 
 
 def counted_positions(labels: Tensor) -> Tensor:
-    """Find the tokens whose next token counts: their places in the flattened batch (B · T), shape (N,).
+    """Find the tokens whose next token counts: their positions in the flattened batch (B · T), shape (N,).
 
     On a GPU this waits for all pending work, because N depends on the labels.
     """
@@ -50,10 +50,10 @@ def with_counted(batch: object) -> object:
 
 
 def rows_at(tokens: object, positions: Tensor) -> Tensor:
-    """Pick rows (N, …) of a tensor (B, T, …) at places in the flattened batch (B · T).
+    """Pick rows (N, …) of a tensor (B, T, …) at positions in the flattened batch (B · T).
 
     Raises:
-        TypeError: If it is no tensor.
+        TypeError: If `tokens` is not a tensor.
     """
     if not isinstance(tokens, Tensor):
         raise TypeError(f"Last hidden states should be a tensor (B, T, D). Found {type(tokens).__name__}.")

@@ -32,14 +32,14 @@ from lightning_abkd.training import DistillationModule, Signals, call, datamodul
 class LanguageDistillationModule(DistillationModule):
     """Trains a causal language model on a corpus and on the next-token distributions of a frozen teacher.
 
-    A batch is a mapping with input_ids (B, T), labels (B, T) in which -100 does not count, attention_mask (B, T) and
-    whatever else both networks take. Labels are those of the input itself: the shift by one token happens here.
+    A batch is a mapping with input_ids (B, T), labels (B, T), attention_mask (B, T) and whatever else both networks
+    take. A label of -100 does not count. Labels are not shifted in the batch; the module shifts them by one token.
     Every loss is the mean over all counted tokens of the optimizer step.
 
     Where networks and divergence allow it, losses and metrics are computed from last hidden states, for a few counted
-    tokens at a time, so that the logits of a batch are never materialised (`lightning_abkd.losses.head_loss`);
-    otherwise the log says why. Then only the `base_model` of a network runs, so compile `teacher.base_model`, which
-    also saves a wait for the GPU per pass. An override of `signals`, `task_loss` or `losses` gets the logits.
+    tokens at a time, so that the logits of a batch are never materialised (`lightning_abkd.losses.head_loss`). Only the
+    `base_model` of a network runs then, so compile `teacher.base_model`, which also saves a wait for the GPU per pass.
+    Where it is not possible, the log says why. An override of `signals`, `task_loss` or `losses` gets the logits.
 
     Args:
         teacher: Frozen network, or None for supervised fine-tuning.
@@ -53,7 +53,8 @@ class LanguageDistillationModule(DistillationModule):
         **options: The other arguments of `DistillationModule`.
 
     Raises:
-        ValueError: If `vocabulary` is below 2 or above the ids of a network; with `fused_head=True`, if impossible.
+        ValueError: If `vocabulary` is below 2 or above the ids of a network, or `fused_head` is True where it is
+            impossible.
 
     Example:
         >>> import torch
@@ -112,17 +113,17 @@ class LanguageDistillationModule(DistillationModule):
             self.vocabulary = stored.cache.vocabulary
 
     def drop_teacher(self) -> None:
-        """Release the teacher; what is computed from it is left out from now on, unless it is stored."""
+        """Release the teacher; from now on, what needs its outputs is left out unless they are stored."""
         self._teacher = None
         self._path = None
 
     def respond_with(self, responder: Responder) -> None:
-        """Let predictions be the responses of this responder; by default the student responds."""
+        """Predict with the responses of this responder; by default the student responds."""
         self._responder = responder
 
     @property
     def special_ids(self) -> SpecialIds:
-        """Token ids that generation treats apart: the data module's tokenizer's, else the student's configuration's."""
+        """Token ids that generation treats specially, of the data module's tokenizer or else the student's config."""
         return special_ids_of(self._tokenizer(), self.student, self.vocabulary)
 
     def _tokenizer(self) -> Tokenizer | None:
@@ -130,7 +131,7 @@ class LanguageDistillationModule(DistillationModule):
         return tokenizer
 
     def forward(self, inputs: TokenBatch) -> Tensor:
-        """Compute the student's logits (B, T, V) of a mapping of its keyword arguments."""
+        """Compute the student's logits (B, T, V) from a mapping of its keyword arguments."""
         return logits_of(call(self.student, network_inputs(inputs, self.student)), "student")
 
     def signals(self, batch: TokenBatch) -> Signals:
@@ -152,11 +153,11 @@ class LanguageDistillationModule(DistillationModule):
         return logits[:, :-1, : self.vocabulary]
 
     def task_loss(self, signals: Signals) -> Tensor:
-        """Compute the mean cross-entropy of the counted tokens; without one it is a connected zero."""
+        """Compute the mean cross-entropy of the counted tokens; if none counts, it is 0 with zero gradients."""
         return token_cross_entropy(signals["student_logits"], signals["labels"])
 
     def metrics(self, classes: int) -> MetricCollection:
-        """Build perplexity on the labels, the student's entropy, and with a teacher agreement and its entropy."""
+        """Build perplexity on the labels and student entropy; with a teacher also agreement and teacher entropy."""
         return token_metrics(with_teacher=self._teacher is not None)
 
     def _chosen_path(self) -> TokenPath:
@@ -184,7 +185,7 @@ class LanguageDistillationModule(DistillationModule):
         return FromHiddenStates(student, self._teacher, self._stored_teacher, self.vocabulary, self._log_once)
 
     def prepare_on_host(self, batch: object) -> object:
-        """Prepare a batch for the chosen path; responses that the student is still to write do not count yet."""
+        """Prepare a batch for the chosen path, unless the student may still replace its responses."""
         if self._path is None or self.student_data is not None:
             return batch
         return self._path.prepare_on_host(batch)

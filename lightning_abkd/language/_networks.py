@@ -1,4 +1,4 @@
-"""What is asked of networks of transformers and peft."""
+"""What this package reads from networks of transformers and peft."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def text_config(network: nn.Module) -> "PretrainedConfig":
-    """Return the part of a network's configuration that is about text: numbers of token ids, positions and layers.
+    """Return the text part of a network's configuration, with its numbers of token ids, positions and layers.
 
     Example:
         >>> from lightning_abkd.models import causal_lm_from_config

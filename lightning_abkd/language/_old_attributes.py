@@ -4,11 +4,11 @@ import warnings
 
 
 class OldAttribute:
-    """An attribute that warns and then is another one.
+    """An attribute that warns and then returns another one.
 
     Args:
         new: The attribute that is read in its place.
-        setter: The method that is called with what is assigned to it; None forbids to assign.
+        setter: The method that is called with an assigned value; None makes assignment an error.
 
     Example:
         >>> class Module:
@@ -24,7 +24,8 @@ class OldAttribute:
         self.setter = setter
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.message = f"{owner.__name__}.{name} is now {self.setter or self.new}; the old name goes with version 0.3."
+        current = self.setter or self.new
+        self.message = f"{owner.__name__}.{name} is now {current}; the old name will be removed in version 0.3."
 
     def __get__(self, instance: object, owner: type | None = None) -> object:
         if instance is None:

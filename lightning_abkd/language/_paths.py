@@ -44,9 +44,9 @@ class FromHiddenStates:
     Args:
         student: The student, taken apart.
         teacher: The live teacher, or None.
-        stored_teacher: What answers in its place while training, or None.
+        stored_teacher: Stored outputs that replace the teacher in training, or None.
         vocabulary: Number of ids to keep, or None for all.
-        log_once: Where messages go.
+        log_once: Logs each message once.
 
     Raises:
         ValueError: If a network has fewer ids than `vocabulary`.
@@ -64,7 +64,7 @@ class FromHiddenStates:
             log_padding(self.vocabulary, self.teacher.take_apart().layer.out_features, "teacher", self.log_once)
 
     def prepare_on_host(self, batch: object) -> object:
-        """Find the tokens that count while the labels are on the CPU; they should not change thereafter."""
+        """Find the tokens that count while the labels are on the CPU; labels must not change afterwards."""
         return with_counted(batch)
 
     def training_step(self, module: DistillationModule, batch: TokenBatch, batch_idx: int) -> Tensor:
@@ -78,11 +78,11 @@ class FromHiddenStates:
             named = {name: term for name, term in terms._asdict().items() if term is not None}
             log_step(module, named, max(1, count))
         if not count:
-            self.log_once("A training batch has no labelled token: it counts nothing.")
+            self.log_once("A training batch has no labelled token and adds nothing to the loss.")
         return module.part_of_step(terms.loss, count, batch["labels"][:, 1:].numel(), rows.states, batch_idx)
 
     def evaluation_signals(self, module: DistillationModule, batch: TokenBatch) -> Iterable[Signals]:
-        """Compute the signals of a batch in parts; what is stored is the training data's, so the live teacher runs."""
+        """Compute the signals of a batch in parts, with the live teacher: only training data have stored outputs."""
         return token_rows(batch, self.student, self.teacher, self.vocabulary).signals()
 
 

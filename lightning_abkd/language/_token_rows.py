@@ -27,7 +27,7 @@ class TokenRows:
         hidden: Last hidden states of the student, shape (N, D).
         head: The student's output layer with V rows.
         labels: The tokens that follow, shape (N,).
-        compare: What the divergence compares, or None without a teacher.
+        compare: Function that pairs the student's logits of some rows with the teacher's; None without a teacher.
         states: Last hidden states by network, to find out where a NaN came from.
     """
 
@@ -66,11 +66,11 @@ def token_rows(
     Args:
         batch: input_ids, labels (B, T), whatever else the networks take and, where known, the counted positions (N,).
         student: The student, taken apart.
-        teacher: What answers for the teacher, or None.
+        teacher: The live or stored teacher, or None.
         vocabulary: Number of ids to keep, or None for all.
 
     Raises:
-        ValueError: If another number of tokens is stored than the batch has.
+        ValueError: If the number of stored tokens is not that of the batch.
     """
     counted = batch["counted"] if "counted" in batch else counted_positions(batch["labels"])
     # The teacher runs first, so that its activations are gone when the student keeps its own.

@@ -10,7 +10,9 @@ from lightning_abkd.metrics import StudentEntropy, TeacherAgreement, TeacherEntr
 
 
 def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the mean cross-entropy of the counted tokens, in float32 or wider; without one it is a connected zero.
+    """Compute the mean cross-entropy of the counted tokens, in float32 or wider.
+
+    If no token counts, it is 0 with zero gradients.
 
     Args:
         logits: Shape (B, T, V), any floating dtype.
@@ -28,7 +30,7 @@ def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def token_metrics(with_teacher: bool) -> MetricCollection:
-    """Build perplexity on the labels and the student's entropy; with a teacher also agreement and its entropy.
+    """Build perplexity on the labels and student entropy; with a teacher also agreement and teacher entropy.
 
     Example:
         >>> sorted(token_metrics(with_teacher=False))

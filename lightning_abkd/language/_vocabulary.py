@@ -18,12 +18,12 @@ def padding_ids(vocabulary: int | None, size: int, network: str) -> int:
     """Return how many of a network's ids only pad its vocabulary.
 
     Args:
-        vocabulary: Number of real ids, or None where all are.
+        vocabulary: Number of real ids; None if all are real.
         size: Number of ids in the network's logits.
         network: "student" or "teacher", for the message.
 
     Raises:
-        ValueError: If the network has fewer ids than are real.
+        ValueError: If the network has fewer ids than `vocabulary`.
     """
     if vocabulary is None:
         return 0
@@ -36,10 +36,10 @@ def padding_ids(vocabulary: int | None, size: int, network: str) -> int:
 
 
 def log_padding(vocabulary: int | None, size: int, network: str, log_once: LogOnce) -> None:
-    """Log how many of a network's ids are left out because they only pad its vocabulary; arguments as above.
+    """Log how many of a network's ids are left out because they only pad its vocabulary; arguments as in `padding_ids`.
 
     Raises:
-        ValueError: If the network has fewer ids than are real.
+        ValueError: If the network has fewer ids than `vocabulary`.
     """
     padding = padding_ids(vocabulary, size, network)
     if padding:

@@ -36,7 +36,7 @@ def forward_old_methods(owner: type, renamed: Mapping[str, str]) -> None:
     """
     defined = dict(vars(owner))
     for old, new in renamed.items():
-        message = f"{owner.__name__}.{old} is now {new}; the old name goes with version 0.3."
+        message = f"{owner.__name__}.{old} is now {new}; the old name will be removed in version 0.3."
         if old in defined:
             warnings.warn(message, DeprecationWarning, stacklevel=3)
             setattr(owner, new, defined[old])

@@ -1,6 +1,6 @@
-"""What every way to train shares: modules, the frozen teacher, signals, terms of the loss, schedulers, weights.
+"""What training shares between images and language: the module, the frozen teacher, signals, schedulers, weights.
 
-Here: what is the same for images and language. Not here: losses (`lightning_abkd.losses`), anything of one domain.
+Not here: losses (`lightning_abkd.losses`), and anything that only one of the two needs.
 """
 
 from typing import TYPE_CHECKING

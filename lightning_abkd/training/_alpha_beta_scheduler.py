@@ -9,9 +9,9 @@ from lightning_abkd.training._hyperparameter_scheduler import HyperparameterSche
 class AlphaBetaScheduler(HyperparameterScheduler):
     """Moves α and β of the divergence during training.
 
-    α steers hardness-concentration: the smaller it is, the more classes with a large error count. β steers
-    confidence-concentration: the larger it is, the more the classes that the student believes in count. (1, 0) is
-    forward KL, (0, 1) reverse KL. ABKD itself (arXiv 2505.04560) keeps both fixed; a schedule may start broad, near
+    α controls hardness-concentration: a smaller α puts more weight on classes with a large error. β controls
+    confidence-concentration: a larger β puts more weight on classes that the student believes in. (1, 0) is forward
+    KL, (0, 1) reverse KL. ABKD itself (arXiv 2505.04560) keeps both fixed; a schedule may start broad, near
     (1, 0), and sharpen as the student learns. In YAML::
 
         callbacks:
@@ -21,8 +21,8 @@ class AlphaBetaScheduler(HyperparameterScheduler):
               beta: {class_path: lightning_abkd.schedules.Cosine, init_args: {start: 0.0, end: 0.7}}
 
     Args:
-        alpha: Schedule of α, or a number that stays; None leaves α alone.
-        beta: Schedule of β, or a number that stays; None leaves β alone.
+        alpha: Schedule of α, or a constant; None does not set α.
+        beta: Schedule of β, or a constant; None does not set β.
         interval: Whether positions are optimizer steps ("step") or epochs ("epoch").
         attribute: Dotted path of the divergence in the module.
 
@@ -43,7 +43,7 @@ class AlphaBetaScheduler(HyperparameterScheduler):
         attribute: str = "divergence",
     ) -> None:
         if alpha is None and beta is None:
-            raise ValueError("AlphaBetaScheduler should schedule something. Found neither `alpha` nor `beta`.")
+            raise ValueError("AlphaBetaScheduler should get a schedule. Found neither `alpha` nor `beta`.")
         given = {"alpha": alpha, "beta": beta}
         super().__init__(
             {f"{attribute}.{name}": schedule for name, schedule in given.items() if schedule is not None}, interval

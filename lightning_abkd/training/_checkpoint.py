@@ -1,4 +1,4 @@
-"""Weights from files: whatever wrapped them, one network, no code executed."""
+"""Weights of networks in files. Names that wrappers add are ignored, and no code in a file runs."""
 
 import pickle
 import zipfile
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from lightning_abkd._utils import write_whole
 
 _SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
-# what torch.compile and DistributedDataParallel put into the names of parameters
+# What torch.compile and DistributedDataParallel put into the names of parameters.
 _WRAPPERS = ("_orig_mod", "module")
 
 
 def load_pretrained(network: nn.Module, checkpoint: str, prefix: str | None = None) -> nn.Module:
-    """Load the weights of a file into a network and return it: `load_weights` in the form that a config can name.
+    """Load the weights of a file into a network and return it: `load_weights` for use in configs.
 
     .. code-block:: yaml
 
@@ -36,7 +36,7 @@ def load_pretrained(network: nn.Module, checkpoint: str, prefix: str | None = No
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read or its weights are not those of the network.
+        ValueError: If the file cannot be read or its weights do not fit the network.
 
     Example:
         >>> import tempfile
@@ -57,15 +57,15 @@ def load_weights(network: nn.Module, path: str | Path, prefix: str | None = None
     Args:
         network: The network to fill, on any device.
         path: File ending in .safetensors, or anything that `torch.save` wrote.
-        prefix: What stands before the names of the network in the file, such as "model.". By default the network
-            itself, then "student." (a `DistillationModule`), then the only prefix whose weights fit.
+        prefix: What precedes the network's names in the file, such as "model.". None tries no prefix, then "student."
+            (a `DistillationModule`), then every other one, of which only one may fit.
 
     Returns:
         The same network.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read, holds no weights, or not those of the network.
+        ValueError: If the file cannot be read, holds no weights, or its weights do not fit the network.
 
     Example:
         >>> import tempfile
@@ -92,11 +92,11 @@ def load_weights(network: nn.Module, path: str | Path, prefix: str | None = None
 
 
 def save_weights(network: nn.Module, path: str | Path) -> Path:
-    """Write the state dict of a network, which `torch.load` or safetensors read without this library.
+    """Write the state dict of a network to a file that `torch.load` or safetensors reads without this library.
 
     Args:
         network: The network to save, on any device.
-        path: File to write; .safetensors takes that format, all else is written by `torch.save`. Its folder is created.
+        path: File to write, by safetensors if it ends in .safetensors, else by `torch.save`. Its folder is created.
 
     Returns:
         The path.
@@ -120,7 +120,7 @@ def save_weights(network: nn.Module, path: str | Path) -> Path:
 
 
 def _read(path: Path) -> object:
-    """Return what the file holds, tensors on the CPU, mapped instead of read where the format allows."""
+    """Return the contents of the file. Tensors are on the CPU, and memory-mapped where the format allows it."""
     if not path.is_file():
         raise FileNotFoundError(_no_such_file(path))
     try:
@@ -159,7 +159,7 @@ def _no_such_file(path: Path) -> str:
 
 
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    """Return the tensors by name of a state dict, or of the entry of a checkpoint that is one."""
+    """Return the named tensors of a state dict, or of the entry of a checkpoint that is a state dict."""
     if isinstance(content, Mapping):
         for part in (content.get("state_dict"), content.get("model"), content):
             if isinstance(part, Mapping):
@@ -186,7 +186,7 @@ def _shape(value: object) -> tuple[int, ...]:
 
 
 def _matching_prefix(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], path: Path) -> str:
-    """Return the prefix under which the weights fit, or else the one under which most names do."""
+    """Return the prefix under which the weights fit, or else the one under which most names match."""
     candidates = ["", "student.", *_other_prefixes(weights, shapes)]
     fitting = [prefix for prefix in candidates if not _mismatches(_under(weights, prefix), shapes)]
     if not fitting:
@@ -200,7 +200,7 @@ def _matching_prefix(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[i
 
 
 def _other_prefixes(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Return what stands before the network's own names in the file, "student." left out."""
+    """Return the prefixes of the network's own names in the file, except "student."."""
     found = {name.removesuffix(known) for name in weights for known in shapes if name.endswith(known)}
     return sorted(prefix for prefix in found - {"student."} if prefix.endswith("."))
 

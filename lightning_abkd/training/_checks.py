@@ -1,4 +1,4 @@
-"""Errors of networks, batches and signals: what was found, and what to do."""
+"""Checks of networks, batches and signals. Their errors say what was found and what to do."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _PROVIDERS = {
 
 
 def is_watched(device: torch.device, batch_idx: int) -> bool:
-    """Return True for batches that are checked: on a CPU all, on a GPU one in 50: a check waits for it."""
+    """Return True if a batch is checked: each on a CPU, every 50th on a GPU, because a check waits for it."""
     return device.type == "cpu" or batch_idx % _CHECK_INTERVAL == 0
 
 
@@ -93,7 +93,7 @@ def check_labelled(signals: Mapping[str, object]) -> None:
 
 
 def check_labels(labels: Tensor | None, classes: int, ignored: int = -100) -> None:
-    """Raise ValueError if a label is no class index; waits for the device."""
+    """Raise ValueError if a label is not a class index; this waits for the device."""
     if labels is None:
         return
     if not labels.numel() or all(0 <= int(bound) < classes for bound in labels.aminmax()):
@@ -101,14 +101,14 @@ def check_labels(labels: Tensor | None, classes: int, ignored: int = -100) -> No
     counted = labels[labels != ignored]
     if counted.numel() and (int(counted.min()) < 0 or int(counted.max()) >= classes):
         raise ValueError(
-            f"Labels should lie between 0 and {classes - 1}, the student has {classes} classes. "
+            f"Labels should lie between 0 and {classes - 1}, because the student has {classes} classes. "
             f"Found labels from {int(counted.min())} to {int(counted.max())}. "
             "Give the student as many outputs as the data has classes."
         )
 
 
 def check_not_nan(loss: Tensor, signals: Mapping[str, object], step: int) -> None:
-    """Raise FloatingPointError if the loss is NaN, naming the network it came from; waits for the device."""
+    """Raise FloatingPointError if the loss is NaN, naming the network it came from; this waits for the device."""
     if not math.isnan(loss.item()):
         return
     for network in ("teacher", "student"):

@@ -1,4 +1,4 @@
-"""Distillation of a classifier, and the base of every other distillation."""
+"""The module that distils a classifier, and the base class of the other modules."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,22 +34,22 @@ class DistillationModule(HostBatches):
 
     The loss of an optimizer step is task_weight · task loss + distillation_weight · divergence, each the mean over all
     counted positions of the step, however they are split into micro-batches and ranks. The teacher stays frozen, in
-    eval mode and in its own precision, and is in no checkpoint, optimizer or hyper-parameters; compile it beforehand by
-    its own `compile()`. Steps are logged every `log_every_n_steps` of the trainer and at both ends of an epoch. Between
-    them no step waits for a GPU, unless its logits are masked. NaN and labels out of range are checked in every batch
-    on a CPU, in every 50th on a GPU.
+    eval mode and in its own precision. No checkpoint, optimizer or hyper-parameter holds it. To compile it, call its
+    own `compile()` beforehand. Steps are logged every `log_every_n_steps` of the trainer and at both ends of an epoch.
+    Between them no step waits for a GPU, unless its logits are masked. NaN and labels out of range are checked in every
+    batch on a CPU, in every 50th on a GPU.
 
     Args:
         teacher: Frozen network, or None for supervised training.
         student: Network to train.
         divergence: Distillation loss; None takes `AlphaBetaDivergence()` where there is a teacher.
-        task_weight: Weight of the task loss (cross-entropy on the labels); live.
-        distillation_weight: Weight of the divergence; live.
+        task_weight: Weight of the task loss (cross-entropy on the labels); may be changed during training.
+        distillation_weight: Weight of the divergence; may be changed during training.
         optimizer: Maps parameters to an optimizer.
         lr_scheduler: Maps the optimizer to a learning-rate scheduler; None keeps the rate.
         lr_interval: Whether the learning-rate scheduler steps after each "step" or "epoch".
-        lr_monitor: What a `ReduceLROnPlateau` watches.
-        teacher_dtype: Dtype the teacher is kept and run in; None keeps its weights' dtype.
+        lr_monitor: Name of the logged value that a `ReduceLROnPlateau` watches.
+        teacher_dtype: Dtype of the teacher's weights and arithmetic; None keeps its weights' dtype.
         compile_student: Compile the student with `torch.compile` before training.
         student_features: Path of the submodule, such as "layer3.1", whose output is the student's features, for a
             divergence that asks for them; maps and tokens are averaged. None: what its `forward_features` returns.
@@ -57,7 +57,8 @@ class DistillationModule(HostBatches):
 
     Raises:
         TypeError: If the student is missing.
-        ValueError: If teacher and student are one object, nobody provides a signal, or a path leads nowhere.
+        ValueError: If teacher and student are one object, nothing provides a signal that the divergence needs, or a
+            path names no submodule.
 
     Example:
         >>> import torch
@@ -133,13 +134,14 @@ class DistillationModule(HostBatches):
             batch: Inputs (B, ...) or a pair of views (weak, strong), labels (B,) and, where asked for, positions (B,).
 
         Returns:
-            student_logits (B, C), labels (B,) and, with a teacher, teacher_logits (B, C); features (B, D) of those that
-            the divergence takes them of; `…_logits_strong` of a second view; index (B,) in training alone, as positions
-            of an evaluation are another set's. A subclass may add or replace; a loss picks by its forward's parameters.
+            student_logits (B, C), labels (B,) and, with a teacher, teacher_logits (B, C); student_features and
+            teacher_features (B, D) where the divergence takes them; `…_logits_strong` of a second view; index (B,) in
+            training alone, because positions in an evaluation are those of another set. A subclass may add or replace
+            signals. A loss gets those that its `forward` has as parameters.
         """
         views, signals = views_of(batch, self.training)
         wanted = () if self.divergence is None else self.divergence.accepted_signals
-        # First the teacher, whose activations are gone before the student keeps its own.
+        # The teacher runs first, so that its activations are gone before the student keeps its own.
         if self._teacher is not None:
             signals |= outputs("teacher", self._teacher, self._teacher.network, views, self._paths["teacher"], wanted)
         return signals | outputs("student", self, self.student, views, self._paths["student"], wanted)
@@ -174,13 +176,13 @@ class DistillationModule(HostBatches):
     def part_of_step(
         self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int
     ) -> Tensor:
-        """Return the part that a micro-batch has in the loss of its step, from its mean over `count` of `positions`."""
+        """Return a micro-batch's part of the loss of its step, from its mean loss over `count` of `positions`."""
         if checks.is_watched(self.device, batch_idx):
             checks.check_not_nan(loss.detach(), signals, self.global_step)
         return self._step_mean.add(loss, count, positions, self.trainer)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Make the gradient that of the mean over the whole step's counted positions."""
+        """Rescale the gradients to those of the mean loss over all counted positions of the step."""
         self._step_mean.finish(optimizer, self.trainer)
 
     def _logged_loss(self, signals: Signals, batch_idx: int, stage: str) -> tuple[Tensor, int]:
@@ -236,7 +238,7 @@ class DistillationModule(HostBatches):
             self.student.compile()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimizer over what is trainable in student and divergence, and the learning-rate schedule."""
+        """Build the optimizer of all trainable parameters of student and divergence, and the learning-rate schedule."""
         return self._optimizers.build(self)
 
     def save_student(self, path: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""A callback that drives any number of a module."""
+"""A callback that sets any number of a module."""
 
 import difflib
 from collections.abc import Mapping
@@ -16,19 +16,19 @@ from lightning_abkd.training._step_log import is_logged
 class HyperparameterScheduler(Callback):
     """Sets numbers of a LightningModule by schedules, before each training batch, and logs them.
 
-    It drives any number attribute and any 0-dim floating tensor by its dotted path: "divergence.temperature",
+    A dotted path names an attribute that is a number or a 0-dim floating tensor: "divergence.temperature",
     "task_weight", or "divergence.crd_weight", the weight of the term "crd" of a `WeightedSum`. Tensors are changed in
-    place, so that compiled code stays valid. All micro-batches of an optimizer step see one value. The values are
+    place, so that compiled code stays valid. All micro-batches of an optimizer step see the same value. The values are
     functions of the trainer's step or epoch, so that a resumed run continues exactly.
 
     Args:
-        schedules: A schedule, or a number that stays, for each path.
+        schedules: A schedule, or a constant, for each path.
         interval: Whether positions are optimizer steps ("step") or epochs ("epoch").
 
     Raises:
         ValueError: If `schedules` is empty, or the length of training is unknown when it is needed.
-        AttributeError: At the start of a fit, if a path leads nowhere.
-        TypeError: At the start of a fit, if what it leads to is neither a number nor a 0-dim floating tensor.
+        AttributeError: At the start of a fit, if a path names no attribute.
+        TypeError: At the start of a fit, if the attribute is neither a number nor a 0-dim floating tensor.
 
     Example:
         >>> from lightning_abkd.schedules import Linear
@@ -77,7 +77,7 @@ class HyperparameterScheduler(Callback):
             return
         for path, value in self._values.items():
             name = path.removeprefix("divergence.")
-            # A tensor stays on the CPU, where Lightning would move a number to the device.
+            # A tensor stays on the CPU; Lightning would move a number to the device.
             pl_module.log(f"train/{name}", torch.tensor(value), prog_bar=name in ("alpha", "beta"), batch_size=1)
 
     def _now(self, trainer: Trainer) -> dict[str, float]:
@@ -113,7 +113,7 @@ class HyperparameterScheduler(Callback):
             passed.append(part)
         if not _is_number(owner):
             raise TypeError(
-                f"{type(self).__name__} drives numbers and 0-dim floating tensors. "
+                f"{type(self).__name__} sets numbers and 0-dim floating tensors. "
                 f"Found a {type(owner).__name__} at {path!r}."
             )
 
@@ -122,7 +122,7 @@ class HyperparameterScheduler(Callback):
         close = difflib.get_close_matches(part, numbers, 1)
         advice = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(sorted(numbers)) or 'no numbers'}."
         place = f"`{prefix}` ({type(owner).__name__})" if prefix else type(owner).__name__
-        return f"{type(self).__name__} should drive {path!r}, but {place} has no attribute {part!r}. {advice}"
+        return f"{type(self).__name__} should set {path!r}, but {place} has no attribute {part!r}. {advice}"
 
 
 def _is_number(value: object) -> bool:
@@ -132,7 +132,7 @@ def _is_number(value: object) -> bool:
 
 
 def _numbers_of(owner: object) -> set[str]:
-    """Return the names of an object's numbers, and of what may hold some."""
+    """Return the names of an object's numbers, and of its submodules, which may hold some."""
     numbers = {name for name, value in vars(owner).items() if type(value) in (int, float) and name[0] != "_"}
     if isinstance(owner, torch.nn.Module):
         numbers |= {name for name, buffer in owner.named_buffers(recurse=False) if buffer.dim() == 0}

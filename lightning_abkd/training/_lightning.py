@@ -11,17 +11,17 @@ from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 
 
 def is_built_from_config() -> bool:
-    """Return True while a module is built by a command line or from a checkpoint, which know its arguments as text."""
+    """Return True while a command line or a checkpoint builds a module, whose arguments are then known as text."""
     return _given_hyperparameters.get() is not None
 
 
 def datamodule_of(module: LightningModule) -> object:
-    """Return the data module of a module's trainer, or None where there is none; without a trainer this is no error."""
+    """Return the data module of a module's trainer, or None if there is no data module or no trainer."""
     return None if module._trainer is None else getattr(module._trainer, "datamodule", None)
 
 
 def log_interval(trainer: Trainer) -> int:
-    """Return how many training steps lie between two that are logged; 0 logs none."""
+    """Return the number of training steps from one that is logged to the next; 0 if none is logged."""
     interval: int = getattr(trainer, "log_every_n_steps")  # noqa: B009
     return interval
 
@@ -36,7 +36,7 @@ class HostBatches(LightningModule):
     """Mixin that changes batches while they are still on the host.
 
     Lightning runs the public hook `on_before_batch_transfer` of either the module or the data module, and warns that
-    the other one is ignored. A library must leave that hook to its users, hence the private one that runs both.
+    the other one is ignored. Users need that hook. This class therefore overrides the private one, which calls it.
     """
 
     def prepare_on_host(self, batch: object) -> object:

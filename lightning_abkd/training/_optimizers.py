@@ -16,7 +16,7 @@ class Optimizers:
         optimizer: Maps parameters to an optimizer.
         lr_scheduler: Maps the optimizer to a learning-rate scheduler; None keeps the rate.
         interval: Whether the scheduler steps after each "step" or "epoch".
-        monitor: What a `ReduceLROnPlateau` watches.
+        monitor: Name of the logged value that a `ReduceLROnPlateau` watches.
     """
 
     optimizer: OptimizerCallable

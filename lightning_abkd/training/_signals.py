@@ -11,23 +11,23 @@ import lightning_abkd.training._checks as checks
 from lightning_abkd.losses import DistillationLoss
 
 Signals = dict[str, Tensor]
-# Every task has batches of its own: with a wider type than Any, no override could name its own.
+# Every task has its own type of batch. With another type than Any, an override could not name it.
 Batch: TypeAlias = Any
 ImageBatch = Tensor | Sequence[Tensor | Sequence[Tensor]]
 
 
 class Views(NamedTuple):
-    """A batch in parts: the views of its inputs, one or two, and the signals that it brings beside them."""
+    """A batch in parts: the one or two views of its inputs, and the signals that it holds beside them."""
 
     inputs: Sequence[Tensor]
     signals: Signals
 
 
 def views_of(batch: ImageBatch | Mapping[str, Tensor], training: bool) -> Views:
-    """Split a batch into its views and the signals that it brings: labels and, in training, index.
+    """Split a batch into its views and the signals that it holds: labels and, in training, index.
 
     Raises:
-        TypeError: If the batch is a mapping, whose keys are no inputs.
+        TypeError: If the batch is a mapping.
     """
     if isinstance(batch, Tensor):
         return Views((batch,), {})
@@ -53,7 +53,7 @@ def check_wanted(
     compiled: bool,
     teacher_later: bool,
 ) -> None:
-    """Raise ValueError if a loss asks for a signal that neither the networks nor a batch could give.
+    """Raise ValueError if a loss asks for a signal that neither the networks nor a batch can provide.
 
     With `teacher_later`, a missing teacher counts as one that provides everything.
     """
@@ -102,14 +102,14 @@ def outputs(
 
     Args:
         name: "student" or "teacher", the first part of the signals' names.
-        run: Runs it.
+        run: Function that runs the network on one view.
         network: The network itself.
         views: The inputs, or a pair of weakly and strongly augmented ones.
         path: Submodule whose output is the features; None: what the network's own `forward_features` returns.
-        wanted: Names of signals, whether or not features of the first view are among them.
+        wanted: Names of the signals that the loss takes; features of the first view are collected if they are named.
 
     Returns:
-        `{name}_logits`, with a second view `{name}_logits_strong`, and `{name}_features` (B, D) if they are wanted.
+        `{name}_logits`, `{name}_logits_strong` of a second view, and `{name}_features` (B, D) if they are wanted.
     """
     signals = {}
     features = f"{name}_features" in wanted and _has_features(network, path)
@@ -153,7 +153,7 @@ def _collected(network: nn.Module, path: str | None, wanted: bool) -> Iterator[l
 
 
 def _pooled(found: list[object], name: str, path: str | None) -> Tensor:
-    """Average the features found last to shape (B, D): over the positions of maps, or over tokens."""
+    """Average the features collected last to shape (B, D): over the positions of maps, or over tokens."""
     place = "`forward_features`" if path is None else f"the submodule {path!r}"
     if not found:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What is logged of steps, and when."""
+"""Logging of training steps and evaluated batches."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from lightning_abkd.training._lightning import log_interval, resumes_within_epoc
 
 
 def is_logged(trainer: Trainer, batch_idx: int) -> bool:
-    """Return True if a training batch is logged: where loggers write, and at both ends of an epoch or a fit.
+    """Return True if a training batch is logged: every `log_every_n_steps`, and at both ends of an epoch or a fit.
 
     Logging a value costs Lightning more time than computing a term of a loss, and a value on the progress bar waits for
     the device.
@@ -23,13 +23,13 @@ def is_logged(trainer: Trainer, batch_idx: int) -> bool:
 
 
 def log_step(module: LightningModule, values: Mapping[str, Tensor], positions: int) -> None:
-    """Log values of a training batch, shape () each, which come from the device in one piece."""
+    """Log values of a training batch, shape () each, which are copied from the device at once."""
     fetched = torch.stack(list(values.values())).detach().cpu().unbind()
     named = {f"train/{name}": value for name, value in zip(values, fetched, strict=True)}
     module.log_dict(named, prog_bar=True, on_step=True, on_epoch=False, batch_size=positions)
 
 
 def log_epoch(module: LightningModule, stage: str, values: Mapping[str, Tensor], positions: int) -> None:
-    """Log values of a batch that is evaluated, shape () each, as means over all positions and ranks."""
+    """Log values of an evaluated batch, shape () each, as means over all positions and ranks."""
     named = {f"{stage}/{name}": value.detach() for name, value in values.items()}
     module.log_dict(named, prog_bar=True, sync_dist=True, add_dataloader_idx=False, batch_size=positions)

@@ -9,10 +9,11 @@ from torch.optim import Optimizer
 class StepMean:
     """Turns gradients of sums into the gradient of the mean over one optimizer step.
 
-    A micro-batch contributes Σ / unit, where `unit` is one constant that all ranks agree on, and counts its positions.
-    Before the optimizer steps, after gradients are unscaled and before they are clipped, they are multiplied by
-    unit · micro-batches per step · ranks / Σ counts, which undoes the trainer's averages. A count is a number where the
-    batch's size gives it and a tensor where a mask does, so that nothing waits for the device.
+    A micro-batch contributes (sum of its losses) / unit and counts its positions; `unit` is one constant that all ranks
+    agree on. Once gradients are unscaled, before they are clipped, they are multiplied by
+    unit · micro-batches per step · ranks / (sum of counts). This undoes the averages that the trainer takes. A count is
+    a number if it follows from the batch's size and a tensor if it follows from a mask, so that nothing waits for the
+    device.
     """
 
     def __init__(self) -> None:
@@ -20,7 +21,7 @@ class StepMean:
         self._count: int | Tensor = 0
 
     def add(self, mean: Tensor, count: int | Tensor, positions: int, trainer: Trainer) -> Tensor:
-        """Count the positions of a micro-batch and turn its mean loss into Σ / unit.
+        """Count the positions of a micro-batch and turn its mean loss into (sum of its losses) / unit.
 
         Args:
             mean: Mean loss over the counted positions, shape ().
@@ -49,7 +50,7 @@ class StepMean:
 
 
 def _factor(whole: float, count: int | Tensor, trainer: Trainer) -> float | Tensor:
-    """Divide by the count of all ranks: a number on a single one that knows it, else a tensor that nobody waits for."""
+    """Divide by the count of all ranks; the result is a number on a single rank that knows its count, else a tensor."""
     if isinstance(count, int) and trainer.world_size == 1:
         return whole / count
     device = trainer.strategy.root_device

@@ -43,7 +43,7 @@ def label_cross_entropy(signals: dict[str, Tensor]) -> Tensor:
 
 
 def accuracy(signals: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Compute the accuracy of the student by name, where every position has a label."""
+    """Compute the student's accuracy as {name: value}, or nothing unless every position has a label."""
     if "labels" not in signals or "mask" in signals:
         return {}
     return {"accuracy": signals["student_logits"].argmax(-1).eq(signals["labels"]).float().mean()}

@@ -13,7 +13,7 @@ _HALVES: tuple[Literal["base"], Literal["new"]] = ("base", "new")
 
 
 class BaseToNewModule(DistillationModule):
-    """Trains on the base classes and tests on base and new classes, each half among its own classes.
+    """Trains on the base classes and tests on base and new classes, each half with the outputs of its own classes.
 
     Zhou et al. 2022 (CoCoOp), arXiv 2203.05557. Networks have an output for every class of `BaseToNewDataModule`.
     Losses and metrics see only the outputs of the classes that compete in the current split. The test logs

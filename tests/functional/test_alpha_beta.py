@@ -150,7 +150,7 @@ def test_half_precision_is_promoted(dtype):
 
 
 def test_shapes_must_agree():
-    with pytest.raises(ValueError, match=r"should have one shape. Found \(2, 3\) and \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"should have the same shape. Found \(2, 3\) and \(2, 4\)"):
         alpha_beta_divergence(torch.zeros(2, 3), torch.zeros(2, 4), 0.5, 0.5)
 
 

@@ -40,5 +40,5 @@ def test_neither_has_a_gradient():
 
 
 def test_shapes_should_agree():
-    with pytest.raises(ValueError, match=r"`log_p` and `log_q` should have one shape. Found \(2,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"`log_p` and `log_q` should have the same shape. Found \(2,\) and \(3,\)"):
         alpha_beta_value_and_slope(torch.zeros(2), torch.zeros(3), 1.0, 0.0)

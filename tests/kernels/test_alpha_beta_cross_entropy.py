@@ -40,7 +40,7 @@ def test_without_labels_there_is_no_cross_entropy():
 def test_a_gradient_that_does_not_fit_is_named():
     two = torch.zeros(2, 3)
     with pytest.raises(
-        ValueError, match=r"`student_logits` and `gradient` should have one shape. Found \(2, 3\) and \(2,\)"
+        ValueError, match=r"`student_logits` and `gradient` should have the same shape. Found \(2, 3\) and \(2,\)"
     ):
         alpha_beta_cross_entropy_rows(two, two, torch.zeros(2), 1, 0)
     with pytest.raises(TypeError, match="`gradient` should be float32, bfloat16 or float16. Found torch.float64"):

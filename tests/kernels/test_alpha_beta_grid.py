@@ -160,7 +160,7 @@ def test_no_row_gives_an_empty_grid():
         ({"alphas": []}, r"`alphas` should be finite numbers, at least one. Found \[\]"),
         ({"betas": [math.nan]}, r"`betas` should be finite numbers, at least one. Found \[nan\]"),
         ({"temperature": 0.0}, "`temperature` should be finite and greater than 0. Found `temperature = 0.0`"),
-        ({"teacher_logits": torch.zeros(2, 4)}, r"should have one shape. Found \(2, 3\) and \(2, 4\)"),
+        ({"teacher_logits": torch.zeros(2, 4)}, r"should have the same shape. Found \(2, 3\) and \(2, 4\)"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(change, message):

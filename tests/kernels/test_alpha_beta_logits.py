@@ -92,7 +92,7 @@ def test_statistics_of_masked_rows_are_zero():
 
 def test_wrong_shapes_and_dtypes_are_named():
     two = torch.zeros(2, 3)
-    with pytest.raises(ValueError, match=r"one shape. Found \(2, 3\) and \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"the same shape. Found \(2, 3\) and \(2, 4\)"):
         alpha_beta_from_logits(two, torch.zeros(2, 4), 1, 0)
     with pytest.raises(TypeError, match="`teacher_logits` should be float32, bfloat16 or float16. Found torch.float64"):
         alpha_beta_from_logits(two, two.double(), 1, 0)

@@ -99,7 +99,7 @@ def test_a_batch_without_labelled_tokens_changes_nothing(tmp_path):
     empty = [row | {"labels": torch.full((9,), -100)} for row in rows()]
     trainer(tmp_path, max_epochs=1).fit(net, DataLoader(empty, 4))
     torch.testing.assert_close(net.student.lm_head.weight.detach(), before)
-    assert net._log_once.messages == {"A training batch has no labelled token: it counts nothing."}
+    assert net._log_once.messages == {"A training batch has no labelled token and adds nothing to the loss."}
 
 
 def test_predictions_are_the_students_responses(tmp_path):

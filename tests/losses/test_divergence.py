@@ -94,7 +94,7 @@ def test_class_counts_must_agree():
 
 
 def test_batches_must_agree():
-    with pytest.raises(ValueError, match="should have one shape"):
+    with pytest.raises(ValueError, match="should have the same shape"):
         SquaredGap()(torch.zeros(2, 5), torch.zeros(3, 5))
 
 

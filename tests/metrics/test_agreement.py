@@ -41,7 +41,7 @@ def test_reset_forgets() -> None:
 
 
 def test_shapes_must_fit() -> None:
-    with pytest.raises(ValueError, match=r"`teacher_logits` should have one shape. .* Cut a padded vocabulary"):
+    with pytest.raises(ValueError, match=r"`teacher_logits` should have the same shape. .* Cut a padded vocabulary"):
         TeacherAgreement().update(STUDENT, TEACHER[:, :1])
     with pytest.raises(ValueError, match=r"`mask` should have the shape of the positions, \(3,\)"):
         TeacherAgreement().update(STUDENT, TEACHER, mask=torch.ones(3, 2))

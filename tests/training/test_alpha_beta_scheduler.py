@@ -31,5 +31,5 @@ def test_nothing_to_schedule_is_an_error():
 
 def test_divergence_without_alpha_is_named(tmp_path):
     callback = AlphaBetaScheduler(alpha=0.5, attribute="student")
-    with pytest.raises(AttributeError, match="AlphaBetaScheduler should drive 'student.alpha'"):
+    with pytest.raises(AttributeError, match="AlphaBetaScheduler should set 'student.alpha'"):
         trainer(tmp_path, callbacks=[callback]).fit(module(), loader())

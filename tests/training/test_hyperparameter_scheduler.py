@@ -109,7 +109,7 @@ def test_unknown_attribute_is_named_before_training(tmp_path, path, message):
 
 @pytest.mark.parametrize("path", ["divergence.reduction", "student", "divergence.scale_by_temperature"])
 def test_what_is_no_number_cannot_be_driven(tmp_path, path):
-    with pytest.raises(TypeError, match=f"drives numbers and 0-dim floating tensors. Found a .* at '{path}'"):
+    with pytest.raises(TypeError, match=f"sets numbers and 0-dim floating tensors. Found a .* at '{path}'"):
         trainer(tmp_path, callbacks=[HyperparameterScheduler({path: 1.0})]).fit(module(), loader())
 
 

@@ -1,6 +1,6 @@
 """Callbacks of language models: stored teachers, responses as files and in tests, exported students.
 
-Here: who does what when in a run. Not here: schedules of numbers (see `lightning_abkd.training`).
+Here: what happens at which point of a run. Not here: schedules of numbers (see `lightning_abkd.training`).
 """
 
 from typing import TYPE_CHECKING

@@ -32,14 +32,14 @@ class CachedTeacher(Callback):
 
     Before the first training step the teacher runs over the training data once, and its outputs are stored; a run that
     was killed meanwhile continues. Later runs, with `teacher: null` in their configuration, never load it. A cache
-    names the teacher, the tokenizer and the data that it was written from, and is refused where these differ.
+    names the teacher, the tokenizer and the data that it was written from; a run with others raises an error.
 
     There are two kinds. "hidden" stores last hidden states in bfloat16 and the output head once, exact up to that
     rounding. "top_k" stores the k largest log-probabilities and the rest as one more class: an approximation at
     temperature 1. Its error is logged: the mean probability outside the k classes and the entropy lost.
 
     Only the training data are stored: validation runs without the teacher unless it is kept. One process writes while
-    the others wait; write with one process first where that would take long.
+    the others wait; if that would take long, first write it in a run of one process.
 
     Args:
         folder: Where the cache is or will be.
@@ -50,7 +50,7 @@ class CachedTeacher(Callback):
     Raises:
         ValueError: At the start of a fit, if module, data or divergence do not allow it, or the cache belongs to
             something else.
-        TypeError: At the start of a fit, if the module is no `LanguageDistillationModule` or the data module no
+        TypeError: At the start of a fit, if the module is not a `LanguageDistillationModule` or the data module not an
             `InstructionDataModule`.
 
     Example:
@@ -70,13 +70,13 @@ class CachedTeacher(Callback):
         """Check that training from stored outputs is possible; without a teacher open the cache."""
         if stage != "fit":
             return
-        run = self._run(trainer, pl_module)
+        run = self._compatible_run(trainer, pl_module)
         if run.module.teacher is None:
             self._open(run)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Store what is missing, and release the teacher."""
-        run = self._run(trainer, pl_module)
+        run = self._compatible_run(trainer, pl_module)
         if run.module.teacher is None:
             return
         if trainer.is_global_zero:
@@ -86,7 +86,7 @@ class CachedTeacher(Callback):
         if not self.keep_teacher:
             run.module.drop_teacher()
 
-    def _run(self, trainer: Trainer, pl_module: LightningModule) -> LanguageRun:
+    def _compatible_run(self, trainer: Trainer, pl_module: LightningModule) -> LanguageRun:
         """Return module and data module if stored outputs fit them."""
         run = language_run(self, trainer, pl_module)
         if run.data.packing:
@@ -102,7 +102,7 @@ class CachedTeacher(Callback):
         temperature = float(divergence.temperature)
         if self.kind == "top_k" and temperature != 1.0:
             raise ValueError(
-                "Stored classes of the kind 'top_k' are those of temperature 1. "
+                "A teacher cache of the kind 'top_k' holds probabilities at temperature 1. "
                 f"Found `temperature = {temperature}`. Use the kind 'hidden'."
             )
         return run
@@ -120,7 +120,7 @@ class CachedTeacher(Callback):
         run.module.use_stored_teacher(TeacherFromCache(cache))
 
     def _fill(self, run: LanguageRun, teacher: nn.Module) -> None:
-        """Run the teacher over what is not stored yet."""
+        """Run the teacher on the samples that are not stored yet."""
         parts = separate_head(teacher)
         head = parts.head(run.module.vocabulary)
         samples = run.data.sets["train"][""]
@@ -156,7 +156,7 @@ def _summary(statistics: CacheStatistics) -> str:
     size = f"{statistics.tokens} tokens of {statistics.samples} samples, {statistics.bytes_per_token} bytes per token"
     if statistics.tail_mass is None:
         return f"{size}."
-    return f"{size}; lost are a mass of {statistics.tail_mass:.4f} and {statistics.entropy_lost:.4f} nats of entropy."
+    return f"{size}; not stored: probability {statistics.tail_mass:.4f}, {statistics.entropy_lost:.4f} nats of entropy."
 
 
 @torch.no_grad()

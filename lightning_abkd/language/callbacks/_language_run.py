@@ -1,4 +1,4 @@
-"""What the callbacks of language models work with."""
+"""The module and the data module that callbacks of language models work with."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class LanguageRun:
         Raises:
             ValueError: If a sample has no prompt.
         """
-        # Without files of its own a test is on the validation data.
+        # Without test files, the validation data are the test data.
         sets = self.data.sets[stage if stage in self.data.sets else "validation"]
         for name, samples in sets.items():
             if not all(sample.prompt for sample in samples):
@@ -60,7 +60,8 @@ def language_run(callback: Callback, trainer: Trainer, pl_module: LightningModul
     """Return module and data module if they are those of a language model.
 
     Raises:
-        TypeError: If the module is no `LanguageDistillationModule`, or the data module no `InstructionDataModule`.
+        TypeError: If the module is not a `LanguageDistillationModule`, or the data module not an
+            `InstructionDataModule`.
     """
     name = type(callback).__name__
     data = getattr(trainer, "datamodule", None)

@@ -18,21 +18,21 @@ from lightning_abkd.metrics import rouge_l
 
 
 class ResponseEvaluation(Callback):
-    """Lets a network respond to the prompts of every test set and compares with the references, by ROUGE-L.
+    """Lets a network respond to the prompts of every test set; scores responses against references by ROUGE-L.
 
-    As ABKD reports it (arXiv 2505.04560): responses are drawn once for each of five seeds; the mean over the samples is
-    taken for each seed, then mean and sample standard deviation over the seeds. With `abkd test` it logs, under the
-    set's name where there are several: `test/rouge_l` and `test/rouge_l_deviation` (between 0 and 100; no deviation of
-    a single seed), `test/empty_responses` (their share; each scores 0) and `test/response_length` (mean number of
-    tokens, an end-of-text token included). In YAML::
+    As ABKD reports it (arXiv 2505.04560): responses are drawn once for each of five seeds. The scores are averaged over
+    the samples of each seed, then mean and sample standard deviation over the seeds are taken. With `abkd test` it
+    logs, under the set's name where there are several: `test/rouge_l` and `test/rouge_l_deviation` (between 0 and 100;
+    no deviation of a single seed), `test/empty_responses` (their share; each scores 0) and `test/response_length` (mean
+    number of tokens, an end-of-text token included). In YAML::
 
         trainer:
           callbacks:
             - class_path: lightning_abkd.callbacks.ResponseEvaluation
               init_args: {folder: runs/gpt2_ab/responses}
 
-    Draws depend on the seed and on the samples of a batch, not on what ran before; another batch size or number of
-    processes draws others. Several processes repeat samples to fill up their last batches: use one process for numbers
+    Draws depend on the seed and on the samples of a batch, not on what ran before; with another batch size or number of
+    processes they differ. Several processes repeat samples to fill up their last batches: use one process for numbers
     that are to be reported.
 
     The folder gets one .jsonl file per set (test.jsonl without names; with several processes one per set and process).
@@ -45,7 +45,7 @@ class ResponseEvaluation(Callback):
         sampling: How to draw; None takes ABKD's: temperature 1, top-p 1, up to 256 tokens, no six of them twice. At
             temperature 0 there is one response per prompt.
         seeds: Seeds, at least one; ABKD's by default.
-        network: Who responds, "student" or "teacher".
+        network: Network that responds, "student" or "teacher".
         max_samples: Number of samples of each set to respond to, from its start; None: all.
 
     Raises:
@@ -134,7 +134,7 @@ class ResponseEvaluation(Callback):
             pl_module.log_dict(named, sync_dist=True)
             if values["empty_responses"] == 1:
                 rank_zero_warn(
-                    f"All responses of the {self.network} to {scored.prefix} are empty, each a ROUGE-L of 0. Check "
+                    f"All responses of the {self.network} to {scored.prefix} are empty and have a ROUGE-L of 0. Check "
                     "that it is trained (`--ckpt_path`), with this tokenizer and this template."
                 )
 

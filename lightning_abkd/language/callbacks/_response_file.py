@@ -42,7 +42,7 @@ class ResponseFile:
             return 0
         self._check_origin(origin)
         lines = self.path.read_text(encoding="utf-8").split("\n")
-        # What follows the last line break is nothing, or a line that was being written.
+        # After the last line break there is nothing, or a line that was not finished.
         rest = lines.pop()
         self._check_order(lines)
         done = total if len(lines) == total else len(lines) - len(lines) % batch_size

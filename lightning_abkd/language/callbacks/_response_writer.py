@@ -18,10 +18,10 @@ from lightning_abkd.language.teachers import model_identity
 class ResponseWriter(Callback):
     """Writes a network's responses to a set's prompts, for a student to learn from: sequence-level distillation.
 
-    Kim & Rush 2016, arXiv 1606.07947. With it `abkd predict` responds to the samples of the data module's `predict_set`
-    and writes them in their order, each batch as soon as it is done: instruction, input and output, or the messages of
-    a conversation; and index. The file can be used as `train_file`; the template writes the same prompts again. In
-    YAML::
+    Kim & Rush 2016, arXiv 1606.07947. With it, `abkd predict` responds to the samples of the data module's
+    `predict_set` and writes one record per sample in their order, each batch as soon as it is done. A record has
+    instruction, input and output, or the messages of a conversation, and its index. The file can be used as
+    `train_file`; the template writes the same prompts again. In YAML::
 
         trainer:
           callbacks:
@@ -30,19 +30,19 @@ class ResponseWriter(Callback):
         data:
           init_args: {predict_set: train}
 
-    A run that was killed continues, and the file becomes what it would have been: draws depend on `seed` and on the
-    samples of a batch, and a batch that was cut short is written again. `FILE.json` beside it names data, network and
-    sampling; a run with others is refused. Empty responses are written and counted; a data module leaves them out. A
-    response that reaches the longest length is written without an end of its own.
+    A run that was killed continues, and the file becomes the same as without the interruption: draws depend on `seed`
+    and on the samples of a batch, and a batch that was cut short is written again. `FILE.json` beside it names data,
+    network and sampling; a run with others raises an error. Empty responses are written and counted; a data module
+    leaves them out. A response that reaches the longest length is written as it is, cut off.
 
     Args:
         file: A .jsonl file; its folder is created.
-        network: Who responds, "student" or "teacher".
+        network: Network that responds, "student" or "teacher".
         sampling: How to draw; None takes temperature 1 and up to 256 tokens.
         seed: Seed of the draws.
 
     Raises:
-        ValueError: If `file` is no .jsonl file or `network` is unknown; at the start of a prediction, if the file
+        ValueError: If `file` is not a .jsonl file or `network` is unknown; at the start of a prediction, if the file
             belongs to something else or has been changed, there are several sets or processes, a sample has no prompt,
             or the teacher should respond and there is none.
         TypeError: At the start of a prediction, if module, data module or network do not allow it.

@@ -25,13 +25,13 @@ class _Pretrained(Protocol):
 class SavePretrained(Callback):
     """Writes the student and its tokenizer into a folder that transformers loads without this library.
 
-    Rank zero writes when a fit has ended. A fit that was interrupted or failed writes nothing, so that the folder's
-    contents have been trained to the end; neither does `fast_dev_run`. The tokenizer is the `tokenizer` of the data
-    module, if there is one. The training weights are not changed.
+    Rank zero writes when a fit has ended. A fit that was interrupted or failed writes nothing, so that the folder only
+    holds students trained to the end. A `fast_dev_run` writes nothing either. The tokenizer is the `tokenizer` of the
+    data module, if there is one. The training weights are not changed.
 
     Args:
         folder: Where to write; it is created. `AutoModelForCausalLM.from_pretrained(folder)` reads it.
-        merge_adapters: Add adapters to the weights; otherwise they alone are written, for
+        merge_adapters: Add adapters to the weights; if False, only the adapters are written, for
             `lightning_abkd.models.lora(network, path=folder)`. Without adapters it changes nothing.
         checkpoint: "last" takes the weights at the end, "best" those of the first ModelCheckpoint that has a best file.
             Where none has one, the last weights are taken, and the log says so.

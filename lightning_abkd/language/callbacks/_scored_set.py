@@ -71,7 +71,7 @@ class ScoredSet:
         _add(self.empty, [not row["response"].strip() for row in rows])
 
     def compute(self) -> dict[str, Tensor]:
-        """Compute what is logged, over all ranks."""
+        """Compute the values to log, over all ranks."""
         scores = torch.stack([score.compute() for score in self.scores])
         values = {"rouge_l": scores.mean()}
         if len(scores) > 1:

@@ -8,12 +8,12 @@ from lightning_abkd._utils import write_whole
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Append one line of JSON per row; all of them are handed to the system when this returns."""
+    """Append one line of JSON per row. The operating system has all of them when this returns."""
     with path.open("a", encoding="utf-8") as file:
         file.write("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that is either the old or the new one, even if the process is killed meanwhile."""
+    """Write a file whole: if the process is killed meanwhile, it is either the old or the new one."""
     with write_whole(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -136,8 +136,8 @@ class InstructionDataModule(LightningDataModule):
         """Look up the sample that a batch's `index` stands for.
 
         Args:
-            stage: Set.
-            index: Position in it.
+            stage: The stage whose set it is in.
+            index: Position in the set.
             name: Name of the set where there are several.
 
         Returns:
@@ -157,7 +157,7 @@ class InstructionDataModule(LightningDataModule):
         return [name for name in self.files.get(source, {}) if name]
 
     def fingerprint(self, stage: Stage = "train") -> str:
-        """Compute 16 hex digits of all ids and labels of a stage's sets, to recognise what was computed from them."""
+        """Compute a fingerprint (16 hex digits) of all ids and labels of a stage's sets."""
         return digest(*(part for samples in self._open(stage).values() for part in contents(samples)))
 
     def train_dataloader(self) -> Loaders:

@@ -39,7 +39,7 @@ class Loading:
     def loader(
         self, rows: Sequence[T], collate: Callable[[list[T]], dict[str, Tensor]], shuffle: bool
     ) -> DataLoader[T]:
-        """Build the loader of a set whose rows `collate` joins to batches."""
+        """Build the loader of a set whose rows `collate` joins into batches."""
         return DataLoader(
             _Rows(rows),
             batch_size=self.batch_size,
@@ -74,7 +74,7 @@ class Split:
             ValueError: If there is only one sample.
         """
         if samples < 2:
-            raise ValueError("Parameter `train_file` should hold 2 samples, one to set aside. Found 1.")
+            raise ValueError("Parameter `train_file` should hold at least 2 samples: one is set aside. Found 1.")
         return min(max(1, round(self.validation_fraction * samples)), samples - 1)
 
     def limit(self, positions: list[int]) -> list[int]:
@@ -85,7 +85,7 @@ class Split:
         """
         if self.train_size is not None and self.train_size > len(positions):
             raise ValueError(
-                f"Parameter `train_size` should be at most {len(positions)}, the samples of the training set. "
+                f"Parameter `train_size` should be at most {len(positions)}, the number of training samples. "
                 f"Found `train_size = {self.train_size}`."
             )
         return sorted(positions[: self.train_size])
@@ -107,7 +107,7 @@ class Lengths:
 
 
 def files_by_name(parameter: str, given: str | dict[str, str] | None) -> dict[str, str]:
-    """Return files by their names; a single one has the empty name.
+    """Return files by name; a single file has the empty name.
 
     Raises:
         ValueError: If one of several has no name, or there is none.

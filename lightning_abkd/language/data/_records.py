@@ -125,7 +125,7 @@ def _read_json_lines(path: Path) -> list[object]:
                 broken.append(number)
     if broken:
         raise ValueError(
-            f"{path} should be JSON on every line. Found {len(broken)} broken, the first is line {broken[0]}."
+            f"{path} should be JSON on every line. Found {len(broken)} broken lines, first line {broken[0]}."
         )
     return records
 

@@ -1,4 +1,4 @@
-"""Tokenizers, and what tells them apart."""
+"""Tokenizers, and how they are compared."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _SHOWN = 3
 
 
 class Tokenizer(Protocol):
-    """What is used of a tokenizer; every tokenizer of transformers has it.
+    """The part of a tokenizer that is used; every tokenizer of transformers has it.
 
     Example:
         >>> tokens: Tokenizer = byte_tokenizer()
@@ -36,7 +36,7 @@ class Tokenizer(Protocol):
 
 
 def byte_tokenizer() -> Tokenizer:
-    """Build ByT5's tokenizer, whose 384 ids are bytes and markers, so that it needs no files.
+    """Build ByT5's tokenizer. Its 384 ids are bytes and markers, so it needs no files.
 
     Example:
         >>> byte_tokenizer().encode("ab")
@@ -71,7 +71,7 @@ def load_tokenizer(path: str, gguf_file: str | None = None) -> Tokenizer:
 
 
 def as_tokenizer(parameter: str, given: object) -> Tokenizer:
-    """Return an object that is a tokenizer.
+    """Return the object if it is a tokenizer.
 
     Raises:
         TypeError: If it is not a tokenizer.
@@ -130,7 +130,7 @@ def _token_by_id(tokenizer: Tokenizer) -> dict[int, str]:
 
 
 def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
-    """Compute 16 hex digits that tell vocabularies apart, the same in every process.
+    """Compute a fingerprint (16 hex digits) of a tokenizer's vocabulary, the same in every process.
 
     Example:
         >>> tokenizer_fingerprint(byte_tokenizer())
@@ -140,7 +140,7 @@ def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
 
 
 def padding_id(tokenizer: Tokenizer) -> int:
-    """Return the id to pad rows with; a tokenizer without one is logged."""
+    """Return the id to pad rows with, and log it if the tokenizer has none of its own."""
     if tokenizer.pad_token_id is not None:
         return tokenizer.pad_token_id
     # Padded positions are masked, so any id works.

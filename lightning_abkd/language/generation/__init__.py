@@ -1,4 +1,4 @@
-"""Responses of causal language models, and the batches that they make.
+"""Responses of causal language models, and training batches made of them.
 
 Here: how responses are drawn, and which training batches are made of them. Not here: their evaluation.
 """

@@ -85,25 +85,25 @@ class AdaptiveOffPolicy(OnPolicy):
     """DistiLLM's adaptive use of student-generated data, with a replay buffer.
 
     Ko et al. 2024, arXiv 2402.03898. A threshold φ starts at `threshold` and never falls. It grows by `step` at each
-    validation whose cross-entropy is at least the last recorded one plus `tolerance`; that cross-entropy is recorded
-    then. For each batch r is drawn uniformly from [0, 1):
+    validation whose cross-entropy is at least the last recorded one plus `tolerance`, and this cross-entropy is then
+    recorded. For each batch, r is drawn uniformly from [0, 1):
 
     - r < φ · share, or r < φ while the buffer is not full: the student responds, and its responses enter the buffer.
-      The share is 1 - progress, or what `replay` says.
+      The share is 1 - progress, or as `replay` sets it.
     - r < φ otherwise: the batch is drawn from the buffer.
-    - r ≥ φ: the batch is the data's. At φ = 0 all are.
+    - r ≥ φ: the batch of the data stays as it is. At φ = 0 every batch does.
 
     In the released code the mask of generated responses is one token late and taken from the data's batch. Here labels
-    are those of the responses themselves, shifted where all labels are. Checkpoints keep buffer and threshold; in
-    distributed training each rank has its own buffer, and a resumed run starts from the first rank's.
+    are those of the responses themselves, shifted where all labels are shifted. Checkpoints keep buffer and threshold;
+    in distributed training each rank has its own buffer, and a resumed run starts from the first rank's.
 
     Args:
         threshold: φ at the start, in [0, 1]; 0 in the paper.
         step: Growth of φ, in [0, 1].
-        tolerance: What the cross-entropy may rise before φ grows, in nats.
+        tolerance: Rise of the cross-entropy at which φ grows, in nats.
         capacity: Samples in the buffer, at least 1; the oldest leave first.
-        replay: Share of φ that is generated afresh: "decreasing" (1 - progress), "increasing" (progress) or "constant"
-            (one half).
+        replay: Share of φ for which responses are generated anew: "decreasing" (1 - progress), "increasing" (progress)
+            or "constant" (one half).
         sampling: How the student responds; None takes temperature 1 and up to 256 tokens.
         seed: Seed of the draws.
 
@@ -164,7 +164,7 @@ class AdaptiveOffPolicy(OnPolicy):
         return _replayed([self.buffer[i] for i in order], batch["input_ids"].device)
 
     def _remember(self, batch: Batch) -> None:
-        """Put the samples of a batch into the buffer, small and in the CPU's memory."""
+        """Put the samples of a batch into the buffer, without padding and as int32 on the CPU."""
         mask = batch["attention_mask"].bool()
         for ids, labels, keep in zip(batch["input_ids"], batch["labels"], mask, strict=True):
             self.buffer.append((ids[keep].to("cpu", torch.int32), labels[keep].to("cpu", torch.int32)))
@@ -187,7 +187,7 @@ def _uniform(generator: torch.Generator) -> float:
 
 
 def _replayed(samples: list[tuple[Tensor, Tensor]], device: torch.device) -> Batch:
-    """Build a batch of remembered samples, ids and labels (T_i,) each."""
+    """Build a batch of samples from the buffer, ids and labels (T_i,) each."""
     ids = [ids.long() for ids, _ in samples]
     labels = [labels.long() for _, labels in samples]
     return {name: value.to(device) for name, value in pad_batch(ids, labels, padding=0).items()}

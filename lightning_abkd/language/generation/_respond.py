@@ -40,10 +40,10 @@ def respond(
     """Let a network respond to all prompts in one batch, with its cache of keys and values.
 
     Args:
-        network: A causal language model of transformers or peft; it is in eval mode meanwhile.
+        network: A causal language model of transformers or peft; it runs in eval mode.
         prompts: Ids of each prompt, shape (T_i,); an empty prompt starts with the end-of-text token.
         sampling: How to draw.
-        special: Token ids that are treated apart.
+        special: Token ids that generation treats specially.
         seed: Seed of this call alone; None draws from torch's random state.
 
     Returns:
@@ -75,9 +75,9 @@ def respond(
 def with_responses(
     network: nn.Module, batch: dict[str, Tensor], sampling: Sampling, special: SpecialIds, seed: int
 ) -> dict[str, Tensor]:
-    """Replace the responses of a batch by the network's own; labels are on them alone.
+    """Replace the responses of a batch by the network's own; only they have labels.
 
-    Where the network responds nothing to every prompt, the batch stays as it is, and a warning says so.
+    If all responses are empty, the batch stays as it is, and a warning is issued.
 
     Example:
         >>> from lightning_abkd.models import causal_lm_from_config
@@ -91,7 +91,7 @@ def with_responses(
     responses = respond(network, prompts, sampling, special, seed)
     if any(len(response) for response in responses):
         return batch_of(prompts, responses, special.padding)
-    rank_zero_warn("The student responded nothing to any prompt of a batch; the batch's own responses are used.")
+    rank_zero_warn("All responses of the student to a batch are empty; the batch's own responses are used.")
     return batch
 
 
@@ -133,7 +133,7 @@ def _response_limit(network: nn.Module, longest: int, wanted: int) -> int:
 
 
 def _generation_config(network: nn.Module, options: dict[str, object], special: SpecialIds) -> object:
-    """Build a configuration that overrides the network's own: generate would fill in from it what is left out here."""
+    """Build a configuration that sets every option; `generate` would take missing ones from the network's own."""
     from transformers import GenerationConfig
 
     size = text_config(network).vocab_size
@@ -143,7 +143,7 @@ def _generation_config(network: nn.Module, options: dict[str, object], special: 
 
 
 def _cut_at_end(row: Tensor, end: int | None) -> Tensor:
-    """Cut a response behind its first end-of-text token."""
+    """Cut a response after its first end-of-text token."""
     if end is None:
         return row
     ends = (row == end).nonzero()
@@ -152,7 +152,7 @@ def _cut_at_end(row: Tensor, end: int | None) -> Tensor:
 
 @contextmanager
 def _random_state(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Draw from a random state of its own, or from torch's where the seed is None."""
+    """Draw from a separate random state with this seed, or from torch's own if the seed is None."""
     if seed is None:
         yield
         return

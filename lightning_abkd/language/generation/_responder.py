@@ -1,4 +1,4 @@
-"""Who responds when a trainer predicts."""
+"""Which network responds when a trainer predicts."""
 
 from collections.abc import Mapping, Set as AbstractSet
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Responder:
     """Which network responds to predicted batches, and how.
 
     Args:
-        network: Who responds, "student" or "teacher".
+        network: Network that responds, "student" or "teacher".
         sampling: How to draw.
         seed: Seed. The draws of a batch use it plus the position of the batch's first sample, so that a run may resume
             in the middle of a set.

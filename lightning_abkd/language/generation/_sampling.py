@@ -1,4 +1,4 @@
-"""How responses are drawn, and the token ids that their drawing has to know."""
+"""How responses are drawn, and the special token ids that this needs."""
 
 from dataclasses import dataclass
 
@@ -48,12 +48,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """Token ids that generation treats apart.
+    """Token ids that generation treats specially.
 
     Args:
         end: End-of-text token, which ends a response; None if there is none.
         padding: Id that fills up rows.
-        vocabulary: Number of real ids, the others are never drawn; None: all are real.
+        vocabulary: Number of real ids; others are never drawn. None if all are real.
 
     Example: see `special_ids_of`.
     """
@@ -83,7 +83,7 @@ def special_ids_of(tokenizer: Tokenizer | None, network: nn.Module, vocabulary: 
 
 
 def seed_of_stream(seed: int, stream: int) -> int:
-    """Compute the seed of one of several streams of draws, whose seeds lie too far apart to meet.
+    """Compute the seed of one of several streams of draws; the seeds are too far apart for streams to meet.
 
     Example:
         >>> seed_of_stream(3, stream=0), seed_of_stream(3, stream=1)

@@ -1,4 +1,4 @@
-"""Low-rank adapters, by annotated factories that a config can name."""
+"""Low-rank adapters, built by annotated functions that a config can name."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -40,15 +40,15 @@ def lora(
         rank: r, at least 1; ABKD's language recipe uses 16.
         alpha: α; ABKD's recipe uses 64.
         dropout: Probability in [0, 1) of dropping an adapter's input; ABKD's recipe uses 0.1.
-        target_modules: Ends of the names of the modules to adapt; None takes what peft knows for the architecture.
-        path: Folder of adapters to continue from, as after supervised fine-tuning; they bring all but `network`.
+        target_modules: Ends of the names of the modules to adapt; None takes peft's default for the architecture.
+        path: Folder of adapters to continue from, as after supervised fine-tuning; it sets all but `network`.
 
     Returns:
         The network with adapters, a `peft.PeftModel`.
 
     Raises:
         ValueError: If `rank` or `dropout` is outside its range, or the network has adapters already.
-        TypeError: If the network is no causal language model of transformers.
+        TypeError: If the network is not a causal language model of transformers.
         ModuleNotFoundError: If peft is missing.
 
     Example:
@@ -74,7 +74,7 @@ def lora(
 
 
 def merge_adapters(network: nn.Module) -> nn.Module:
-    """Add the adapters of a network to its weights, in place, and drop them.
+    """Add the adapters of a network to its weights, in place, and remove them.
 
     Args:
         network: A network with adapters, as `lora` makes it; one without is returned as it is.

@@ -1,4 +1,4 @@
-"""Causal language models of transformers, by annotated factories that a config can name."""
+"""Causal language models of transformers, built by annotated functions that a config can name."""
 
 import importlib.util
 from pathlib import Path
@@ -25,7 +25,7 @@ def causal_lm(
 
     Args:
         path: Folder of safetensors or GGUF files, or the name of a model on the hub.
-        dtype: Dtype of the weights; of the arithmetic where they are quantized.
+        dtype: Dtype of the weights; if they are quantized, dtype of the arithmetic.
         gguf_file: File inside the folder to read as GGUF. Its blocks are unpacked to `dtype`, so that the model trains
             and saves as any other.
         attn_implementation: "eager", "sdpa" or whatever transformers offers; None lets transformers choose.
@@ -37,7 +37,7 @@ def causal_lm(
 
     Raises:
         FileNotFoundError: If `path` is neither a folder nor owner/name, or lacks the GGUF file.
-        ValueError: If the model is no causal language model, or `quantization` and `gguf_file` are both given.
+        ValueError: If the model is not a causal language model, or `quantization` and `gguf_file` are both given.
         ModuleNotFoundError: If the package that reads GGUF or quantizes is missing.
 
     Example:
@@ -78,7 +78,7 @@ def causal_lm_from_config(model_type: str, options: dict[str, int | float | str 
         The model.
 
     Raises:
-        ValueError: If transformers knows no such architecture, or it is no causal language model.
+        ValueError: If transformers knows no such architecture, or it is not a causal language model.
 
     Example:
         >>> model = causal_lm_from_config("gpt2", {"n_layer": 1, "n_embd": 8, "n_head": 2, "vocab_size": 16})

@@ -11,7 +11,7 @@ from lightning_abkd.language.models._causal_lm import Dtype
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-# What architectures of transformers call the list of their layers.
+# Names that architectures of transformers use for the list of their layers.
 _LIST_NAMES = ("h", "layers", "block")
 
 
@@ -20,9 +20,9 @@ def keep_layers(teacher: nn.Module, layers: list[int], dtype: Dtype = "float32")
 
     Args:
         teacher: A model of transformers whose layers are a ModuleList, such as GPT-2, Llama or Qwen. It is not changed.
-        layers: Indices of the layers to keep, in the order in which they run. An index that occurs twice gives two
+        layers: Indices of the layers to keep, in the order in which they run. An index that occurs twice makes two
             layers.
-        dtype: Dtype of the student's weights, whatever the teacher's; training wants float32.
+        dtype: Dtype of the student's weights, whatever the teacher's; float32 is best for training.
 
     Returns:
         The smaller model with an adapted configuration; all of it is trainable.
@@ -37,7 +37,7 @@ def keep_layers(teacher: nn.Module, layers: list[int], dtype: Dtype = "float32")
         2
     """
     path = _path_of_layers(teacher)
-    _check_kept(teacher, path, layers)
+    _check_layers(teacher, path, layers)
     student = _copy_with(teacher, path, layers)
     _shorten_config(getattr(student, "config"), layers)  # noqa: B009  (a Module's attributes are typed as tensors)
     _cast_parameters(student, getattr(torch, dtype))
@@ -53,17 +53,19 @@ def _path_of_layers(network: nn.Module) -> str:
     raise ValueError(f"Parameter `teacher` should have its layers in a ModuleList. Found {type(network).__name__}.")
 
 
-def _check_kept(teacher: nn.Module, path: str, layers: list[int]) -> None:
+def _check_layers(teacher: nn.Module, path: str, layers: list[int]) -> None:
     depth = len(list(teacher.get_submodule(path).children()))
     if not layers or not all(0 <= index < depth for index in layers):
         raise ValueError(f"Parameter `layers` should hold indices from 0 to {depth - 1}. Found `layers = {layers}`.")
     if getattr(teacher, "is_quantized", False):
-        raise ValueError("Parameter `teacher` should have weights that train. Found quantized ones; load it without.")
+        raise ValueError(
+            "Parameter `teacher` should have trainable weights. Found quantized ones; load it without `quantization`."
+        )
 
 
 def _copy_with(network: nn.Module, path: str, layers: list[int]) -> nn.Module:
     """Copy a network with the chosen layers alone; the others are never copied."""
-    # deepcopy takes what its memo holds as copied already.
+    # deepcopy does not copy what its memo holds.
     memo = {id(x): nn.Identity() for i, x in enumerate(network.get_submodule(path).children()) if i not in layers}
     student = copy.deepcopy(network, memo)
     copies = list(student.get_submodule(path).children())

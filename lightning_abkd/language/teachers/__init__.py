@@ -1,6 +1,6 @@
 """Teachers of language models: taken apart into backbone and head, or as stored outputs.
 
-Here: where the teacher's answers come from. Not here: what they are compared by (see `lightning_abkd.losses`).
+Here: where the teacher's outputs come from. Not here: how they are compared (see `lightning_abkd.losses`).
 """
 
 from typing import TYPE_CHECKING

@@ -54,7 +54,7 @@ class TeacherCache:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         meta = read_meta(self.folder)
-        # A plain view keeps the mapping open and indexes faster than the subclass.
+        # A plain array keeps the mapping open and indexes faster than np.memmap.
         self._arrays = {name: np.asarray(array) for name, array in open_arrays(self.folder, meta, "r").items()}
         if meta.statistics is None:
             raise ValueError(
@@ -78,11 +78,11 @@ class TeacherCache:
 
     @property
     def bytes_per_token(self) -> int:
-        """Bytes on disk per token; the output head is stored once on top."""
+        """Bytes on disk per token; the output head is stored once in addition."""
         return self.statistics.bytes_per_token
 
     def check(self, model: str | None = None, tokenizer: str | None = None, data: str | None = None) -> None:
-        """Raise ValueError if the cache was written from something else than a run uses.
+        """Raise ValueError unless the cache was written from what a run uses.
 
         Args:
             model: As in `CacheIdentity`; None is not compared.
@@ -97,7 +97,7 @@ class TeacherCache:
         problems = differences(asdict(self.identity), expected)
         if problems:
             raise ValueError(
-                f"The teacher cache in {self.folder} should be of this run. {' '.join(problems)} "
+                f"The teacher cache in {self.folder} should belong to this run. {' '.join(problems)} "
                 "Write another one, or train with what this one was written from."
             )
 
@@ -111,7 +111,7 @@ class TeacherCache:
             States at the counted tokens of these samples, one sample after the other, shape (N, D), bfloat16.
 
         Raises:
-            ValueError: If the kind is another or an index is outside the data set.
+            ValueError: If the cache is of another kind, or an index is outside the data set.
         """
         self._meta.check_kind("hidden")
         return self._read("hidden", indices).view(torch.bfloat16)
@@ -127,7 +127,7 @@ class TeacherCache:
             first, and their log-probabilities followed by that of all others together, (N, k + 1), float32, normalised.
 
         Raises:
-            ValueError: If the kind is another or an index is outside the data set.
+            ValueError: If the cache is of another kind, or an index is outside the data set.
         """
         self._meta.check_kind("top_k")
         return self._read("ids", indices).long(), self._read("log_p", indices).float().log_softmax(-1)

@@ -15,7 +15,7 @@ _SAMPLED_VALUES = 64
 
 @dataclass(frozen=True)
 class CacheIdentity:
-    """What a cache was written from, as names with fingerprints that people can read; compared letter by letter.
+    """What a cache was written from, as readable names with fingerprints; they have to match exactly.
 
     Args:
         model: The teacher, see `model_identity`.
@@ -64,6 +64,6 @@ def _samples_of_parameters(network: nn.Module) -> Iterator[bytes]:
 
 
 def differences(found: dict[str, object], expected: dict[str, object]) -> list[str]:
-    """Return one sentence for each expected value that is not found."""
+    """Return one sentence for each value that differs from the expected one."""
     pairs = ((name, found.get(name), value) for name, value in expected.items())
     return [f"Found `{name} = {old!r}`, expected {value!r}." for name, old, value in pairs if old != value]

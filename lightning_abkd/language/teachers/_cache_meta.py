@@ -22,7 +22,7 @@ class CacheStatistics:
     Args:
         samples: Number of samples.
         tokens: Number of counted tokens in them.
-        bytes_per_token: Bytes on disk per token; the output head is stored once on top.
+        bytes_per_token: Bytes on disk per token; the output head is stored once in addition.
         tail_mass: Mean probability outside the k classes; None for the kind "hidden".
         entropy_lost: Mean entropy of the teacher minus that of its k + 1 buckets, in nats; None for "hidden".
 
@@ -65,7 +65,7 @@ class CacheMeta:
 
     @property
     def terms(self) -> dict[str, object]:
-        """Everything that two writers of one cache have to agree on."""
+        """Everything that has to be equal for two writers of one cache."""
         terms = asdict(self)
         del terms["statistics"]
         return {**terms.pop("identity"), **terms}
@@ -76,13 +76,13 @@ class CacheMeta:
         return 2 * self.width if self.kind == "hidden" else 4 * self.width + 2 * (self.width + 1)
 
     def check_kind(self, kind: CacheKind) -> None:
-        """Raise ValueError unless the cache is of a kind."""
+        """Raise ValueError unless the cache is of this kind."""
         if self.kind != kind:
             raise ValueError(f"This needs a teacher cache of the kind {kind!r}. Found the kind {self.kind!r}.")
 
 
 def has_meta(folder: Path) -> bool:
-    """Return True if a cache's files have been created in a folder; its meta.json is the last of them."""
+    """Return True if a cache's files have been created in a folder; meta.json is created last."""
     return (folder / _FILE).is_file()
 
 
@@ -122,7 +122,7 @@ def write_meta(folder: Path, meta: CacheMeta) -> None:
 
 
 def broken_file(path: Path, error: Exception) -> ValueError:
-    """Build the error for a file of a cache that is not whole."""
+    """Build the error for a file of a cache that cannot be read."""
     reason = str(error).strip().partition("\n")[0]
     return ValueError(
         f"{path} should be a whole file of a teacher cache. It could not be read ({type(error).__name__}: {reason}). "

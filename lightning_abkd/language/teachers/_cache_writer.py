@@ -31,12 +31,12 @@ class TeacherCacheWriter:
     There are two kinds. "hidden" stores last hidden states in bfloat16 and the output head once, 2 D bytes per token:
     the teacher's logits up to that rounding. "top_k" stores the k largest log-probabilities in float16, their ids in
     int32 and the logarithm of the remaining mass, 6 k + 2 bytes per token: an approximation, whose error is in
-    `statistics`. float16 moves a log-probability by at most 2⁻¹¹ of itself, which costs below 2e-5 nats of forward KL
-    for any V up to e¹²; truncation costs far more.
+    `statistics`. Rounding to float16 changes a log-probability by at most 2⁻¹¹ of its value, which costs below 2e-5
+    nats of forward KL for any V up to e¹²; truncation costs far more.
 
     The files have their final size from the start. A sample counts as done once its data have reached the disk. After
     a kill, another writer with the same arguments continues, and only the last batch is written again. There is one
-    writer at a time, in one process; of several ranks let one write.
+    writer at a time, in one process: let only one of several ranks write.
 
     Args:
         folder: Where the cache is or will be.
@@ -106,7 +106,7 @@ class TeacherCacheWriter:
 
     @property
     def statistics(self) -> CacheStatistics:
-        """Size of the samples done so far, and what the k classes lose."""
+        """Size of the samples done so far, and for "top_k" what is lost outside the k classes."""
         done = self._arrays["done"].astype(bool)
         tokens = int(self._samples.counts.numpy()[done].sum())
         size = CacheStatistics(int(done.sum()), tokens, self._meta.bytes_per_token)
@@ -134,7 +134,8 @@ class TeacherCacheWriter:
             hidden: States at the counted tokens of these samples, one sample after the other, shape (N, D).
 
         Raises:
-            ValueError: If the kind is another, the shape does not fit `token_counts`, or a number is not finite.
+            ValueError: If the cache is of another kind, the shape does not fit `token_counts`, or a number is not
+                finite.
         """
         indices = self._check_batch("hidden", indices, hidden, self._meta.width)
         rows = hidden.detach().to(torch.bfloat16).cpu()
@@ -151,7 +152,8 @@ class TeacherCacheWriter:
                 shape (N, V).
 
         Raises:
-            ValueError: If the kind is another, the shape does not fit `token_counts`, or a number is nan.
+            ValueError: If the cache is of another kind, the shape does not fit `token_counts`, or a number is inf or
+                nan.
         """
         indices = self._check_batch("top_k", indices, logits, self._meta.vocabulary)
         largest = largest_classes(logits, self._meta.width)
@@ -203,7 +205,7 @@ class TeacherCacheWriter:
 
 def _check_counts(counts: Tensor) -> None:
     if counts.ndim != 1 or (counts < 0).any() or not counts.any():
-        raise ValueError("Parameter `token_counts` should hold numbers >= 0, one of them above 0. Found others.")
+        raise ValueError("Parameter `token_counts` should hold numbers >= 0, at least one above 0. Found others.")
 
 
 def _check_sizes(kind: CacheKind, width: int, vocabulary: int, head: OutputHead | None) -> None:

@@ -12,10 +12,10 @@ from lightning_abkd.training import Teacher, TeacherDtype
 
 
 class TeacherAnswer(NamedTuple):
-    """What a teacher answers to a batch.
+    """What a teacher returns for a batch.
 
     Args:
-        compare: What a divergence compares, for any of the counted tokens.
+        compare: Function that pairs the student's logits of some counted tokens with the teacher's.
         hidden: The teacher's last hidden states (N, D), to find out where a NaN came from; None if it has none.
 
     Example: see `LanguageTeacher`.
@@ -26,17 +26,17 @@ class TeacherAnswer(NamedTuple):
 
 
 class TokenTeacher(Protocol):
-    """Whatever answers to batches of tokens: a network, or outputs that were stored.
+    """A teacher of batches of tokens: a network, or its stored outputs.
 
     Example: see `LanguageTeacher`.
     """
 
     def answer(self, batch: TokenBatch, counted: Tensor, vocabulary: int | None) -> TeacherAnswer:
-        """Answer to the counted tokens (N,) of a batch, over the first `vocabulary` ids or all."""
+        """Return the outputs at the counted tokens (N,) of a batch, over the first `vocabulary` ids or all."""
 
 
 class LanguageTeacher(Teacher):
-    """A teacher that may be taken apart into backbone and output layer.
+    """A teacher that can be taken apart into backbone and output layer.
 
     Args:
         network: A causal language model; its parameters are frozen.

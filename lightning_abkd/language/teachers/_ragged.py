@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class Ragged:
-    """Where the tokens of every sample lie in an array that holds all tokens, one sample after the other.
+    """Rows of the tokens of every sample in an array that holds all tokens, one sample after the other.
 
     Args:
         counts: Counted tokens of every sample, shape (samples,), int64.

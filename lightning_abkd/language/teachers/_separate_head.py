@@ -14,7 +14,7 @@ from lightning_abkd.training import eval_mode
 
 @dataclass(frozen=True)
 class SeparateHead:
-    """Backbone and output layer of one network; both stay parts of it, so that their parameters are live.
+    """Backbone and output layer of one network; both stay parts of it and share its parameters.
 
     Args:
         backbone: Maps keyword arguments to an object with `.last_hidden_state` (B, T, D).
@@ -42,7 +42,7 @@ class SeparateHead:
 
 
 class _LogitTransform(NamedTuple):
-    """What a network does to its output layer's numbers."""
+    """Factor and soft-cap that a network applies to the outputs of its output layer."""
 
     scale: float
     softcap: float | None
@@ -114,4 +114,4 @@ def _check_same_logits(network: nn.Module, parts: SeparateHead) -> None:
             raise ValueError(f"the backbone of {name} cannot be called alone ({error})") from error
     tolerance = 1e-4 if whole.dtype in (torch.float32, torch.float64) else 0.02
     if whole.shape != separate.shape or not torch.allclose(whole, separate, rtol=tolerance, atol=tolerance):
-        raise ValueError(f"{name} does more between its last hidden states and its logits")
+        raise ValueError(f"{name} computes more than its output layer between its last hidden states and its logits")

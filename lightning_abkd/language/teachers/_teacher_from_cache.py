@@ -1,4 +1,4 @@
-"""A teacher of which only the stored outputs are left."""
+"""A teacher that consists of its stored outputs."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from lightning_abkd.losses import OutputHead, PairedLogits, compare_with_head
 
 @dataclass
 class TeacherFromCache:
-    """A teacher of which only the stored outputs are left.
+    """A teacher that consists of its stored outputs.
 
     Args:
         cache: The stored outputs.
@@ -39,7 +39,7 @@ class TeacherFromCache:
         return TeacherAnswer(self.comparison(batch["index"], len(counted)))
 
     def comparison(self, index: Tensor, count: int) -> PairedLogits:
-        """Compare with stored outputs: exact logits of stored hidden states, or buckets of the most probable ids.
+        """Return the function that pairs student logits with stored outputs: exact logits, or top-k buckets.
 
         Args:
             index: Positions of the batch's samples in the data, shape (B,).

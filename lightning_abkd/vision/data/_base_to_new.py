@@ -26,7 +26,7 @@ class BaseToNewDataModule(ImageDataModule):
     """One of the eleven data sets of CoOp, its classes in two halves: the first is "base", the second "new".
 
     Zhou et al. 2022 (CoOp, CoCoOp), arXiv 2109.01134, 2203.05557. Training and validation use the classes of
-    `subsample`; the test has two sets, one for each half. Labels count all classes: a network has an output for each,
+    `subsample`; the test has two sets, one for each half. Labels number all classes: a network has an output for each,
     and `BaseToNewModule` keeps the outputs of the half. Files and folders are those of CoOp's DATASETS.md, such as
     `root/dtd/images/` and `root/dtd/split_zhou_DescribableTextures.json`. ImageNet is validated and tested on its
     validation set. Images are prepared as for CLIP: resized with bicubic interpolation; training images get a random
@@ -45,7 +45,7 @@ class BaseToNewDataModule(ImageDataModule):
 
     Raises:
         FileNotFoundError: In `setup`, if a file or folder is missing.
-        ValueError: If an argument is out of its range or, in `setup`, a file is not in CoOp's format.
+        ValueError: If an argument is out of its range or, in `setup`, if a file is not in CoOp's format.
 
     Example:
         >>> data = BaseToNewDataModule("data", "eurosat", shots=16, batch_size=8)
@@ -112,7 +112,7 @@ class BaseToNewDataModule(ImageDataModule):
             self.sets["train"].labels = torch.full_like(self.sets["train"].labels, UNLABELLED)
 
     def dataset(self, split: SetName) -> ImageFiles:
-        """List the images of a split, those of its classes.
+        """List the images of a split, only those of its classes.
 
         Args:
             split: "train", "validation" or "test", which holds both halves.
@@ -142,7 +142,7 @@ class BaseToNewDataModule(ImageDataModule):
         return stored.subset(sorted(chosen))
 
     def transform(self, augment: bool) -> v2.Transform:
-        """Build the transform that resizes an image to `image_size` and standardises it as CLIP's.
+        """Build the transform that resizes an image to `image_size` and standardises it as CLIP does.
 
         Args:
             augment: Whether the crop is random and followed by a flip.

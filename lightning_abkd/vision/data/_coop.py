@@ -82,7 +82,7 @@ def read_class_names(path: str | Path) -> list[str]:
     r"""Read the names of classes in the order of their labels.
 
     Args:
-        path: A split file of CoOp (`split_zhou_*.json`); ImageNet's `classnames.txt`, where a line is the name of a
+        path: A split file of CoOp (`split_zhou_*.json`); ImageNet's `classnames.txt`, where a line has the name of a
             folder and of its class, and labels follow the names of the folders; or a text file with one name per line,
             such as FGVC-Aircraft's `variants.txt`.
 
@@ -127,7 +127,7 @@ def _names_in_text(path: Path) -> list[str]:
 
 
 def _names_after_wordnet_ids(lines: list[str]) -> list[str]:
-    """Cut the nine characters of the id and the space off each line, in the order of the ids."""
+    """Remove the id of nine characters and the space from each line, in the order of the ids."""
     return [line[10:] for line in sorted(lines)]
 
 
@@ -186,7 +186,7 @@ def _imagenet(names: Path, folder: Path) -> ImageFiles:
     if classes != listed:
         different = ", ".join(sorted(set(classes) ^ set(listed))[:5])
         raise ValueError(
-            f"File `{names}` should list the folders of {folder}, else labels shift. Only one has: {different}."
+            f"File `{names}` should list the folders of {folder}, else labels shift. Only one of them has: {different}."
         )
     samples = make_dataset(str(folder), labels, IMG_EXTENSIONS)
     return ImageFiles([Path(path) for path, _ in samples], [label for _, label in samples])

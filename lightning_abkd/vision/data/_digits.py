@@ -11,11 +11,11 @@ from lightning_abkd.vision.data._samples import stratified_split
 
 
 class DigitsDataModule(ImageDataModule):
-    """The 1,797 grey 8×8 digits that scikit-learn carries, in [-1, 1].
+    """The 1,797 grey 8×8 digits that come with scikit-learn, scaled to [-1, 1].
 
     A fifth of them is the test set, the same for every `seed`, so that no teacher has seen a student's test images. The
-    validation set is split from the rest. Few samples (`train_size`) and wrong labels (`label_noise`) make the task as
-    hard as needed. Scikit-learn comes with the extra `quickstart`.
+    validation set is split from the rest. Few samples (`train_size`) and wrong labels (`label_noise`) make the task
+    harder. Scikit-learn comes with the extra `quickstart`.
 
     Args:
         flatten: Whether images are vectors of shape (64,) instead of (1, 8, 8).
@@ -53,7 +53,7 @@ class DigitsDataModule(ImageDataModule):
         return _Digits(stored.images[part] / 8 - 1, stored.targets[part])
 
     def transform(self, augment: bool) -> nn.Module:
-        """Build the transform of the digits, which are tensors already: it flattens them if `flatten`.
+        """Build the transform of the digits, which are tensors already: flatten them if `flatten`, else do nothing.
 
         Args:
             augment: Without effect.

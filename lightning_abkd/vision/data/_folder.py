@@ -80,7 +80,7 @@ class ImageFolderDataModule(ImageDataModule):
             different = sorted(set(classes) ^ set(self._classes()))
             raise ValueError(
                 f"Parameter `data_dir` should be a folder whose `{name}/` has the classes of its `train/`, else labels "
-                f"shift. Found `data_dir = {str(self.data_dir)!r}`, where only one has: {', '.join(different)}."
+                f"shift. Found `data_dir = {str(self.data_dir)!r}`, where only one of them has: {', '.join(different)}."
             )
         return opened
 

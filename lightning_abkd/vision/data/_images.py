@@ -19,7 +19,7 @@ Loaders = DataLoader[Sample] | list[DataLoader[Sample]]
 
 
 class ImageDataModule(LightningDataModule, ABC):
-    """Loaders, split and label noise of an image data set; a subclass says where the images come from.
+    """Loaders, split and label noise of an image data set; a subclass defines where the images come from.
 
     A subclass defines `num_classes`, `dataset(split)` and `transform(augment)`. Batches are `(images, labels)`: float32
     of shape (B, C, H, W) and int64 of shape (B,). Split, subset and noise depend on `seed` alone; the order of the
@@ -33,7 +33,7 @@ class ImageDataModule(LightningDataModule, ABC):
         num_workers: Processes that load the data; they stay alive between epochs.
         validation_fraction: Share of the training files held out for validation, stratified, in [0, 1). With 0 all of
             them are trained on, and the validation set is the data set's own, or its test set where it has none. This
-            is the protocol of most published tables, but not one to choose hyper-parameters by.
+            is the protocol of most published tables, but do not choose hyper-parameters with it.
         seed: Seed of the split, of `train_size` and of the noise. Give teacher and student one seed; otherwise the
             teacher has seen some of the student's validation images.
         augment: Whether training images are augmented; validation and test images never are.

@@ -41,13 +41,13 @@ class ImageOptions(TypedDict, total=False):
 
 
 class UnsplitImageOptions(ImageOptions, total=False):
-    """Those of a data set whose validation set is split from its training files."""
+    """The arguments of a data set whose validation set is split from its training files."""
 
     validation_fraction: float
 
 
 class AugmentedImageOptions(ImageOptions, total=False):
-    """Those of a data set whose training images can be augmented."""
+    """The arguments of a data set whose training images can be augmented."""
 
     augment: bool
 
@@ -97,7 +97,7 @@ class Split:
         return torch.Generator().manual_seed(self.seed)
 
     def hold_out(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Part the training files.
+        """Split the training files into those to validate on and those to train on.
 
         Args:
             labels: Class of every sample, shape (N,).
@@ -107,7 +107,8 @@ class Split:
             Indices of the samples to validate on, and of those to train on.
 
         Raises:
-            ValueError: If one side would be empty against the wish of `validation_fraction`.
+            ValueError: If no sample is left to train on, or none to validate on although `validation_fraction` is above
+                0.
         """
         parts = stratified_split(labels, round(self.validation_fraction * len(labels)), generator)
         if len(parts.others) == 0 or (len(parts.chosen) == 0) != (self.validation_fraction == 0):
@@ -135,15 +136,15 @@ class Split:
             return chosen
         if self.train_size > len(chosen):
             raise ValueError(
-                f"Parameter `train_size` should be at most {len(chosen)}, what validation set and imbalance leave. "
-                f"Found `train_size = {self.train_size}`."
+                f"Parameter `train_size` should be at most {len(chosen)}, the number of samples that validation set "
+                f"and imbalance leave. Found `train_size = {self.train_size}`."
             )
         return chosen[stratified_split(labels[chosen], self.train_size, generator).chosen]
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """What makes the training set worse than it is; the arguments are those of `ImageDataModule`."""
+    """Label noise and class imbalance added to the training set; the arguments are those of `ImageDataModule`."""
 
     label_noise: float
     imbalance: float

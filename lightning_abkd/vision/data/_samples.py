@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 View = Tensor | tuple[Tensor, Tensor]
 Sample = tuple[View, int] | tuple[View, int, int]
-# The label that losses and metrics of torch leave out, their `ignore_index`.
+# The label that losses and metrics of torch ignore by default, their `ignore_index`.
 UNLABELLED = -100
 
 

@@ -1,4 +1,4 @@
-"""From a stored image to the tensor that a network takes."""
+"""Transforms from a stored image to the tensor that a network takes."""
 
 from collections.abc import Sequence
 

@@ -7,7 +7,7 @@ from lightning_abkd.vision.models._image_classifier import ImageClassifier
 
 
 class _Block(nn.Module):
-    """1×1 to a quarter of the outputs, 3×3 and 1×1 back, around a shortcut."""
+    """Convolutions 1×1 to a quarter of the outputs, 3×3, and 1×1 back to all of them, beside a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""CLIP as a classifier by the names of its classes, and its student with visual prompts."""
+"""CLIP as a classifier that knows its classes by name, and a student of it with visual prompts."""
 
 import functools
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class CLIPClassifier(nn.Module):
     so the same weights serve other classes.
 
     Args:
-        clip: The model whose vision branch and scale are taken; its weights are shared.
+        clip: The model whose vision branch and scale are used; its weights are shared.
         text_features: One normalised row per class, shape (C, D).
 
     Example:
@@ -121,7 +121,7 @@ def clip_classifier(path: str, class_names: str | list[str], templates: Sequence
 
     Raises:
         FileNotFoundError: If `path` is neither a folder nor owner/name on the hub, or there is no file of class names.
-        ValueError: If there are no class names, a template has no {}, or the model is no CLIP.
+        ValueError: If there are no class names, a template has no {}, or the model is not a CLIP.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -159,7 +159,8 @@ def prompted_clip(
 
     Raises:
         FileNotFoundError: If a path is neither a folder nor owner/name on the hub, or there is no file of class names.
-        ValueError: If there are no class names, a template has no {}, a model is no CLIP, or a number is out of range.
+        ValueError: If there are no class names, a template has no {}, a model is not a CLIP, or a number is out of
+            range.
 
     Example: see `PromptedCLIP`.
     """

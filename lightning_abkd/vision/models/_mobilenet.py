@@ -17,7 +17,7 @@ _STAGES = (
 
 
 class _Block(nn.Module):
-    """Inverted residual: 1×1 to more channels, 3×3 on each channel alone, linear 1×1 to fewer."""
+    """Inverted residual: convolution 1×1 to more channels, 3×3 on each channel alone, linear 1×1 to fewer."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class _Block(nn.Module):
 
 
 class SmallMobileNetV2(ImageClassifier):
-    """MobileNetV2 for small images, which halves the maps once less, with RepDistiller's names of parameters.
+    """MobileNetV2 for small images, with one halving of the maps less, with RepDistiller's names of parameters.
 
     Args:
         width: Factor of the channels, above 0. The last maps have 1280 channels, or more if `width` is above 1.

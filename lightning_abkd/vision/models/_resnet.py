@@ -7,7 +7,7 @@ from lightning_abkd.vision.models._image_classifier import ImageClassifier
 
 
 class _Block(nn.Module):
-    """Two 3×3 convolutions around a shortcut."""
+    """Two 3×3 convolutions beside a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

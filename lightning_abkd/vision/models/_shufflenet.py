@@ -9,7 +9,7 @@ _GROUPS = 3
 
 
 class _BlockV1(nn.Module):
-    """Grouped 1×1, 3×3 on each channel alone, grouped 1×1, and a shortcut, which is added or, at stride 2, appended."""
+    """Grouped 1×1 convolution, 3×3 on each channel, grouped 1×1; the shortcut is added or, at stride 2, appended."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class SmallShuffleNetV1(ImageClassifier):
 
 
 class _BlockV2(nn.Module):
-    """Half of the channels pass 1×1, 3×3 on each channel alone and 1×1; then all channels are shuffled."""
+    """Half of the channels pass convolutions 1×1, 3×3 on each channel and 1×1; then all channels are shuffled."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ def _depthwise(channels: int, stride: int) -> nn.Conv2d:
 
 
 def _shuffle(x: Tensor, groups: int) -> Tensor:
-    """Interleave the channels of the groups, so that each of the next groups takes channels of all of them."""
+    """Interleave the channels of the groups, so that each of the next groups has channels of all groups."""
     batch, channels, *size = x.shape
     return x.view(batch, groups, channels // groups, *size).transpose(1, 2).flatten(1, 2)
 

@@ -39,7 +39,7 @@ def test_what_the_largest_classes_lose_is_logged(tmp_path, monkeypatch):
     module = fit(tmp_path, {"kind": "top_k", "k": 8})
     assert weights(module).isfinite().all()
     # 6 k + 2 bytes.
-    assert "50 bytes per token; lost are a mass of 0.9" in logged[0]
+    assert "50 bytes per token; not stored: probability 0.9" in logged[0]
 
 
 def test_killed_writing_continues(tmp_path, monkeypatch):
@@ -67,7 +67,7 @@ def test_caches_of_something_else_are_refused(tmp_path):
     fit(tmp_path, {})
     with pytest.raises(ValueError, match="(?s)should be one to continue.*model"):
         fit(tmp_path, {}, teacher=network(5))
-    with pytest.raises(ValueError, match="(?s)should be of this run.*data"):
+    with pytest.raises(ValueError, match="(?s)should belong to this run.*data"):
         fit(tmp_path, {}, instruction_data(tmp_path, max_length=8, max_prompt_length=7), teacher=None)
     with pytest.raises(ValueError, match="should be of the kind 'top_k'. Found 'hidden'"):
         fit(tmp_path, {"kind": "top_k"}, teacher=None)
@@ -82,7 +82,7 @@ def test_caches_of_something_else_are_refused(tmp_path):
         (
             {"divergence": AlphaBetaDivergence(temperature=2.0)},
             {},
-            "are those of temperature 1. Found `temperature = 2.0`",
+            "holds probabilities at temperature 1. Found `temperature = 2.0`",
         ),
         ({"teacher": None}, {}, "cache"),
     ],

@@ -116,7 +116,7 @@ def test_empty_responses_count_as_zero_and_are_warned_about_once(tmp_path, monke
     warned = []
     monkeypatch.setattr("lightning_abkd.language.callbacks._response_evaluation.rank_zero_warn", warned.append)
     logged = evaluate(tmp_path, module=silent())
-    assert [message.split(",")[0] for message in warned] == ["All responses of the student to test are empty"]
+    assert [message.split(" and ")[0] for message in warned] == ["All responses of the student to test are empty"]
     assert (logged["test/rouge_l"], logged["test/empty_responses"], logged["test/response_length"]) == (0.0, 1.0, 1.0)
 
 

@@ -167,7 +167,7 @@ def test_options_are_attributes_that_may_be_set_as_by_the_batch_size_finder(file
 def test_too_few_samples_are_an_error(tmp_path, file):
     with pytest.raises(ValueError, match="`train_size` should be at most 6.* Found `train_size = 7`"):
         module(file, train_size=7).setup("fit")
-    with pytest.raises(ValueError, match="`train_file` should hold 2 samples"):
+    with pytest.raises(ValueError, match="`train_file` should hold at least 2 samples"):
         module(write(tmp_path / "b.jsonl", ("a", "b")), validation_file=None).setup("fit")
 
 

@@ -33,7 +33,7 @@ def test_both_sides_of_the_split_have_a_sample(fraction, samples, held_out):
 
 
 def test_a_single_sample_cannot_be_split():
-    with pytest.raises(ValueError, match="`train_file` should hold 2 samples, one to set aside. Found 1"):
+    with pytest.raises(ValueError, match="`train_file` should hold at least 2 samples: one is set aside. Found 1"):
         split().held_out(1)
 
 

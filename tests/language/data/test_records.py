@@ -78,7 +78,7 @@ def test_plain_text_is_one_record_a_document(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.jsonl", '{"instruction": "a", "output": "b"}\n{broken\n[', "Found 2 broken, the first is line 2"),
+        ("a.jsonl", '{"instruction": "a", "output": "b"}\n{broken\n[', "Found 2 broken lines, first line 2"),
         ("a.jsonl", '{"instruction": "a"}', "record 1 should have a column output or response. Found instruction"),
         ("a.jsonl", '{"output": "a"}', "a column instruction or prompt, or a column messages or text. Found output"),
         ("a.jsonl", '{"messages": "a"}', "should have `messages` that each have role and content. Found 'a'"),

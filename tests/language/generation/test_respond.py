@@ -97,7 +97,7 @@ def test_batch_of_responses_has_labels_on_the_responses_alone():
 def test_a_batch_without_any_response_stays_with_a_warning(monkeypatch):
     nothing = [torch.zeros(0, dtype=torch.long)] * 2
     monkeypatch.setattr("lightning_abkd.language.generation._respond.respond", lambda *_: nothing)
-    with pytest.warns(UserWarning, match="responded nothing to any prompt"):
+    with pytest.warns(UserWarning, match="All responses of the student to a batch are empty"):
         assert with_responses(network(0), given := batch(), GREEDY, SPECIAL, 0) is given
 
 

@@ -70,7 +70,7 @@ def test_layers_that_go_are_never_copied(monkeypatch):
 def test_quantized_layers_do_not_train():
     teacher = causal_lm_from_config("gpt2", GPT2)
     teacher.is_quantized = True
-    with pytest.raises(ValueError, match="should have weights that train. Found quantized ones"):
+    with pytest.raises(ValueError, match="should have trainable weights. Found quantized ones"):
         keep_layers(teacher, [0])
 
 

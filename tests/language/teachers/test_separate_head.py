@@ -54,7 +54,7 @@ def test_networks_that_cannot_be_taken_apart_say_why():
         separate_head(nn.Linear(2, 3))
     other = causal_lm_from_config("gpt2", GPT2)
     other.lm_head.register_forward_hook(lambda module, inputs, output: 2 * output)
-    with pytest.raises(ValueError, match="GPT2LMHeadModel does more between its last hidden states and its logits"):
+    with pytest.raises(ValueError, match="GPT2LMHeadModel computes more than its output layer between its last hidden"):
         separate_head(other)
     other.set_output_embeddings(nn.Sequential(nn.Linear(8, 16)))
     with pytest.raises(ValueError, match="has Sequential as its output layer"):

@@ -65,7 +65,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
 def test_folders_of_imagenet_without_a_name_would_shift_labels_and_are_refused(tmp_path):
     write_coop(tmp_path, "imagenet")
     (tmp_path / "imagenet" / "images" / "train" / "n00000009").mkdir()
-    with pytest.raises(ValueError, match="else labels shift. Only one has: n00000009"):
+    with pytest.raises(ValueError, match="else labels shift. Only one of them has: n00000009"):
         read_images(tmp_path, "imagenet", "train")
 
 

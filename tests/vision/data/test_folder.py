@@ -77,7 +77,7 @@ def test_class_without_images_is_named(tmp_path: Path) -> None:
 def test_val_without_a_class_would_shift_labels_and_is_refused(tmp_path: Path) -> None:
     write_image_folder(tmp_path, classes=3, per_class=1)
     shutil.rmtree(tmp_path / "val" / "class_1")
-    with pytest.raises(ValueError, match=r"whose `val/` has the classes of its `train/`.*only one has: class_1"):
+    with pytest.raises(ValueError, match=r"`val/` has the classes of its `train/`.*only one of them has: class_1"):
         folder(tmp_path)
 
 
