@@ -201,7 +201,7 @@ class DistillationModule(HostBatches):
 
     def _evaluate(self, signals: Signals, batch_idx: int, stage: str) -> None:
         self._logged_loss(signals, batch_idx, stage)
-        live = dict(self.divergence.named_buffers(recurse=False)) if self.divergence else {}
+        live = {} if self.divergence is None else dict(self.divergence.named_buffers(recurse=False))
         self._stage_metrics.update(stage, live | signals, self.metrics)
 
     def _log_metrics(self, stage: str) -> dict[str, Tensor]:
