@@ -67,7 +67,7 @@ def renamed_names(module: str, renamed: Mapping[str, str], stacklevel: int = 2) 
         place, _, new = renamed[name].rpartition(".")
         place = place or module
         warnings.warn(
-            f"{module}.{name} is now {place}.{new}; the old name goes with version {UNTIL}.",
+            f"{module}.{name} is now {place}.{new}; the old name is removed in version {UNTIL}.",
             DeprecationWarning,
             stacklevel=stacklevel,
         )

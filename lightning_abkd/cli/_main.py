@@ -22,8 +22,8 @@ def main() -> None:
     # Rooms that do not know Lightning log through Python's own logger, which shows only warnings.
     logging.getLogger("lightning_abkd").setLevel(logging.INFO)
     logging.getLogger("lightning_abkd").addHandler(logging.StreamHandler())
-    # Python hides the deprecations of libraries, and nothing else tells of an old name in a config or a user's class.
-    warnings.filterwarnings("once", message=r"[\w.]+ is now .*; the old name goes with", category=DeprecationWarning)
+    # Python hides a library's DeprecationWarnings. Without this a user would not learn of an old name in a config.
+    warnings.filterwarnings("once", message=r"[\w.]+ is now .*; the old name is removed", category=DeprecationWarning)
     if sys.argv[1:2] != ["sweep"]:
         AbkdCLI()
         return

@@ -24,7 +24,9 @@ class OldAttribute:
         self.setter = setter
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.message = f"{owner.__name__}.{name} is now {self.setter or self.new}; the old name goes with version 0.3."
+        self.message = (
+            f"{owner.__name__}.{name} is now {self.setter or self.new}; the old name is removed in version 0.3."
+        )
 
     def __get__(self, instance: object, owner: type | None = None) -> object:
         if instance is None:

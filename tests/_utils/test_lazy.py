@@ -49,7 +49,7 @@ def test_submodule_is_imported_when_it_is_touched(monkeypatch):
 
 def test_old_name_warns_and_forwards():
     get = renamed_names("math", {"tau_": "tau", "Old": "fractions.Fraction"})
-    with pytest.warns(DeprecationWarning, match=r"math.tau_ is now math.tau; the old name goes with version 0.3."):
+    with pytest.warns(DeprecationWarning, match=r"math.tau_ is now math.tau; the old name is removed in version 0.3."):
         assert round(get("tau_"), 2) == 6.28
     with pytest.warns(DeprecationWarning, match=r"math.Old is now fractions.Fraction;"):
         assert get("Old").__name__ == "Fraction"

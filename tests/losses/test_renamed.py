@@ -5,7 +5,7 @@ from tests._asserts import logits
 
 
 def of_words(old, new):
-    return rf"\w+\.{old} is now {new}; the old name goes with version 0\.3\."
+    return rf"\w+\.{old} is now {new}; the old name is removed in version 0\.3\."
 
 
 def test_old_methods_are_the_new_ones_and_warn():
