@@ -131,7 +131,7 @@ class Cosine(_Ramp):
 
 
 class Exponential(_Ramp):
-    r"""A constant factor per position from start to end, which have one sign; symbols and arguments as for `Linear`.
+    r"""A constant factor per position from start to end, of equal sign; symbols and arguments as for `Linear`.
 
     .. math::
 
@@ -154,7 +154,7 @@ class Exponential(_Ramp):
             )
 
     def _between(self, progress: float) -> float:
-        # Both have one sign, so that the base is positive and the power real.
+        # Both have the same sign, so that the base is positive and the power real.
         return self.start * math.pow(self.end / self.start, progress)
 
 
@@ -164,7 +164,7 @@ class Piecewise(Schedule):
 
     Args:
         values: One value more than there are milestones.
-        milestones: Ascending positions, from each of which on the next value holds.
+        milestones: Ascending positions; the next value holds from each of them on.
 
     Raises:
         ValueError: If the numbers of values and milestones do not fit, a value is not finite, or milestones do not
