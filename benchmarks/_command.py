@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-# What each device computes in.
+# The dtype that each device computes in.
 DTYPES = {"cpu": torch.float32, "cuda": torch.bfloat16}
 
 

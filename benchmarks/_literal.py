@@ -112,7 +112,7 @@ def dist(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 def mlkd(weak: tuple[Tensor, Tensor], strong: tuple[Tensor, Tensor]) -> Tensor:
-    """Compute MLKD of pairs (student, teacher), its masks as the share that they are and its strong view everywhere."""
+    """Compute MLKD of pairs (student, teacher), with ½ for its masks and the strong view at every temperature."""
     loss = torch.zeros(())
     for temperature in (4.0, 3.0, 5.0, 2.0, 6.0):
         loss = loss + 0.5 * kl(*weak, temperature) + kl(*strong, temperature)
@@ -147,7 +147,7 @@ def _gram(features: Tensor) -> Tensor:
 
 
 def crd(student: Tensor, teacher: Tensor, index: Tensor, module: CRD) -> Tensor:
-    """Compute CRD with heads, memories and Z of a module: K memories gathered per sample and, in training, moved."""
+    """Compute CRD with a module's heads, memories and Z: gather K memories per sample and, in training, update them."""
     s = F.normalize(module.student_head(student))
     t = F.normalize(module.teacher_head(teacher))
     negatives = module._draw(index.device).expand(len(index), -1)
@@ -162,7 +162,7 @@ def crd(student: Tensor, teacher: Tensor, index: Tensor, module: CRD) -> Tensor:
 
 
 def _contrast(vectors: Tensor, memory: Tensor, rows: Tensor, z: Tensor, module: CRD) -> Tensor:
-    """Tell each sample's own row of the memory, the first, from its negatives."""
+    """Compute the contrastive loss of one side; the first row is the memory of the sample itself."""
     weights = torch.index_select(memory, 0, rows.flatten()).view(*rows.shape, -1)
     scores = torch.exp(torch.bmm(weights, vectors.unsqueeze(2)) / module.temperature) / z
     positive = scores[:, 0]

@@ -49,7 +49,7 @@ def growth(step: Call, device: str) -> int:
 
 def alone(function: Callable[..., int], *arguments: object) -> int:
     """Call a module's function in a process of its own, which starts with its imports done."""
-    # Freed arrays go back to the system, so that none hides in what earlier ones left.
+    # Freed arrays go back to the system, so that no array reuses memory that was counted before.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 17)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "lightning_abkd.losses", "trl.experimental.gkd"])

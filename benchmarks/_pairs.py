@@ -59,7 +59,7 @@ TINY = Sizes(images=4, side=8, sequences=2, tokens=12, layers=1, llama=TINY_LLAM
 
 
 def of_images(teacher: nn.Module, student: nn.Module, batch: Images) -> Tensor:
-    """Compute cross-entropy and T² times forward KL as one writes them, T = 4."""
+    """Compute cross-entropy and T² times forward KL in plain torch, T = 4."""
     images, labels = batch
     with torch.no_grad():
         target = F.log_softmax(teacher(images) / 4.0, -1)

@@ -36,7 +36,7 @@ def exponents(point: str, rows: Tensor) -> tuple[float | Tensor, float | Tensor]
     """Return α and β of a point: two numbers, or one pair per row, shape (N,)."""
     if point != BY_ROW:
         return PAIRS[point]
-    # Compilers know the length of arange; linspace is compiled again for every length.
+    # A compiler treats the length of arange as a variable, but compiles linspace again for every length.
     alpha = 0.1 + torch.arange(len(rows), dtype=rows.dtype, device=rows.device) * (0.8 / len(rows))
     return alpha, 1.1 - alpha
 
@@ -65,7 +65,7 @@ def unfused(student: Tensor, teacher: Tensor, point: str, dtype: torch.dtype = t
 
 
 def plain(student: Tensor, teacher: Tensor, point: str) -> Tensor:
-    """Compute what one writes in plain torch: the formula of the point in log-probabilities."""
+    """Compute the formula of the point in log-probabilities, as a user would write it in plain torch."""
     log_p, log_q = log_probabilities(student, teacher)
     if point == FORWARD:
         return (log_p.exp() * (log_p - log_q)).sum(-1).mean()
@@ -152,7 +152,7 @@ class Ramp(TokenRule):
     """Assigns the share i/N to the i-th of N rows, in whatever chunks they come."""
 
     def restart(self, rows: int) -> None:
-        """Start with the first of so many rows."""
+        """Start again with the first of N rows."""
         self.rows = rows
         self.next = 0
 
@@ -181,7 +181,7 @@ def ours(point: str, backends: Sequence[str], device: str) -> dict[str, Loss]:
 
 
 def _by_row(device: str) -> Formula:
-    """Let α go from 0.1 to 0.9 and β from 1 to 0.2 over the rows, as in `exponents`."""
+    """Build a divergence whose α goes from 0.1 to 0.9 and β from 1 to 0.2 over the rows, as in `exponents`."""
     rule = Ramp()
     divergence = TokenwiseAlphaBeta(rule, alpha=0.1, beta=1.0, other_alpha=0.9, other_beta=0.2).to(device)
 

@@ -39,7 +39,7 @@ FULL = Budget(None, 60, (32, (32, 64, 128, 256)), (8, (32, 64, 128, 256)))
 
 @dataclass(frozen=True)
 class Recipe:
-    """A loss, its weight, that of the cross-entropy, and what moves during training, given the number of steps."""
+    """A loss, its weight, the weight of the cross-entropy, and a callback built for the number of steps."""
 
     loss: Callable[[], DistillationLoss] | None = None
     weight: float = 1.0

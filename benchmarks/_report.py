@@ -1,4 +1,4 @@
-"""What is written: the machine, Markdown tables, and the sections of benchmarks/README.md."""
+"""How results are written: the machine, Markdown tables, and the sections of benchmarks/README.md."""
 
 import platform
 import re

@@ -1,4 +1,4 @@
-"""A clock that parts each training step among teacher, student, loss and the rest."""
+"""A clock that divides each training step among teacher, student, loss and the rest."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Stopwatch(Clock):
 
     @contextmanager
     def on(self, teacher: nn.Module, student: nn.Module) -> Iterator[None]:
-        """Watch two networks: what comes before their output layers, if they have a backbone."""
+        """Time two networks, without their output layers if they have a backbone."""
         handles = [p.register_post_accumulate_grad_hook(lambda _: self._mark("done")) for p in student.parameters()]
         handles += self._watch("teacher", teacher) + self._watch("student", student)
         try:

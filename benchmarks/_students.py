@@ -25,7 +25,7 @@ from lightning_abkd.modules import DistillationModule
 Module = TypeVar("Module", bound=DistillationModule)
 BATCH = 64
 METRICS = {"accuracy": "accuracy", "agreement": "agreement", "calibration_error": "calibration error"}
-# Images that are evaluated at once.
+# Number of images that are evaluated at once.
 BLOCK = 1000
 
 
@@ -43,7 +43,7 @@ class FromStoredLogits(DistillationModule):
 
 
 class Order:
-    """Batches of positions: all images in a new order every epoch, each as it is or, `count` further on, mirrored."""
+    """Batches of positions: all images in a new order every epoch; adding `count` to a position mirrors the image."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.count = count

@@ -1,4 +1,4 @@
-"""Paired timing: candidates take turns, so that what else the machine does falls on all of them."""
+"""Paired timing: candidates take turns, so that other work of the machine slows all of them alike."""
 
 import statistics
 import time

@@ -16,7 +16,7 @@ Batch = TypeVar("Batch")
 
 
 def silence() -> None:
-    """Leave out what Lightning logs about itself in every one of the runs."""
+    """Silence what Lightning logs about itself in every one of the runs."""
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 

@@ -28,7 +28,7 @@ ON_GPU = {"accelerator": "gpu", "devices": 1, "precision": "bf16-mixed"}
 
 @dataclass(frozen=True)
 class Run:
-    """A way to train; `teacher` is the network that it runs."""
+    """A way to train; `teacher` is the teacher network that it runs."""
 
     teacher: nn.Module
     train: Callable[[Clock], None]
@@ -36,7 +36,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Pair(Generic[Batch]):
-    """Two networks, batches of so many images or tokens, and how one trains them.
+    """Two networks, their batches of images or tokens, and how they are trained.
 
     Attributes:
         unit: What is counted.

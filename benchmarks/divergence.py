@@ -1,4 +1,4 @@
-"""Time, memory and error of the divergence from logits beside everything else that computes it.
+"""Time, memory and error of the divergence from logits, compared with everything else that computes it.
 
 python benchmarks/divergence.py                              CPU, float32, all sizes
 python benchmarks/divergence.py --quick                      two small sizes, printed only
@@ -32,11 +32,11 @@ SECTIONS = {
     "cuda": ("divergence_cuda", "The divergence on a GPU"),
 }
 MEMORY_POINTS = (FORWARD, "(0.2, 0.7)", BY_ROW, MIXTURE)
-# With fewer logits, a process grows by more than them for reasons of its own.
+# With fewer logits, other growth of a process would hide theirs.
 MEASURABLE = 4_000_000
 LIMIT = "same bytes"
 COMPILED = "torch.compile"
-# Of so many rows the values are compared with float64.
+# Number of rows whose values are compared with float64.
 COMPARED = 256
 
 
@@ -178,11 +178,11 @@ def explanation(arguments: argparse.Namespace) -> str:
     return (
         f"{dtype_name(arguments.device)}, forward and backward, median of {arguments.repeats} rounds in which all take "
         "turns, compiled torch with ours alone. Time: ours, and its ratio to the others (below 1 is faster). The last "
-        "of them adds both logits into a new tensor, the traffic that cannot be saved. Memory: peak beyond the inputs "
-        "in sizes of the student's logits, the gradient included. Error: the largest against float64 over all sizes, "
-        f"of the value relative to it and of the gradient relative to its largest entry, on {COMPARED} rows. Logits "
-        "are Gaussian hidden states times a Gaussian head, with entropies of two nats; α + β = 1.1 where every row has "
-        f"its own. {machine(arguments.device, *PACKAGES)}."
+        "of them only adds both logits into a new tensor, which is traffic that no loss can save. Memory: peak beyond "
+        "the inputs in sizes of the student's logits, the gradient included. Error: the largest against float64 over "
+        f"all sizes, of the value relative to it and of the gradient relative to its largest entry, on {COMPARED} "
+        "rows. Logits are Gaussian hidden states times a Gaussian head, with entropies of two nats; α + β = 1.1 where "
+        f"every row has its own. {machine(arguments.device, *PACKAGES)}."
     )
 
 

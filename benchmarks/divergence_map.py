@@ -13,7 +13,7 @@ from lightning_abkd.diagnostics import DivergenceMap, divergence_map
 from lightning_abkd.losses import AlphaBetaDivergence
 
 SHAPES = ("512x50257", "512x32000", "2048x1000")
-# Of so many rows the map is compared with float64.
+# Number of rows for which the map is compared with float64.
 COMPARED = 16
 
 

@@ -35,7 +35,7 @@ Results = dict[str, dict[str, float]]
 
 
 class Variant(NamedTuple):
-    """A way in which a comparison differs from the usual one: its name, its option, and the option's value if any."""
+    """A difference of a comparison from the usual one: its name, its option, and the option's value if any."""
 
     name: str
     option: str
@@ -55,7 +55,7 @@ def variants(options: argparse.Namespace) -> list[Variant]:
 
 
 def data_of(options: argparse.Namespace, samples: int | None) -> tuple[TensorDataset, TensorDataset]:
-    """Read the images of training and test, or say how to get them."""
+    """Read the images of training and test, or exit with a hint where to get them."""
     data = FashionMNISTDataModule(
         options.data,
         validation_fraction=0.0,
@@ -159,7 +159,7 @@ def arguments(command: list[str] | None = None) -> argparse.Namespace:
 
 
 def budget_of(options: argparse.Namespace) -> tuple[Budget, bool]:
-    """Return the budget, and whether it and the number of seeds are fit to be published."""
+    """Return the budget, and True if it and the number of seeds suffice for publishing."""
     usual = FULL if options.full else REDUCED
     budget = replace(usual, samples=options.samples or usual.samples, epochs=options.epochs or usual.epochs)
     return budget, budget == usual and options.seeds >= 3

@@ -25,7 +25,7 @@ from divergence import peak, step
 ROOT = Path(__file__).parent.parent
 POWERS = "(0.2, 0.7)"
 OTHER = f"ours at {POWERS}"
-# Rows and classes, of which first the classes grow and then the rows.
+# Rows and classes: in the first list the classes grow, in the second the rows.
 SWEEPS = {
     "cpu": (
         [(256, classes) for classes in (512, 2048, 8192, 32768, 131072)],
@@ -37,7 +37,7 @@ SWEEPS = {
     ),
     "quick": ([(64, 1000), (64, 4000)], [(16, 4000), (64, 4000)]),
 }
-# Okabe & Ito 2008, told apart also without colour vision; what is alike shares a colour and differs in its line.
+# Okabe & Ito 2008, distinguishable with colour blindness too; related candidates share a colour and differ in the line.
 LINES = {
     "ours": ("#D55E00", "o-"),
     OTHER: ("#E69F00", "o:"),
@@ -49,7 +49,7 @@ LINES = {
     "Liger KL": ("#56B4E9", "X--"),
     "Liger JSD": ("#56B4E9", "P:"),
 }
-# With fewer logits, what a process grows by beside arrays hides them.
+# With fewer logits, other growth of a process hides that of its arrays.
 SMALLEST = 250_000
 
 # Milliseconds and MiB of each candidate, by rows and classes.

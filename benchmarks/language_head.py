@@ -1,4 +1,4 @@
-"""Time, memory and error of the loss from hidden states beside everything else that computes it.
+"""Time, memory and error of the loss from hidden states, compared with everything else that computes it.
 
 python benchmarks/language_head.py                  CPU, float32
 python benchmarks/language_head.py --quick          a small size, printed only
@@ -33,7 +33,7 @@ SECTIONS = {
 }
 POINTS = (FORWARD, REVERSE, "(0.2, 0.7)", MIXTURE)
 LIMIT = "matrix products alone"
-# Of so many tokens the values are compared with float64.
+# Number of tokens whose values are compared with float64.
 COMPARED = 256
 
 
@@ -176,7 +176,7 @@ def explanation(arguments: argparse.Namespace) -> str:
     return (
         f"Tokens × hidden size × vocabulary in {dtype_name(arguments.device)}, forward and backward, to the gradients "
         f"of hidden states and head; median of {arguments.repeats} rounds in which all take turns. Time: fused, and "
-        "its ratio to the others (below 1 is faster). The last of them are the products that cannot be saved, two of "
+        "its ratio to the others (below 1 is faster). The last of them are the products that no loss can save, two of "
         "the logits and two of the gradient. Memory: peak beyond the inputs, gradients included. Error: the largest "
         "against float64, of the value relative to it and of the gradients relative to their largest entries, on "
         f"{COMPARED} tokens. Hidden states and heads are Gaussian, with entropies of two nats. "

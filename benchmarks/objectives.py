@@ -104,7 +104,7 @@ def run(objective: Literal, signals: Signals, calls: int = 1) -> tuple[float, Te
 
 
 def on_signals(loss: DistillationLoss) -> Literal:
-    """Let a loss pick its signals from a batch."""
+    """Call a loss with the signals that it takes from a batch."""
     names = loss.required_signals
 
     def objective(signals: Signals) -> Tensor:

@@ -1,4 +1,4 @@
-"""A training step beside bare loops, plain Lightning and TRL's loss: python benchmarks/training_step.py.
+"""A training step compared with bare loops, plain Lightning and TRL's loss: python benchmarks/training_step.py.
 
 `--device cuda` takes larger batches in bfloat16, `--tiny` only shows that everything runs, and `--compiled` adds rows
 with a compiled teacher.
@@ -144,7 +144,7 @@ def explanation(options: argparse.Namespace) -> str:
 
 
 def described(tables: dict[str, str], options: argparse.Namespace) -> list[str]:
-    """Put what was trained above each table."""
+    """Write what was trained above each table."""
     sizes = sizes_of(options)
     weights = "its own weights" if options.teacher.exists() else "random weights of its sizes"
     images = f"{sizes.images} images of {sizes.side}×{sizes.side}"

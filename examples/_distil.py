@@ -33,7 +33,7 @@ from lightning_abkd.schedules import Linear
 VALIDATIONS = 5
 BEFORE = "truncated, before"
 SCHEDULED = "α-β scheduled"
-# Only fine-tuning goes without a divergence and its teacher.
+# Only fine-tuning needs no divergence and no teacher.
 METHODS: dict[str, Callable[[], Divergence] | None] = {
     BEFORE: None,
     "SFT": None,
@@ -45,19 +45,19 @@ METHODS: dict[str, Callable[[], Divergence] | None] = {
 
 
 def trainer_of(output: Path, **options: Any) -> Trainer:
-    """Build a trainer that leaves nothing but what it is asked for."""
+    """Build a trainer on the CPU that writes and shows only what the options ask for."""
     plain = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
     bar = {"enable_progress_bar": sys.stdout.isatty()}
     return Trainer(accelerator="cpu", default_root_dir=output, **plain | bar | options)
 
 
 def cached_teacher(output: Path) -> CachedTeacher:
-    """Store the teacher's outputs on the training data, or read them."""
+    """Build the callback that stores the teacher's outputs on the training data, or reads them."""
     return CachedTeacher(str(output / "teacher-outputs"))
 
 
 def store_teacher(model: Path, output: Path) -> None:
-    """Store the teacher's outputs on the training data, or resume it."""
+    """Store the teacher's outputs on the training data, or resume an earlier start."""
     network = load_teacher(model)
     module = LanguageDistillationModule(network, keep_layers(network, [0]), ForwardKL())
     trainer = trainer_of(output, max_steps=0, callbacks=[cached_teacher(output)])

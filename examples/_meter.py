@@ -39,7 +39,7 @@ class Meter(Callback):
 
 
 def peak_kib() -> int:
-    """Return the peak resident memory of this process, as Linux has it."""
+    """Return the peak resident memory of this process in KiB, as Linux reports it."""
     lines = STATUS.read_text().splitlines() if STATUS.exists() else []
     for line in lines:
         if line.startswith("VmHWM"):

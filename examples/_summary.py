@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lightning_abkd.diagnostics import read_metrics
 
-# Okabe & Ito 2008, told apart also without colour vision; the same as in the curves.
+# Okabe & Ito 2008, distinguishable with colour blindness too; the same as in the curves.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 # The metrics of each seed, by the name of a method.

@@ -58,7 +58,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--precision", default="bf16-mixed", help="precision of the training")
     parser.add_argument("--output", type=Path, default=Path("runs/demo-language"), help="folder of everything written")
     parser.add_argument(
-        "--method", choices=["teacher", *METHODS], help="run one method in this process (used by itself)"
+        "--method", choices=["teacher", *METHODS], help="run one method in this process (used internally)"
     )
     return parser.parse_args()
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from jsonargparse import _util
 
 _PACKAGE = "lightning_abkd"
-# A name that two rooms offer is shown by the first of them.
+# A name that two rooms export is shown with the first of them.
 _ROOMS = ("modules", "data", "models", "callbacks", "losses", "metrics", "functional", "schedules")
 _SIMILAR = 0.6
 _VERY_SIMILAR = 0.75
@@ -21,10 +21,10 @@ def public_addresses() -> list[str]:
 
 
 def show_public_addresses() -> None:
-    """Let jsonargparse find every public class by its short name, and write it by its public address.
+    """Make jsonargparse find every public class by its short name, and write it by its public address.
 
-    It finds what has been imported, so everything public is. Versions before 4.51 cannot be told addresses: they write
-    the shortest path that leads to a class.
+    jsonargparse finds only classes that are imported, so this imports everything public. Versions before 4.51 take no
+    addresses: they write the shortest path that leads to a class.
     """
     found = {address: resolve_name(address) for address in public_addresses()}
     written = getattr(_util, "resolved_import_paths", None)
@@ -36,11 +36,11 @@ def show_public_addresses() -> None:
 
 
 def closest_address(class_path: str) -> str | None:
-    """Return the public address that a class path which leads nowhere most likely means, or None.
+    """Return the public address that a wrong class path most likely means, or None.
 
     Args:
-        class_path: Path or short name. A path of another package means none of ours; a short name may mean a class of
-            any package, and has to be more similar than a path.
+        class_path: Path or short name. For a path in another package the result is None. A short name may mean a class
+            of any package, so it has to be more similar than a path.
 
     Example:
         >>> closest_address("lightning_abkd.losses.AlphaBetaDivergense")

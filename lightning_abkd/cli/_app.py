@@ -34,8 +34,8 @@ class AbkdCLI(LightningCLI):
         model: The module.
         datamodule: The data module.
 
-    Example: `AbkdCLI(["fit", "--config", "mine.yaml"]).trainer.callback_metrics` trains and returns what was measured
-    last. It does not run here, because it takes a whole training.
+    Example: `AbkdCLI(["fit", "--config", "mine.yaml"]).trainer.callback_metrics` trains and returns the last value of
+    every metric. It is not run as a test, because it takes a whole training.
     """
 
     def __init__(self, args: ArgsType = None) -> None:
@@ -46,7 +46,7 @@ class AbkdCLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             parser_class=Parser,
             parser_kwargs={
-                "description": "Distil a frozen teacher into a student. `abkd sweep --help`: over α, β and seeds."
+                "description": "Distil a frozen teacher into a student. `abkd sweep --help` explains sweeps of α and β."
             },
             args=args,
         )
@@ -58,7 +58,7 @@ class AbkdCLI(LightningCLI):
         super().parse_arguments(parser, args)
 
     def _parse_ckpt_path(self) -> None:
-        """Check the checkpoint before anything is built. The networks are those of the configuration."""
+        """Check the checkpoint before anything is built. The config defines the networks, not the checkpoint."""
         path = self.config.get(f"{self.config['subcommand']}.ckpt_path")
         if path in (None, "best", "last", "hpc", "registry"):
             return
@@ -70,7 +70,7 @@ class AbkdCLI(LightningCLI):
             fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
 
     def instantiate_classes(self) -> None:
-        """Build trainer, module and data; what they refuse is reported in one sentence."""
+        """Build trainer, module and data; their errors are reported in one sentence."""
         with readable_errors():
             super().instantiate_classes()
 

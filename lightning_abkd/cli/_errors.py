@@ -1,4 +1,4 @@
-"""How the command refuses: one line, without a traceback."""
+"""How the command reports an error: in one line, without a traceback."""
 
 import os
 import sys
@@ -10,14 +10,14 @@ from typing import NoReturn
 
 
 def fail(message: str) -> NoReturn:
-    """Write what is wrong and leave with the status of a wrong command line."""
+    """Write the message and exit with the status of a wrong command line."""
     sys.stderr.write(f"abkd: {message}\n")
     raise SystemExit(2)
 
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Turn the errors that this package raises on purpose into their one sentence."""
+    """Report the errors that this package raises on purpose in one sentence."""
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError, AttributeError, FloatingPointError) as error:

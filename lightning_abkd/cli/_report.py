@@ -1,6 +1,6 @@
-"""The reports of jsonargparse, which list all that was tried, and the one sentence of what is wrong in them.
+"""Shorten a report of jsonargparse, which lists everything that was tried, to one sentence that says what is wrong.
 
-Here: everything that depends on how jsonargparse words its reports. The tests pin the words.
+Here: everything that depends on how jsonargparse words its reports. The tests pin this wording.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from lightning_abkd.cli._addresses import closest_address
 # A report is nested by indentation: below a key stand the classes that were tried, below a class its keys.
 _KEY = re.compile(r'Parser key "(?P<name>[^"]+)"(?: element \d+)?:\s*')
 _CLASS = re.compile(r"Problem with given class_path '(?P<name>[^']+)':")
-# What is wrong with a callable stands in one line, with what was given at its end.
+# For a callable, one line says what is wrong; it ends with the given value.
 _CALLABLE = re.compile(
     r"Type .+ expects a function or a callable class: (?P<cause>.+)"
     r"\. Got value: (?:Namespace\(class_path=')?(?P<name>[\w.]+)"
@@ -51,7 +51,7 @@ class _Cause(NamedTuple):
 
     @property
     def is_misfit(self) -> bool:
-        """True if the cause says of one type that the value does not fit it: others may say more."""
+        """True if the cause only says that the value does not fit one type; other causes may say more."""
         return self.text.startswith(_MISFITS) and not _SHORT_NAME.match(self.text)
 
 
@@ -64,7 +64,7 @@ class _Header(NamedTuple):
 
 
 def one_sentence(report: str) -> str:
-    """Return in one sentence which key of which class is wrong and why.
+    """Return one sentence that says which key of which class is wrong and why.
 
     Example:
         >>> one_sentence('Parser key "config": File does not exist: mine.yaml')
@@ -117,7 +117,7 @@ def _cause(text: str, line: int, headers: list[_Header]) -> _Cause:
 
 
 def _missing_class(cause: _Cause) -> str | None:
-    """Return the sentence for a class of this package, or a short name, that leads nowhere; None for other causes."""
+    """Return the sentence for a class of this package, or a short name, that does not exist; None for other causes."""
     if name := _SHORT_NAME.match(cause.text):
         found_none = f"Found no class {name['name']!r}; give its path, such as package.module.Class."
         meant = closest_address(name["name"])
@@ -139,7 +139,7 @@ def _misfit(cause: _Cause, causes: list[_Cause], lines: list[str]) -> str:
 
 
 def _accepted(cause: _Cause) -> str:
-    """Return what a class accepts, to follow an option that it does not; empty for other causes."""
+    """Return which options a class accepts, to append to an unknown option; empty for other causes."""
     unknown = _UNKNOWN_OPTION.match(cause.text)
     if not unknown or not cause.class_path or "." not in cause.class_path:
         return ""
@@ -149,7 +149,7 @@ def _accepted(cause: _Cause) -> str:
 
 
 def _parameters(target: Callable[..., object]) -> list[str]:
-    """Return the parameters of a class or function; those that `**options` takes are those of the base class."""
+    """Return the parameters of a class or function; `**options` stands for the parameters of the base class."""
     names: dict[str, None] = {}
     for part in target.__mro__[:-1] if isinstance(target, type) else [target]:
         parameters = inspect.signature(part).parameters.values()

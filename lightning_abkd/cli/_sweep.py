@@ -21,7 +21,7 @@ _QUIET = ("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary
 
 
 class _Point(NamedTuple):
-    """What one training of a sweep differs by."""
+    """The numbers by which one training of a sweep differs from the others."""
 
     alpha: float
     beta: float
@@ -129,7 +129,7 @@ def sweep(arguments: list[str], train: Train) -> Path:
             rank_zero_info(f"Sweep: {at} ({number} of {len(points)}).")
             shutil.rmtree(results.place(point), ignore_errors=True)
             results.write(point, train([*command, *_options(point, given.divergence, results.place(point))]))
-        # What is wrong with the folder or the metric stops the sweep here, not after the last training.
+        # Read at once, so that a wrong folder or metric stops the sweep here and not after the last training.
         results.read(results.file(point))
     _report(results)
     return results.folder
@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fingerprint(configs: list[str], options: list[str]) -> str:
-    """Compute what tells sweeps of other configs or options apart."""
+    """Compute a digest of the configs and options, by which a sweep recognises its own results."""
     for path in configs:
         if not Path(path).is_file():
             raise FileNotFoundError(f"Option `--config` should name a file. Found no file at {path}.")

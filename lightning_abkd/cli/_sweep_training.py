@@ -21,7 +21,7 @@ class SweepTraining(AbkdCLI):
     diverged = False
 
     def before_instantiate_classes(self) -> None:
-        """Leave out what saves the student; refuse what would move α and β."""
+        """Remove the callbacks that save the student; exit with an error if one would move α and β."""
         trainer = self.config["fit"].trainer
         given = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
         callbacks = [callback for callback in given if callback]

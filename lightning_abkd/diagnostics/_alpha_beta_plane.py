@@ -112,7 +112,7 @@ def _draw_cells(figure: Figure, panel: Panel, cells: Mapping[tuple[float, float]
     alphas, betas = _axis_values(cells)
     means = {point: cell.mean for point, cell in cells.items()}
     grid = [[means.get((alpha, beta), math.nan) for alpha in alphas] for beta in betas]
-    # cividis looks the same with and without colour vision.
+    # cividis looks nearly the same with and without colour blindness.
     image = panel.axes.imshow(grid, cmap="cividis", norm=_colour_scale(means.values()), origin="lower", aspect="auto")
     for (alpha, beta), cell in cells.items():
         is_dark = math.isfinite(cell.mean) and image.norm(cell.mean) < 0.5

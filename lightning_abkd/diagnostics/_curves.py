@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightning_abkd.diagnostics._figure import Figure, Panel
 
-# Okabe & Ito 2008: distinguishable also without colour vision. From the eighth method on, lines are dashed.
+# Okabe & Ito 2008: distinguishable with colour blindness too. From the eighth method on, lines are dashed.
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", "--", ":")
 _COLUMNS = 2
@@ -156,5 +156,5 @@ def _draw_legend(figure: Figure, methods: Iterable[str]) -> None:
 
 def _spans_decades(values: Sequence[float]) -> bool:
     """Return True if some values are so far above others that only a logarithmic axis shows them all."""
-    # Numbers that grow from near 0, as β does, are not meant.
+    # The floor of 1 excludes numbers that grow from near 0, as β does.
     return bool(values) and min(values) > 0 and max(values) > 1000 * max(min(values), 1.0)

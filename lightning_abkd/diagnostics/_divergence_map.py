@@ -34,7 +34,7 @@ def divergence_map(
     temperature: float = 1.0,
     mask: Tensor | None = None,
 ) -> DivergenceMap:
-    r"""Compute the α-β-divergence of a batch and the size of its gradient for all α and β, at the price of a few.
+    r"""Compute the α-β-divergence of a batch and the size of its gradient on a grid of (α, β), at the cost of a few.
 
     It shows before a training where in the plane it would start: with no gradient, with one of another order of
     magnitude, or with an infinite loss. For the accuracy see `lightning_abkd.kernels.alpha_beta_grid`.
@@ -70,7 +70,8 @@ def divergence_map(
         Both means over the counted positions, of shape (A, B); NaN where no position counts.
 
     Raises:
-        ValueError: If shapes do not fit, the temperature is not positive, or an exponent is missing or not finite.
+        ValueError: If shapes do not fit, the temperature is not positive, or `alphas` or `betas` is empty or not
+            finite.
         TypeError: If the mask is not boolean.
 
     Example:

@@ -29,7 +29,7 @@ class Panel:
 
 
 class Figure:
-    """A figure of panels in rows and columns, which leaves the backend and the figures of pyplot alone.
+    """A figure of panels in rows and columns, which does not touch the backend and the figures of pyplot.
 
     Args:
         rows: Number of rows.

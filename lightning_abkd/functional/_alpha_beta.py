@@ -52,8 +52,9 @@ def alpha_beta_divergence(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, b
     Computed as a second divided difference of exp (from the two slopes where abs(α + β) ≥ 0.25), for which α = 0,
     β = 0 and α + β = 0 are ordinary points: value and gradient are continuous there.
 
-    A class at -inf on both sides contributes 0. A class at -inf for the teacher alone contributes q^(α+β) / (α(α+β)),
-    for the student alone p^(α+β) / (β(α+β)), and +inf where that is not positive and finite.
+    A class at -inf on both sides contributes 0. A class at -inf for the teacher alone contributes q^(α+β) / (α(α+β)) if
+    α and α + β are positive, and +inf otherwise. A class at -inf for the student alone contributes p^(α+β) / (β(α+β))
+    if β and α + β are positive, and +inf otherwise.
 
     Args:
         log_p: Teacher log-probabilities, shape (..., V). float16 and bfloat16 are promoted to float32.
@@ -83,10 +84,10 @@ def alpha_beta_divergence(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, b
 
 
 def alpha_beta_slope(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, beta: float | Tensor) -> Tensor:
-    r"""Compute the weights g of classes that make the gradient of the α-β-divergence.
+    r"""Compute the weight g of each class, from which the gradient of the α-β-divergence follows.
 
-    Paper: Wang et al., "ABKD", ICML 2025, arXiv 2505.04560. It explains the factor in α as hardness-concentration and
-    the factor in β as confidence-concentration.
+    Paper: Wang et al., "ABKD", ICML 2025, arXiv 2505.04560. It calls the effect of the factor with α
+    hardness-concentration, and the effect of the factor with β confidence-concentration.
 
     .. math::
 
@@ -154,21 +155,21 @@ class _AlphaBeta(torch.autograd.Function):
 
 
 def _is_far_from_zero(total: float | Tensor) -> bool:
-    """Return True if every α + β allows a division; False for numbers on a device, which would have to be read."""
+    """Return True if every α + β is far enough from 0 to divide by; False for numbers on a device, to avoid reading."""
     if not isinstance(total, Tensor):
         return abs(total) >= _SMALLEST_TOTAL
     return can_read_without_sync(total) and bool((total.detach().abs() >= _SMALLEST_TOTAL).all())
 
 
 def _column(value: float | Tensor, like: Tensor) -> Tensor:
-    """Make an exponent a tensor that broadcasts against (..., V), constant in the backward pass."""
+    """Return an exponent as a tensor that broadcasts against (..., V), constant in the backward pass."""
     if isinstance(value, Tensor):
         return value.detach().to(like).unsqueeze(-1)
     return torch.full((1,), value, dtype=like.dtype, device=like.device)
 
 
 def _slope(u: Tensor, v: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Compute -∂D/∂log q = q^(α+β) (e^(αd) - 1)/α, d = log p - log q, with the larger exponential taken out.
+    """Compute -∂D/∂log q = q^(α+β) (e^(αd) - 1)/α, d = log p - log q, with the larger exponential factored out.
 
     Here and below u = log p and v = log q, both finite.
     """
@@ -214,7 +215,7 @@ def _sorted_nodes(node: Tensor, total: Tensor) -> _SortedNodes:
 
 
 def _infinite_terms(log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Return True for classes that one side alone excludes and that have no finite term."""
+    """Return True for classes that only one side excludes and whose term is infinite."""
     no_p = torch.isneginf(log_p)
     no_q = torch.isneginf(log_q)
     unbounded_total = alpha + beta <= 0

@@ -1,4 +1,4 @@
-"""The α-β-divergence and the slope of its gradient in one evaluation, for what writes gradients itself."""
+"""The α-β-divergence and the slope of its gradient in one evaluation, for code that writes gradients itself."""
 
 import torch
 from torch import Tensor
@@ -12,10 +12,10 @@ from lightning_abkd.functional._numerics import bound_infinities, promote_to_flo
 def alpha_beta_value_and_slope(
     log_p: Tensor, log_q: Tensor, alpha: float | Tensor, beta: float | Tensor
 ) -> tuple[Tensor, Tensor]:
-    r"""Compute the α-β-divergence and the weights g of classes that its gradient is made of, together.
+    r"""Compute the α-β-divergence together with the weight g of each class, from which its gradient follows.
 
-    The numbers of `alpha_beta_divergence` and `alpha_beta_slope` to the last bit. Where abs(α + β) ≥ 0.25 the value is
-    a quotient of both sides' slopes, so that the student's is computed once instead of twice:
+    Both results equal those of `alpha_beta_divergence` and `alpha_beta_slope` to the last bit. Where abs(α + β) ≥ 0.25
+    the value follows from the slopes of both sides, so that the student's slope is computed once instead of twice:
 
     .. math::
 
@@ -36,8 +36,8 @@ def alpha_beta_value_and_slope(
         beta: As `alpha`.
 
     Returns:
-        Divergence, shape (...), and slope g, shape (..., V). Neither has a gradient: that with respect to the student's
-        logits is q Σ g - g.
+        Divergence, shape (...), and slope g, shape (..., V). Autograd tracks neither. The gradient with respect to the
+        student's logits is q Σ g - g.
 
     Raises:
         ValueError: If the shapes of `log_p` and `log_q` differ.

@@ -24,7 +24,7 @@ def pearson_correlation(first: Tensor, second: Tensor, dim: int = -1, mean: floa
         mean: Mean of both where it is known exactly, such as 1 / C for probabilities of C classes; None computes it.
 
     Returns:
-        Correlation in [-1, 1], of the shape without `dim`.
+        Correlation in [-1, 1], with the shape of the inputs without `dim`.
 
     Example:
         >>> import torch

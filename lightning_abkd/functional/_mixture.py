@@ -47,7 +47,7 @@ def jensen_shannon(log_p: Tensor, log_q: Tensor, weight: float = 0.5) -> Tensor:
     log_q = promote_to_float32(log_q, log_p)
     with torch.no_grad():
         over_mixture = _log_ratios(log_p, log_q, weight)
-        # ∂/∂log p is w (p log(p/m) + p - p): what the mixture adds with p takes away what p itself adds.
+        # ∂/∂log p is w (p log(p/m) + p - p), where + p is the derivative of log p and - p that of log m.
         teacher_slope = over_mixture.teacher.mul_(log_p.exp()).mul_(weight)
         student_slope = over_mixture.student.mul_(log_q.exp()).mul_(1.0 - weight)
     result: Tensor = _FromSlopes.apply(log_p, log_q, teacher_slope, student_slope)
@@ -126,7 +126,7 @@ def skewed_reverse_kl(log_p: Tensor, log_q: Tensor, skew: float = 0.1) -> Tensor
 class _FromSlopes(torch.autograd.Function):
     """The sum of ∂D/∂log p + ∂D/∂log q over the classes.
 
-    It is D itself by Euler's theorem, because all divergences of this file grow in proportion with p and q.
+    By Euler's theorem it is D itself, because every divergence in this file is homogeneous of degree 1 in (p, q).
     """
 
     @staticmethod

@@ -15,10 +15,10 @@ def promote_to_float32(tensor: Tensor, *others: Tensor) -> Tensor:
 
     Args:
         tensor: Any floating dtype.
-        *others: Tensors that are computed with it.
+        *others: Tensors that it is combined with.
 
     Returns:
-        The tensor in that dtype, or as it is where it has that dtype already.
+        The tensor in that dtype; the tensor itself if it has that dtype already.
 
     Example:
         >>> import torch
@@ -36,7 +36,7 @@ def promote_to_float32(tensor: Tensor, *others: Tensor) -> Tensor:
 def can_read_without_sync(tensor: Tensor) -> bool:
     """Return True if the tensor can be read without synchronising with a device.
 
-    Python code may then depend on its numbers: it lies on the CPU, and no compiler traces the code.
+    Python code may then branch on its values: the tensor is on the CPU, and no compiler traces the code.
 
     Example:
         >>> import torch
@@ -79,9 +79,9 @@ def _series(a: Tensor, b: Tensor) -> Tensor:
 
 
 def bound_infinities(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace -inf by a bound that acts like it, and by 0 where both are -inf, so that differences exist.
+    """Replace -inf by a bound that acts like it, and by 0 where both are -inf, so that all differences are finite.
 
-    Tensors without -inf are returned as they are, if that can be seen without synchronising with a device.
+    Tensors without -inf are returned unchanged if this can be checked without synchronising with a device.
     """
     if can_read_without_sync(log_p) and log_p.numel() and (log_p.amin() + log_q.amin()).item() > -torch.inf:
         return log_p, log_q
@@ -92,7 +92,7 @@ def bound_infinities(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
 def warm_up_vectorised_pow() -> None:
     """Compute a vector of powers on the CPU, after which expm1 and log1p are fast.
 
-    On CPUs with AVX-512, both functions of torch 2.14 take 15 times as long until a vector of powers was computed.
+    On CPUs with AVX-512, both functions of torch 2.14 take 15 times as long until a vector of powers has been computed.
     """
     torch.pow(torch.ones(64, dtype=torch.float32, device="cpu"), 0.7)
 

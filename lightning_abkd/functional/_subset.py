@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Elements of the log-probabilities that exist at once.
+# Largest number of log-probabilities that are in memory at once.
 _CHUNK_ELEMENTS = 1 << 24
 # The log-probability of an excluded class. Unlike -inf it leaves logsumexp a gradient when all other classes are -inf.
 _EXCLUDED = -1e30
@@ -34,18 +34,18 @@ def top_k_buckets(logits: Tensor, ids: Tensor) -> Tensor:
     - q -> softmax of `logits` over the V classes.
     - i -> `ids`: k different classes, 1 <= k < V.
 
-    The rest is the logsumexp of what is left, which keeps the digits that 1 - Σ would lose. These k + 1 numbers are
-    exact. A divergence between the buckets of two networks equals that between the networks at k = V - 1. For
+    The rest is the logsumexp of the other classes, which keeps the digits that 1 - Σ would lose. These k + 1 numbers
+    are exact. At k = V - 1 a divergence between the buckets of two networks equals that between the networks. For
     f-divergences, such as both KL, it is never larger. The buckets of a cached teacher are those of temperature 1;
-    those of another temperature do not follow from them.
+    buckets of another temperature cannot be computed from them.
 
     Args:
         logits: Shape (..., V), any floating dtype; float16 and bfloat16 are promoted to float32.
         ids: Classes to keep, distinct, shape (..., k), int64.
 
     Returns:
-        Log-probabilities, the rest last, shape (..., k + 1), differentiable by `logits`. Rows are independent, so that
-        chunks of them may be computed one by one.
+        Log-probabilities, the rest last, shape (..., k + 1), differentiable with respect to `logits`. Rows are
+        independent, so that they may be computed in chunks.
 
     Example:
         >>> top_k_buckets(torch.tensor([0.5, 0.3, 0.1, 0.1]).log(), torch.tensor([1, 0])).exp()
@@ -71,7 +71,7 @@ def largest_classes(logits: Tensor, k: int) -> LargestClasses:
     - ΔH -> `lost[:, 1]`: the entropy of p minus that of its k + 1 buckets, in nats.
 
     Args:
-        logits: Shape (N, V); log-probabilities do as well.
+        logits: Shape (N, V); log-probabilities work too.
         k: 1 <= k < V.
 
     Returns:
@@ -92,7 +92,7 @@ def _largest(logits: Tensor, k: int) -> LargestClasses:
     others = log_p.scatter_(-1, ids, -torch.inf)
     rest = others.logsumexp(-1, keepdim=True)
     mass = rest.exp()
-    # The rest alone, since the difference of two entropies would cancel.
+    # Summed over the rest only, because the difference of the two whole entropies would cancel.
     lost = torch.special.entr(others.exp_()).sum(-1, keepdim=True) - torch.special.entr(mass)
     buckets = torch.cat((kept, rest), -1).to(torch.float16)
     return LargestClasses(ids.int().cpu(), buckets.cpu(), torch.cat((mass, lost.clamp(min=0.0)), -1).cpu().double())

@@ -23,7 +23,7 @@ def total_variation(log_p: Tensor, log_q: Tensor) -> Tensor:
         log_q: Student log-probabilities, shape (..., V).
 
     Returns:
-        Distance, shape (...). Its gradient is that of the sign; at p = q it is 0.
+        Distance, shape (...). Its gradient uses sign(p - q), which is 0 where p = q.
 
     Example:
         >>> import torch

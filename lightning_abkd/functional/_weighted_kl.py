@@ -9,7 +9,7 @@ from lightning_abkd.functional._numerics import promote_to_float32
 
 
 def adaptive_kl(log_p: Tensor, log_q: Tensor, mass: float = 0.5) -> Tensor:
-    r"""Compute adaptive KL: both directions, weighted by where teacher p and student q differ.
+    r"""Compute adaptive KL, the sum of both KL directions weighted by where teacher p and student q differ.
 
     Paper: Wu et al. 2024 (AKL), arXiv 2404.02657, as in ABKD's released code.
 
@@ -56,7 +56,7 @@ def adaptive_kl(log_p: Tensor, log_q: Tensor, mass: float = 0.5) -> Tensor:
 
 
 def entropy_weighted_kl(log_p: Tensor, log_q: Tensor, factor: float = 3.0) -> Tensor:
-    r"""Compute the sum of both KL directions, in which the more uncertain distribution's direction weighs more.
+    r"""Compute the sum of both KL directions, with a larger weight for that of the more uncertain distribution.
 
     Paper: Amara et al. 2022 (BD-KD), arXiv 2212.12965, as in ABKD's released code. That code leaves out the teacher's
     entropy, which changes the value but not the gradient with respect to the student. Here it is the divergence.

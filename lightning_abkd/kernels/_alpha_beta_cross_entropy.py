@@ -42,11 +42,11 @@ def alpha_beta_cross_entropy_rows(
         beta: As `alpha`.
         temperature: As `alpha`.
         weight: Weight of the divergence in the gradient, as `alpha`.
-        labels: int64, shape (n,). A negative one has no cross-entropy. None leaves the cross-entropy out.
+        labels: int64, shape (n,). A row with a negative label has no cross-entropy. None leaves the cross-entropy out.
         task_weight: Weight of the cross-entropy in the gradient.
 
     Returns:
-        Divergences and cross-entropies (n,), float32, neither of them weighted. The latter is None without labels.
+        Divergences and cross-entropies (n,), float32, both unweighted. The cross-entropies are None without labels.
 
     Raises:
         ValueError: If shapes differ.

@@ -16,10 +16,10 @@ and s = α + β, value and norm are
     \Big\| \frac{\partial D}{\partial z} \Big\|^2 &= \frac{1}{T^2} \Big( X(\alpha, \beta)^2 \sum q^2
         - 2 X(\alpha, \beta) \sum f_\alpha q^{\beta + 1} + \sum f_\alpha^2 q^{2 \beta} \Big)
 
-The second form of D has no singularity at β = 0. So a few powers of p and q, most of them products of two others, and
-one matrix product of tables of them serve all points of the grid. Every sum is exactly 0 where p = q.
+The second form of D has no singularity at β = 0. So all points of the grid need only a few powers of p and q, most of
+them products of two others, and one matrix product of tables of these powers. Every sum is exactly 0 where p = q.
 
-`_grid_plan` decides which powers, `_grid_sums` sums over classes, `_grid_values` computes D and the norms from that.
+`_grid_plan` chooses the powers, `_grid_sums` sums over classes, `_grid_values` computes D and the norms from the sums.
 """
 
 import functools
@@ -41,7 +41,7 @@ from lightning_abkd.kernels._grid_values import ValuesAndNorms, grid_values, inf
 # Elements of a row of the tables: on a CPU the tables should fit in the cache.
 _ROW_ELEMENTS = {"cpu": 50 << 10}
 _DEFAULT_ROW_ELEMENTS = 1 << 20
-# The sums of a row take a few KiB: they are kept for so many rows at once.
+# The sums of a row take a few KiB. They are kept for at most this many rows at once.
 _MOST_ROWS = 1 << 13
 
 
@@ -79,14 +79,14 @@ def alpha_beta_grid(
     - T -> `temperature`: greater than 0. The paper (Wang et al., "ABKD", ICML 2025, arXiv 2505.04560) uses 4 for
       CIFAR-100 and 1 for language models.
 
-    D is `lightning_abkd.functional.alpha_beta_divergence`. The grid has the cost of a few single points, least where
-    exponents are sums of others, as on an even grid that holds 0 and 1. Rows and classes are processed in blocks, so
-    that nothing of the logits' size is kept.
+    D is `lightning_abkd.functional.alpha_beta_divergence`. The grid costs as much as a few single points. It is
+    cheapest where exponents are sums of others, as on an even grid that contains 0 and 1. Rows and classes are
+    processed in blocks, so that nothing of the logits' size is kept.
 
     Sums are subtracted from each other here. In float32 the error of D is about 1e-6 of Σ q^s |log p - log q| with
-    s = α + β, over |s| where that is small but not 0. That is little, unless the student is within a few hundredths of
-    a nat of its teacher. D is 0 where they are equal. A norm below about 1e-3 of ‖(p^α q^β - q^s)/α‖, that of a
-    gradient which cancels between the less probable classes, has no correct digit. Pass float64 logits where that
+    s = α + β, divided by |s| where that is small but not 0. That is little, unless the student is within a few
+    hundredths of a nat of its teacher. D is 0 where they are equal. A norm below about 1e-3 of ‖(p^α q^β - q^s)/α‖ has
+    no correct digit: there the gradient cancels between the less probable classes. Pass float64 logits where that
     matters. A grid with a negative exponent is computed in float64. Rows that overflow there, or have a class at -inf
     on one side alone, are computed point by point.
 
@@ -102,7 +102,8 @@ def alpha_beta_grid(
         at least float32. Both are +inf where a class at -inf on one side makes them so. Neither has a gradient.
 
     Raises:
-        ValueError: If the shapes differ, the temperature is not positive, or an exponent is missing or not finite.
+        ValueError: If the shapes differ, the temperature is not positive, or `alphas` or `betas` is empty or not
+            finite.
 
     Example:
         >>> student, teacher = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
@@ -131,7 +132,7 @@ def _check(student_logits: Tensor, teacher_logits: Tensor, temperature: float, *
     check_positive("temperature", temperature)
     for name, exponents in grid.items():
         if not exponents or not all(map(math.isfinite, exponents)):
-            raise ValueError(f"Parameter `{name}` should be finite numbers, at least one. Found {list(exponents)}.")
+            raise ValueError(f"Parameter `{name}` should hold one or more finite numbers. Found {list(exponents)}.")
 
 
 def _grid_of_rows(

@@ -1,4 +1,4 @@
-"""Entry points of the Triton kernel that autograd knows: the value, and the value with statistics."""
+"""Differentiable entry points of the Triton kernel: the value, and the value with statistics."""
 
 from typing import NamedTuple
 
@@ -12,14 +12,14 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class AlphaBetaStatistics(NamedTuple):
-    """The divergence of each position and what comes with it in the same pass, float32, each of shape (...).
+    """The divergence of each position and statistics from the same pass, float32, each of shape (...).
 
     Args:
         value: D(p‖q), which has a gradient; the others have none.
         student_entropy: -Σ q log q in nats.
         teacher_entropy: -Σ p log p in nats.
-        agreement: 1 where both sides' most probable class, the first of several, is the same, 0 elsewhere.
-        cross_power: Σ p^α q^β over the classes that not both sides exclude.
+        agreement: 1 where both sides have the same most probable class (the first one of a tie), 0 elsewhere.
+        cross_power: Σ p^α q^β over the classes that are not excluded by both sides.
         student_power: Σ q^(α+β) over the same classes.
         teacher_power: Σ p^(α+β).
 
@@ -58,8 +58,8 @@ def alpha_beta_from_logits(
     - T -> `temperature`: greater than 0. The paper uses 1 for language models and 4 for CIFAR-100.
 
     The numbers are those of `lightning_abkd.functional.alpha_beta_divergence`, which defines D, in float32 arithmetic.
-    Six numbers per position are kept for the backward pass and nothing of the logits' size, so that it may run as often
-    as wanted. Changing α, β or T compiles nothing and synchronises with no device.
+    Six numbers per position are kept for the backward pass, and nothing of the logits' size. The backward pass may run
+    any number of times. Changing α, β or T neither compiles anything nor synchronises with the device.
 
     Args:
         student_logits: Shape (..., V), float32, bfloat16 or float16, of any strides.
@@ -67,9 +67,10 @@ def alpha_beta_from_logits(
         alpha: A number, or a tensor that broadcasts against the leading shape (...). It receives no gradient.
         beta: As `alpha`.
         temperature: As `alpha`.
-        mask: Boolean, shape (...), True where a position counts. Others are not read and give 0 and no gradient.
-        inplace: Write the gradient over the student's logits, which nobody may need any more. The backward pass then
-            runs once.
+        mask: Boolean, shape (...), True where a position counts. Other positions are not read; their value and gradient
+            are 0.
+        inplace: Overwrite the student's logits with the gradient. Nothing else may use these logits afterwards, and the
+            backward pass runs only once.
 
     Returns:
         Divergence, shape (...), float32; in nats at (1, 0) and (0, 1). It has first derivatives with respect to both
@@ -110,7 +111,11 @@ def alpha_beta_statistics(
         D_{\alpha,\beta}(p \| q), \quad H(q), \quad H(p), \quad \sum_k p_k^\alpha q_k^\beta, \quad
         \sum_k q_k^{\alpha+\beta}, \quad \sum_k p_k^{\alpha+\beta}, \qquad H(q) = -\sum_k q_k \log q_k
 
-    where p, q, α, β and T are those of `alpha_beta_from_logits`.
+    where:
+
+    - p, q -> softmax of `teacher_logits` / T and of `student_logits` / T, over the classes k.
+    - α, β -> `alpha`, `beta`: any real numbers; the paper's values as in `alpha_beta_from_logits`.
+    - T -> `temperature`: greater than 0.
 
     Args:
         student_logits: Shape (..., V), float32, bfloat16 or float16.
@@ -169,7 +174,7 @@ def _apply(
 
 
 def per_row(number: float | Tensor, logits: Tensor) -> Tensor:
-    """Return a number of each row (N,), of stride 0 where all rows share one, without synchronising with a device."""
+    """Return one number per row (N,), with stride 0 if all rows share it, without synchronising with a device."""
     if not isinstance(number, Tensor):
         number = torch.full((), number, dtype=torch.float32, device=logits.device)
     return number.detach().to(logits.device).expand(logits.shape[:-1]).reshape(-1)

@@ -1,4 +1,4 @@
-"""The Triton kernel of the α-β-divergence as operators that autograd and torch.compile know.
+"""The Triton kernel of the α-β-divergence as operators for autograd and torch.compile.
 
 All logits here have two dimensions. Exponents, temperatures, weights and masks have one, of length N; the numbers have
 a stride of 0 where all rows share one.
@@ -21,14 +21,14 @@ _ELEMENTS_PER_WARP = 256
 def runs_triton(device: torch.device) -> bool:
     """Return True if Triton kernels run on a device: on a GPU, or on a CPU in Triton's interpreter.
 
-    The interpreter is slow and made for tests. TRITON_INTERPRET=1 in the environment, before Triton is imported, asks
-    for it. Triton comes with torch's builds for GPUs.
+    The interpreter is slow and made for tests. TRITON_INTERPRET=1 in the environment, set before Triton is imported,
+    selects it. Triton comes with torch's builds for GPUs.
 
     Args:
         device: Where the logits are.
 
     Returns:
-        Whether the functions of this file work there.
+        Whether the kernels run there.
 
     Example:
         >>> runs_triton(torch.device("meta"))
@@ -54,9 +54,9 @@ class _Rows(NamedTuple):
 
 
 class _Outputs(NamedTuple):
-    """What the kernel writes, and what it reads for that; what is None is not wanted or not there.
+    """What the kernel writes, and what it reads for that; None stands for what is not wanted or not given.
 
-    With `values` the state is written, without them it is read.
+    If there are `values`, the state is written; without them it is read.
     """
 
     values: Tensor | None = None
@@ -70,7 +70,7 @@ class _Outputs(NamedTuple):
 
 
 def _launch(rows: _Rows, outputs: _Outputs, by_teacher: bool = False) -> None:
-    """Run the kernel over all rows; `by_teacher` foresees a gradient with respect to the teacher in the state."""
+    """Run the kernel over all rows; `by_teacher` prepares the state for a gradient with respect to the teacher."""
     student = rows.student
     if not runs_triton(student.device):
         raise RuntimeError(
@@ -126,8 +126,8 @@ def alpha_beta_op(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute values (N,), what a gradient needs of each row (6, N), and statistics (6, N) or (0, N).
 
-    `by_teacher` foresees a gradient with respect to the teacher. `inplace` lets the one with respect to the student
-    overwrite the student.
+    `by_teacher` prepares a gradient with respect to the teacher. `inplace` lets the gradient with respect to the
+    student overwrite the student's logits.
     """
     values, state, statistics = _allocate(student, with_statistics)
     outputs = _Outputs(values=values, state=state, statistics=statistics if with_statistics else None)
@@ -198,7 +198,7 @@ def _backward(ctx: _OpContext, upstream: Tensor, *_: Tensor) -> tuple[Tensor | N
     to_teacher: Tensor | None = None
     with torch.no_grad():
         if ctx.needs_input_grad[1]:
-            # First, because the student's logits may be gone afterwards. The halves of the state change places too.
+            # First, because the student's logits may be overwritten below. The halves of the state are swapped too.
             to_teacher = torch.empty_like(rows.teacher)
             _write_gradient(to_teacher, *rows.swapped(), state.roll(3, 0), upstream)
         if ctx.needs_input_grad[0]:

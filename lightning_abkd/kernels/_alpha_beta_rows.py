@@ -1,4 +1,4 @@
-"""The α-β-divergence of rows in few vectorised passes, near rows and exponents per row included."""
+"""The α-β-divergence of rows in few vectorised passes, also for nearly equal rows and for exponents per row."""
 
 import math
 
@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 _LOG2E = 1.0 / math.log(2.0)
-# In place of 0: expm1(x d)/x is d to the last bit of float32 from here on.
+# Stands in for 0: for an x this small, expm1(x d)/x is d to the last bit of float32.
 _SMALLEST = 1e-9
-# The last quotient of a value loses as many digits as α + β is smaller than 1.
+# The last division of a value, by α + β, multiplies rounding errors by 1/(α + β).
 _SMALLEST_TOTAL = 0.05
 
 
@@ -35,7 +35,7 @@ def alpha_beta_rows(
     - α, β -> `alpha`, `beta`: any real numbers with abs(s) ≥ 0.05, where s = α + β. The paper (Wang et al., "ABKD",
       ICML 2025, arXiv 2505.04560) uses (0.2, 0.7) for language models and (0.8, 0.3) for CIFAR-100.
 
-    Neither g nor h cancels as p → q. So the relative error of a value is a fraction of what the rounding of d explains.
+    Neither g nor h cancels as p → q. So the relative error of a value is smaller than what the rounding of d can cause.
 
     Args:
         log_p: Teacher log-probabilities, float32, shape (N, V).
@@ -47,7 +47,7 @@ def alpha_beta_rows(
 
     Returns:
         Values, shape (N,), or None where α + β is near 0 or an exponential leaves float32, as it does for infinite
-        logits. Such rows are for `lightning_abkd.functional.alpha_beta_divergence`.
+        logits. Use `lightning_abkd.functional.alpha_beta_divergence` for such rows.
 
     Example:
         >>> log_p, log_q = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.9, 0.1]]).log()

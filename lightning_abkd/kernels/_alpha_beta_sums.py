@@ -7,8 +7,8 @@ With M = p^α q^β and s = α + β, the row sums of q^s, M and p^s give the dive
     G = \sum g = \frac{\sum M - \sum q^s}{\alpha}, \qquad
     D = \frac{1}{s} \Big( \frac{\sum p^s - \sum M}{\beta} - G \Big)
 
-Where α = 0 or β = 0 a sum of q^s d or p^s d takes the place of the quotient, d = log p - log q. No softmax is written
-out: powers are taken of exp(z/T - max) and normalised per row.
+Where α = 0 or β = 0 a sum of q^s d or p^s d takes the place of the quotient, d = log p - log q. No softmax is stored:
+powers are taken of exp(z/T - max) and normalised per row.
 """
 
 import math
@@ -20,7 +20,7 @@ from torch import Tensor
 from lightning_abkd.kernels._softmax_exponents import softmax_exponents
 
 _LN2 = math.log(2.0)
-# Quotients by a smaller exponent lose digits of the gradient, and powers below a total of this spread over all classes.
+# Dividing by a smaller exponent loses digits of the gradient. With a smaller total the powers spread over all classes.
 _SMALLEST_ALPHA = 0.1
 _SMALLEST_BETA = 1 / 32
 _SMALLEST_TOTAL = 0.5
@@ -58,14 +58,15 @@ class _Side:
 class AlphaBetaSums:
     """The α-β-divergence of rows of logits and its gradient, from row sums of powers.
 
-    Faster than term by term, and as accurate unless a row's divergence is small: the sums cancel as p → q. Rows that
-    are not far enough apart for that are refused. The gradient does not cancel.
+    This is faster than term by term, and as accurate unless a row's divergence is small: the sums cancel as p → q. For
+    rows that are too close to each other the result is None. The gradient does not cancel.
 
     Args:
         alpha: α, see `suits`.
         beta: β.
         temperature: T > 0.
-        each: Whether each row's value counts, to 1e-5 of itself, or their mean, to 1e-4 at worst.
+        each: True if each row's value should be accurate to 1e-5 of itself; False if only the mean of all rows should
+            be, to 1e-4 at worst.
 
     Example:
         >>> student, teacher = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
@@ -79,7 +80,7 @@ class AlphaBetaSums:
         self._alpha = alpha
         self._beta = beta
         self._temperature = temperature
-        # Numbers that were rounded to float32 add up to 1 only up to that.
+        # α and β that were rounded to float32 add up to 1 only within that rounding.
         self._total = 1.0 if abs(alpha + beta - 1.0) <= 1e-7 else alpha + beta
         self._each = each
         scale = ((1.0 / alpha if alpha else 1.0) + (1.0 / beta if beta else 1.0)) / self._total
@@ -88,7 +89,7 @@ class AlphaBetaSums:
 
     @staticmethod
     def suits(alpha: float, beta: float) -> bool:
-        """Return True if the sums serve at (α, β): neither is negative, and none so small that its quotient cancels."""
+        """Return True if the sums are accurate at (α, β): neither is negative or so small that its quotient cancels."""
         alpha_suits = alpha == 0.0 or alpha >= _SMALLEST_ALPHA
         beta_suits = beta == 0.0 or beta >= _SMALLEST_BETA
         return alpha_suits and beta_suits and alpha + beta >= _SMALLEST_TOTAL
@@ -135,7 +136,7 @@ class AlphaBetaSums:
             torch.mul(mixed, unit * (-scale / self._alpha), out=gradient)
             self._add_student(student, slopes, gradient, scale)
         rest = (teacher.total - total) / self._beta if self._beta else self._sum_distances(teacher, student, teacher)
-        # For probabilities of which one is the mixed power both sums are 1, and their difference is no tensor.
+        # If the mixed power is itself a probability, both sums are the float 1 and their difference is not a tensor.
         difference = cast("Tensor", rest - slopes if isinstance(slopes, Tensor) else rest)
         return difference if self._total == 1.0 else difference / self._total
 

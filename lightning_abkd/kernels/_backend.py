@@ -1,4 +1,4 @@
-"""What every backend of the α-β-divergence offers, and the two that take plain operations of torch."""
+"""The base class of all backends of the α-β-divergence, and the two that use plain torch operations."""
 
 from abc import ABC, abstractmethod
 
@@ -19,8 +19,8 @@ class Backend(ABC):
     """One way to compute the α-β-divergence of rows and its gradient.
 
     Attributes:
-        name: What a user calls it.
-        requirement: What it computes in and where, for messages.
+        name: Its name for `backend=`.
+        requirement: The precision and the device that it needs, as error messages state them.
         is_one_kernel: Whether one kernel reads whole batches and their mask
             (`lightning_abkd.kernels.alpha_beta_from_logits`) and keeps nothing of the logits' size, so that nothing is
             gained by chunks of rows.
@@ -33,14 +33,14 @@ class Backend(ABC):
     is_one_kernel = False
 
     def supports(self, student_logits: Tensor, teacher_logits: Tensor) -> bool:
-        """Return True if it can compute the divergence of such logits, of any shape."""
+        """Return True if it can compute the divergence of logits of these dtypes and devices, whatever their shape."""
         return True
 
     @abstractmethod
     def values_and_gradient(
         self, rows: LogitRows, alpha: Tensor, beta: Tensor, gradient: Tensor, scale: float | Tensor = 1.0
     ) -> Tensor:
-        """Compute the values of rows and write their gradient, unseen by autograd.
+        """Compute the values of rows and write their gradient, without autograd.
 
         Args:
             rows: Rows of logits.
@@ -58,12 +58,12 @@ class Backend(ABC):
         return alpha_beta_divergence(rows.log_p, rows.log_q, alpha, beta)
 
     def pointwise(self, log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-        """Compute the values (...) of log-probabilities (..., V), which have a gradient where autograd is on."""
+        """Compute the values (...) of log-probabilities (..., V); they have a gradient if autograd is enabled."""
         return alpha_beta_divergence(log_p, log_q, alpha, beta)
 
 
 class EagerBackend(Backend):
-    """Plain operations of torch: everywhere, in any precision."""
+    """Plain torch operations, on any device and in any precision."""
 
     name = "eager"
     requirement = "any precision on any device"
@@ -81,7 +81,7 @@ class EagerBackend(Backend):
 
 
 class CompileBackend(EagerBackend):
-    """The plain operations as one program made by torch.compile; values without a gradient are not compiled."""
+    """The plain operations compiled by torch.compile; values without a gradient are not compiled."""
 
     name = "compile"
 

@@ -43,8 +43,8 @@ def create_backends(each_row_counts: bool = False) -> tuple[Backend, ...]:
     """Create one object per backend, in the order in which "auto" tries them.
 
     Args:
-        each_row_counts: Whether each row's value should be accurate to 1e-5 of itself (reduction "none"), or their
-            mean, to 1e-4 at worst.
+        each_row_counts: True if each row's value should be accurate to 1e-5 of itself (reduction "none"); False if only
+            the mean of all rows should be, to 1e-4 at worst.
 
     Returns:
         Objects for one divergence, which may keep buffers between calls.
@@ -59,7 +59,7 @@ def create_backends(each_row_counts: bool = False) -> tuple[Backend, ...]:
 def choose_backend(
     name: BackendName, student_logits: Tensor, teacher_logits: Tensor, backends: Sequence[Backend]
 ) -> Backend:
-    """Return the backend of a name, or for "auto" the first that can compute such logits.
+    """Return the backend of a name, or for "auto" the first that supports such logits.
 
     Args:
         name: "auto" or the name of a backend.
@@ -71,7 +71,7 @@ def choose_backend(
         The backend.
 
     Raises:
-        ValueError: If the name is unknown, or the wanted backend cannot compute such logits.
+        ValueError: If the name is unknown, or the backend of that name does not support such logits.
 
     Example:
         >>> import torch
@@ -88,6 +88,6 @@ def choose_backend(
         if backend.supports(student_logits, teacher_logits):
             return backend
     raise ValueError(
-        f"The backend {name!r} computes in {candidates[0].requirement}. Found {student_logits.dtype} and "
-        f'{teacher_logits.dtype} on `{student_logits.device.type}`. Take another, or "auto".'
+        f"The backend {name!r} needs {candidates[0].requirement}. Found {student_logits.dtype} and "
+        f'{teacher_logits.dtype} on `{student_logits.device.type}`. Choose another one, or "auto".'
     )

@@ -14,8 +14,8 @@ def closed_form(
 ) -> tuple[Tensor, Tensor]:
     r"""Compute the α-β-divergence of rows and its gradient with respect to the student's logits.
 
-    On any device and in any precision. Value D and slope g are those of
-    `lightning_abkd.functional.alpha_beta_value_and_slope`, the gradient is
+    It works on any device and in any precision. Value D and slope g are those of
+    `lightning_abkd.functional.alpha_beta_value_and_slope`. The gradient is
 
     .. math::
 
@@ -57,5 +57,5 @@ def closed_form_of_log_probabilities(
 
 @functools.cache
 def compiled_form() -> Callable[..., tuple[Tensor, Tensor]]:
-    """Return `closed_form` compiled by torch.compile, once; no α, β, T or number of rows compiles it again."""
+    """Return `closed_form` compiled once by torch.compile; other α, β, T or numbers of rows do not compile it again."""
     return torch.compile(closed_form, dynamic=True)

@@ -10,13 +10,13 @@ from lightning_abkd.kernels._logit_rows import LogitRows
 
 
 class FusedBackend(EagerBackend):
-    """Few vectorised passes on a CPU; rows that these cannot compute take the plain operations.
+    """Few vectorised passes on a CPU; rows that these cannot compute fall back to the plain operations.
 
-    Sums of powers serve rows that are far apart, `alpha_beta_rows` serves the others and exponents per row. The sums
-    keep buffers, which are left out of copies and files; so each divergence has an object of its own.
+    Sums of powers compute rows that are far apart. `alpha_beta_rows` computes the others, and exponents per row. The
+    sums keep buffers, so each divergence has an object of its own. Copies and files leave the buffers out.
 
     Args:
-        each_row_counts: Whether each row's value should be accurate, or their mean.
+        each_row_counts: True if each row's value should be accurate, False if only the mean of all rows should be.
     """
 
     name = "fused"
@@ -44,13 +44,13 @@ class FusedBackend(EagerBackend):
 
     def values(self, rows: LogitRows, alpha: Tensor, beta: Tensor) -> Tensor:
         """Compute the fused form, or the divergence of rows that it cannot compute."""
-        # Training uses the buffers of the sums too, which inference tensors would not allow.
+        # Training writes into the same buffers, which autograd does not allow for inference tensors.
         with torch.inference_mode(False), torch.no_grad():
             values = self._fused(rows, alpha, beta)
         return super().values(rows, alpha, beta) if values is None else values
 
     def pointwise(self, log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-        """Compute rows without a gradient in the fused form, everything else by the divergence."""
+        """Compute rows that need no gradient in the fused form, everything else in the plain form."""
         watched = torch.is_grad_enabled() or torch.compiler.is_compiling()
         if not watched and log_q.dim() == 2 and log_p.dtype == log_q.dtype == torch.float32:
             values = alpha_beta_rows(log_p, log_q, alpha, beta)

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# Exponents that agree to so many digits are one.
+# Exponents that agree to this many decimals are treated as equal.
 _DIGITS = 12
 # p^x - q^x cancels for smaller |x|: it comes from expm1 there, and D from the form that does not divide by β.
 SMALL = 0.1
-# Matrix products are fastest with a multiple of so many columns.
+# Matrix products are fastest if the number of columns is a multiple of this.
 _COLUMNS = 8
 
 
 class GridExponents:
-    """The exponents α and β of a grid, and sums of them, in which rounding never makes two exponents of one.
+    """The exponents α and β of a grid, and sums of them, in which rounding never splits one exponent into two.
 
     Attributes:
         alphas: The values of α.
@@ -212,7 +212,7 @@ class GridPlan:
 
 
 def _recipe(exponents: Sequence[float], total: Callable[..., float]) -> PowerRecipe:
-    """Part exponents into those that take an exponential and those that are the sum of two others."""
+    """Divide exponents into those that need an exponential and those that are the sum of two others."""
     recipe = PowerRecipe([], [])
     known: list[float] = []
     for x in sorted(exponents, key=abs):

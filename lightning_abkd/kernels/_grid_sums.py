@@ -1,7 +1,7 @@
 """Sums over the classes of rows that all points of a grid are made of, block by block of rows and classes.
 
 Tables hold one power or one difference per exponent; `GridPlan.build` draws their rows. The student's most probable
-class is kept apart, since a student that is sure of a class has a gradient that all but cancels there.
+class is kept apart, because the gradient of a very confident student almost cancels there.
 """
 
 import functools
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightning_abkd.kernels._grid_plan import SMALL, GridPlan
 
-# Acts like infinity in every power, and its square is a float32.
+# Acts like infinity in every power, and its square still fits in float32.
 _FAR = 1e15
 # Logarithm of a probability that counts as 0 and whose powers, negative ones too, are finite.
 _ABSENT = -80.0
@@ -50,7 +50,7 @@ class _Powers:
         of_exponent[0.0].fill_(1.0)
         self.student[plan.rows.padding] = 0.0
         self.probabilities = of_exponent[1.0]
-        # Of p only those powers are made that a difference is taken of.
+        # Powers of p are computed only where a difference needs them.
         sides = {x: 2 if x in plan.of_teacher else 1 for x in of_exponent}
         self._exponentials = [_Exponential(x, sides[x], of_exponent[x][: sides[x]]) for x in plan.recipe.exponentials]
         self._multiplications = [
@@ -78,7 +78,7 @@ class _SmallDifference(NamedTuple):
         difference = self.difference
         of_powers = difference.clone() if one_sided else None
         torch.sub(logs[1], logs[0], out=difference)
-        # An infinite distance is in no finite result: there p^x - q^x stays, which is 0 for x = 0.
+        # No finite result depends on an infinite d: there p^x - q^x stays, which is 0 for x = 0.
         far = is_far(difference) if one_sided else None
         if self.exponent:
             difference.mul_(self.exponent).expm1_().mul_(self.student_power)
@@ -140,9 +140,9 @@ class BlockSums(NamedTuple):
 
 
 class BlockTables:
-    """The tables of one block of rows and classes, and what is summed of them.
+    """The tables of one block of rows and classes, and the sums over its classes.
 
-    All that is written and read is a view that was made once, so that small blocks cost little but their arithmetic.
+    All views of the tables are made once, so that a small block costs little more than its arithmetic.
 
     Args:
         plan: The plan of the grid.
@@ -221,7 +221,7 @@ class RowSums:
             self.square[rows] += sums.square
 
     def _bound(self, rows: slice, logs: Tensor) -> None:
-        """Note rows with a class at -inf on one side alone, and replace -inf by numbers that act like it."""
+        """Mark rows with a class at -inf on one side alone, and replace -inf by numbers that act like it."""
         missing = logs.isneginf()
         self.one_sided[:, rows] = (missing & ~missing.flip(0)).any(-1)
         logs.clamp_(min=-_FAR).masked_fill_(missing.all(0), _ABSENT)

@@ -14,7 +14,7 @@ from lightning_abkd.kernels._grid_sums import RowSums, is_far
 
 
 class ValuesAndNorms(NamedTuple):
-    """What belongs to the divergences and what to the norms of their gradients, both of shape (N, A, B)."""
+    """One tensor for the divergences and one for the norms of their gradients, both of shape (N, A, B)."""
 
     values: Tensor
     norms: Tensor
@@ -49,7 +49,7 @@ def infinite_points(plan: GridPlan, one_sided: Tensor) -> ValuesAndNorms:
 
 
 def _inverse(x: Tensor) -> Tensor:
-    """Compute 1/x, and 1 at x = 0, where it is not used or the factor is a limit's."""
+    """Compute 1/x, and 1 at x = 0, where the result is either unused or the factor of a limit."""
     return 1.0 / torch.where(x == 0.0, 1.0, x)
 
 
@@ -57,7 +57,7 @@ class _LargestClass:
     """The student's most probable class, whose terms are added in float64."""
 
     def __init__(self, plan: GridPlan, sums: RowSums) -> None:
-        # Near 1 a probability is known best by what it lacks.
+        # A probability near 1 is most accurate as 1 minus the others.
         logs = torch.where(sums.rest < 0.5, torch.log1p(-sums.rest), sums.largest).unsqueeze(-1)
         self._plan = plan
         self._log_q = logs[0]

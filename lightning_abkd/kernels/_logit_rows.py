@@ -1,4 +1,4 @@
-"""Rows of logits with what several computations need of them."""
+"""Rows of logits, with the log-probabilities that several computations share."""
 
 import functools
 
@@ -7,7 +7,16 @@ from torch import Tensor
 
 
 class LogitRows:
-    """Rows of logits of student and teacher at one temperature, whose log-probabilities are computed at most once.
+    r"""Rows of logits of student and teacher at one temperature, whose log-probabilities are computed at most once.
+
+    .. math::
+
+        \log p = \log \mathrm{softmax}(y / T), \qquad \log q = \log \mathrm{softmax}(z / T)
+
+    where:
+
+    - z, y -> `student_logits`, `teacher_logits`.
+    - T -> `temperature`: greater than 0.
 
     Args:
         student_logits: Shape (n, V), any floating dtype; promoted to at least float32.

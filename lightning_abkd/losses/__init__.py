@@ -1,7 +1,7 @@
 """Distillation losses: `torch.nn.Module`s that compute a scalar from logits or features, the student's first.
 
 Here: temperature, masks, reductions, live hyper-parameters, state and parameters of a loss.
-Not here: formulas of divergences (see `lightning_abkd.functional`), networks, anything of Lightning.
+Not here: formulas of divergences (see `lightning_abkd.functional`), networks, anything from Lightning.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What every distillation loss is."""
+"""The base class of all distillation losses, with the checks and the reduction that they share."""
 
 import functools
 import inspect
@@ -18,8 +18,8 @@ class DistillationLoss(nn.Module):
 
     The parameters of `forward` name the signals that the loss asks for: student_logits, teacher_logits, labels, mask,
     student_features, teacher_features, or whatever else a module provides. Parameters with a default are optional.
-    Learnable parameters of a loss join the optimizer, its buffers the checkpoint. 0-dim buffers (`hyperparameter`) are
-    live numbers: a callback may change them in place between steps.
+    The optimizer trains the learnable parameters of a loss, and checkpoints save its buffers. 0-dim buffers
+    (`hyperparameter`) are live numbers: a callback may change them in place between steps.
 
     Example:
         >>> import torch
@@ -46,7 +46,7 @@ class DistillationLoss(nn.Module):
         self.register_buffer(name, torch.tensor(float(value), dtype=torch.float32))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DistillationLoss":
-        # A cast of the module to half precision must not round α and β: they move with it but keep their dtype.
+        # A cast of the module to half precision must not round α and β: they change the device but keep their dtype.
         kept = {name: buffer for name, buffer in self.named_buffers(recurse=False) if buffer.dim() == 0}
         super()._apply(fn, recurse)
         for name, buffer in kept.items():
@@ -68,7 +68,7 @@ def check_reduction(value: str) -> None:
 
 
 def reduce(values: Tensor, mask: Tensor | None, reduction: Reduction) -> Tensor:
-    """Reduce one value per position over the counted positions; an empty mask gives a connected zero."""
+    """Reduce one value per position over the counted positions; an empty mask gives a zero that has a gradient."""
     if mask is not None:
         values = values.masked_fill(~mask, 0.0)
     if reduction == "none":
@@ -100,7 +100,7 @@ def check_logits(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | 
         raise ValueError(
             f"Teacher and student should have the same number of classes. Found {student[-1]} classes in "
             f"`student_logits` of shape {student} and {teacher[-1]} in `teacher_logits` of shape {teacher}. "
-            "Give both networks one output size."
+            "Give both networks the same output size."
         )
     check_same_shape(student_logits, teacher_logits, advice="Feed both networks the same batch.")
     if mask is None:

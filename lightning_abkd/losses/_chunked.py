@@ -40,7 +40,7 @@ def chunks(rows: int, classes: int, device: str) -> Iterator[slice]:
 
 
 def counted_rows(mask: Tensor | None) -> Tensor | None:
-    """List the positions at which a mask is True, shape (n,); None without a mask, where all count."""
+    """Return the positions at which a mask is True, shape (n,); None without a mask, when all positions count."""
     return None if mask is None else mask.reshape(-1).nonzero().squeeze(-1)
 
 
@@ -78,9 +78,9 @@ class Chunked(torch.autograd.Function):
         ctx.gradient = None
         if gradient is None:
             gradient = _batch_gradient(ctx.divergence, student, teacher, ctx.index, ctx.weight).gradient
-        # A loss that is not weighted saves a pass over the gradient.
+        # An upstream gradient of 1 needs no pass over the gradient.
         if upstream.dim() or not can_read_without_sync(upstream) or upstream.item() != 1.0:
-            # Without a dimension the factor would be rounded to the gradient's dtype.
+            # A 0-dimensional factor would be rounded to the gradient's dtype first.
             gradient.mul_(upstream.unsqueeze(-1) if upstream.dim() else upstream.view((1,) * gradient.dim()))
         return gradient.to(student.dtype), None, None, None
 
@@ -90,7 +90,7 @@ def _chunk_elements(device: str) -> int:
 
 
 def _weight(divergence: Rowwise, student: Tensor, mask: Tensor | None) -> float | Tensor:
-    """Compute the factor of every value: T² if scaled by it, over the count for a mean; a plain number on a CPU."""
+    """Compute the factor of every value: T² if it scales by that, divided by the count for a mean; a float on a CPU."""
     weight: float | Tensor = 1.0
     if divergence.scale_by_temperature:
         temperature = divergence.temperature
@@ -101,7 +101,7 @@ def _weight(divergence: Rowwise, student: Tensor, mask: Tensor | None) -> float 
 
 
 def _count(student: Tensor, mask: Tensor | None) -> float | Tensor:
-    """Count the positions that matter, at least 1; a plain number where no device has to be waited for."""
+    """Count the positions that the mask counts, at least 1; a plain number if that needs no synchronisation."""
     if mask is None:
         return math.prod(student.shape[:-1])
     count = mask.sum().clamp(min=1)
@@ -133,12 +133,12 @@ def _batch_gradient(
 
 
 def _without_autocast(device: str) -> AbstractContextManager[object]:
-    # Entering a context that changes nothing is a tenth of the loss of a small batch.
+    # Entering a context that changes nothing takes a tenth of the time of a small batch's loss.
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _is_one_chunk(student: Tensor, teacher: Tensor, index: Tensor | None) -> bool:
-    """Return True for a batch of one chunk as it lies in memory, where the number of calls dominates."""
+    """Return True if the batch is one chunk that needs no copy; the number of calls then dominates its time."""
     ready = index is None and student.dim() == 2 and student.dtype == teacher.dtype == torch.float32
     return ready and student.numel() <= _chunk_elements(student.device.type)
 
@@ -154,7 +154,7 @@ class _Dtypes:
     @classmethod
     def of(cls, student: Tensor, teacher: Tensor) -> "_Dtypes":
         computed = torch.promote_types(student.dtype, torch.float32)
-        # The gradient of a row before scaling by the loss's own factor may be below what float16 holds.
+        # Before it is scaled by the loss's own factor, the gradient of a row may underflow in float16.
         stored = computed if student.dtype == torch.float16 else student.dtype
         return cls(computed, torch.promote_types(teacher.dtype, torch.float32), stored)
 
@@ -166,7 +166,7 @@ class _Chunk(NamedTuple):
 
 
 def _chunks_of(student: Tensor, teacher: Tensor, index: Tensor | None, dtypes: _Dtypes) -> Iterator[_Chunk]:
-    """Take chunks of the rows in `index` from logits (N, V); other rows are never read."""
+    """Yield chunks of the rows in `index` of logits (N, V); other rows are never read."""
     count = len(student) if index is None else len(index)
     for chunk in chunks(count, student.shape[-1], student.device.type):
         rows = chunk if index is None else index[chunk]
@@ -190,7 +190,7 @@ def _gradients_in_chunks(
     dtypes = _Dtypes.of(student, teacher)
     flat = student.reshape(-1, classes)
     gradient = (torch.empty_like if index is None else torch.zeros_like)(flat, dtype=dtypes.gradient)
-    # Rows that lie together are written where they belong.
+    # Contiguous rows of the right dtype are written into the result directly.
     in_place = index is None and dtypes.gradient == dtypes.student
     differentiate = divergence.differentiator(scale)
     parts = []

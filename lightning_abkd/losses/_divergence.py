@@ -16,7 +16,7 @@ from lightning_abkd.losses._renamed import forward_old_methods
 class Divergence(DistillationLoss):
     r"""Distillation loss made of one divergence per position.
 
-    Owns what all divergences share: temperature, the factor T², promotion to float32, the mask and the reduction:
+    It adds what all divergences share: temperature, the factor T², promotion to float32, the mask and the reduction:
 
     .. math::
 
@@ -27,15 +27,15 @@ class Divergence(DistillationLoss):
     - z, y -> `student_logits`, `teacher_logits` of `forward`; M are the positions where its `mask` is True.
     - D -> `pointwise`, of the teacher's and the student's log-probabilities at the temperature.
     - T -> `temperature`: greater than 0. The paper (ABKD) uses 4 for CIFAR-100 and 1 for language models.
-    - T² is there if `scale_by_temperature`, the division by the number of positions if `reduction` is "mean".
+    - The factor T² applies if `scale_by_temperature`, the division by the number of positions if `reduction` is "mean".
 
     **The only method that an author defines is `pointwise(log_p, log_q)`.** Everything else follows from it. Logits are
-    processed in chunks of rows, value and gradient in one pass, so that nothing of their size is kept but the gradient.
-    The other methods are for faster ways to the same numbers, and for callers that hold logits in parts:
+    processed in chunks of rows, value and gradient in one pass. The gradient is the only tensor of the logits' size
+    that is kept. The other methods compute the same numbers faster, or serve callers that hold logits in parts:
 
     - `differentiator` returns the function that computes values and gradient of some rows. The default lets autograd
       differentiate `pointwise`; the α-β family puts its backends here.
-    - `_values` computes values from logits, for rows whose gradient nobody needs. The default calls `pointwise`.
+    - `_values` computes values from logits, for rows whose gradient is not needed. The default calls `pointwise`.
     - `_values_at_once` computes the values of a whole batch without chunks, where `_is_chunked` is False: when the
       teacher or a parameter of the divergence receives a gradient, when code is compiled, and for a single kernel.
     - `row_values` computes values and gradient of rows without autograd, for losses that never hold all logits.
@@ -63,7 +63,7 @@ class Divergence(DistillationLoss):
     _RENAMED: ClassVar[Mapping[str, str]] = {"of_rows": "is_rowwise_mean", "rows": "row_values", "observe": "on_loss"}
 
     def __init_subclass__(cls) -> None:
-        """Take overrides of old method names, and forward calls of them."""
+        """Accept overrides of old method names, and forward calls of them to the new names."""
         super().__init_subclass__()
         forward_old_methods(cls, cls._RENAMED)
 
@@ -129,7 +129,7 @@ class Divergence(DistillationLoss):
         """Compute the values (n,) of rows and write their gradient with respect to the student's logits.
 
         Args:
-            student_logits: Shape (n, V), float32 or wider; not watched by autograd.
+            student_logits: Shape (n, V), float32 or wider; not tracked by autograd.
             teacher_logits: Shape (n, V), same dtype.
             gradient: Shape (n, V), overwritten; None computes values alone.
 
@@ -150,8 +150,9 @@ class Divergence(DistillationLoss):
     def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
         """Return the function that computes the values (n,) of a chunk of rows and writes their gradient.
 
-        Its arguments have shape (n, V) and are float32 or wider: student logits, teacher logits, and the gradient with
-        respect to the student's logits, which it overwrites, times `scale`. A fused kernel may take its place.
+        Its arguments have shape (n, V) and are float32 or wider: student logits, teacher logits, and a tensor that it
+        overwrites with `scale` times the gradient with respect to the student's logits. A subclass may return a fused
+        kernel instead.
         """
 
         def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ class Divergence(DistillationLoss):
         return differentiate
 
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        """Compute the values (...) of logits (..., V); autograd differentiates them where it is on."""
+        """Compute the values (...) of logits (..., V); they have a gradient if autograd is enabled."""
         log_p = torch.log_softmax(promote_to_float32(teacher_logits) / self.temperature, -1)
         return self.pointwise(log_p, torch.log_softmax(promote_to_float32(student_logits) / self.temperature, -1))
 
@@ -178,7 +179,7 @@ class Divergence(DistillationLoss):
         return not (teacher_logits.requires_grad or learnt or torch.compiler.is_compiling())
 
     def extra_repr(self) -> str:
-        """Show the live numbers and the options."""
+        """Return the live numbers and the options as text."""
         numbers = [
             f"{name}={buffer.item():.6g}" for name, buffer in self.named_buffers(recurse=False) if not buffer.dim()
         ]

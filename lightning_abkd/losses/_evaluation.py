@@ -27,15 +27,26 @@ class DivergenceEvaluation(NamedTuple):
 def evaluate_divergences(
     divergences: Mapping[str, Divergence], student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None
 ) -> DivergenceEvaluation:
-    """Evaluate divergences of one batch; those of one temperature share normalisers and log-probabilities.
+    r"""Evaluate several divergences of one batch; those with the same temperature share the log-probabilities.
 
-    For comparing objectives on equal terms. Rows are processed in chunks: nothing of the logits' size is kept.
+    It compares objectives on the same numbers. Rows are processed in chunks: nothing of the logits' size is kept.
+
+    .. math::
+
+        L_i = \frac{1}{N} \sum_{n=1}^{N} D_i(y_n, z_n), \qquad
+        \frac{1}{N} \sum_{n=1}^{N} H(\mathrm{softmax}(y_n)), \qquad
+        \frac{1}{N} \sum_{n=1}^{N} H(\mathrm{softmax}(z_n)), \qquad H(p) = -\sum_k p_k \log p_k
+
+    where:
+
+    - z_n, y_n -> `student_logits`, `teacher_logits` of the n-th of N positions that `mask` counts.
+    - D_i -> `divergences`, each with its own temperature and T²; see `Divergence`.
 
     Args:
         divergences: Divergences by name, each a mean over positions (reduction "mean").
         student_logits: Shape (..., V), any floating dtype.
         teacher_logits: Shape (..., V).
-        mask: Boolean, shape (...), True where a position counts; None counts all. Others are not read.
+        mask: Boolean, shape (...), True where a position counts; None counts all. Other positions are not read.
 
     Returns:
         The values that the divergences themselves would return, and the entropies; 0 where no position counts.
@@ -71,7 +82,7 @@ def evaluate_divergences(
 
 
 def _group_by_temperature(divergences: Mapping[str, Divergence]) -> dict[float, dict[str, Divergence]]:
-    """Sort divergences by temperature; 1 is always there, for the entropies."""
+    """Group divergences by temperature; the temperature 1 is always present, for the entropies."""
     groups: dict[float, dict[str, Divergence]] = {1.0: {}}
     for name, divergence in divergences.items():
         if not divergence.is_rowwise_mean:

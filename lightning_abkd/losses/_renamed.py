@@ -6,13 +6,13 @@ from typing import Protocol
 
 
 class _Attribute(Protocol):
-    """A method or a property, as it lies in its class."""
+    """A method or a property, as it is stored in its class."""
 
     def __get__(self, instance: object, owner: type | None = None) -> object: ...
 
 
 class _OldName:
-    """An attribute that warns and then is another one."""
+    """An attribute that warns and then returns another one."""
 
     def __init__(self, attribute: _Attribute, message: str) -> None:
         self.attribute = attribute
@@ -26,9 +26,9 @@ class _OldName:
 def forward_old_methods(owner: type, renamed: Mapping[str, str]) -> None:
     """Forward old names of a class's methods and properties to the new ones, with a DeprecationWarning.
 
-    To be called when the class exists and, by `__init_subclass__`, for each of its subclasses. Creating a class that
-    overrides an old name warns, and the override takes the place of the new name. Each class forwards to its own
-    methods, so that `super()` works by old names too.
+    Call it once the class exists and, in `__init_subclass__`, for each of its subclasses. Creating a class that
+    overrides an old name warns, and the override then has the new name too. Each class forwards to its own methods, so
+    that `super()` works with old names too.
 
     Args:
         owner: A class.

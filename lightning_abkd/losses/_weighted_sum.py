@@ -11,10 +11,19 @@ _LOGGED = ("loss", "task_loss", "accuracy")
 
 
 class WeightedSum(DistillationLoss):
-    """Weighted sum of losses, each logged under its name, such as KD + CRD.
+    r"""Weighted sum of losses, each logged under its name, such as KD + CRD.
 
-    It asks for what its terms ask for. The weights are live: `HyperparameterScheduler` finds that of a term "crd" at
-    `divergence.crd_weight`, and the term's own numbers below `divergence.losses.crd`.
+    .. math::
+
+        L = \sum_i w_i L_i
+
+    where:
+
+    - L_i -> `losses`: any losses, by name.
+    - w_i -> `weights`: any finite numbers; 1 where it is left out.
+
+    It requires the signals that its terms require. The weights are live: `HyperparameterScheduler` finds that of a term
+    "crd" at `divergence.crd_weight`, and the term's own numbers below `divergence.losses.crd`. In a config::
 
         divergence:
           class_path: lightning_abkd.losses.WeightedSum
@@ -29,8 +38,8 @@ class WeightedSum(DistillationLoss):
         weights: Weight of each term by name, any finite number; those left out are 1.
 
     Raises:
-        ValueError: If there is no term, a name cannot be an attribute or is logged for something else, a weight belongs
-            to no term, or a weight is not finite.
+        ValueError: If there is no term, a name is no valid attribute or is already logged for something else, a weight
+            belongs to no term, or a weight is not finite.
 
     Example:
         >>> import torch
@@ -85,7 +94,7 @@ def _check_names(losses: Mapping[str, DistillationLoss]) -> None:
     for name in losses:
         if not name.isidentifier() or name in _LOGGED or hasattr(nn.ModuleDict, name):
             raise ValueError(
-                "Parameter `losses` should have plain names that torch's modules and the log leave free. "
+                "Parameter `losses` should have plain names that neither torch's modules nor the log use already. "
                 f"Found {name!r}. Choose another one."
             )
 

@@ -1,4 +1,4 @@
-"""Where the gradient of the α-β-divergence looks: the two effects of ABKD, measured."""
+"""On which classes the gradient of the α-β-divergence concentrates: the two effects of ABKD, measured."""
 
 import torch
 from torch import Tensor
@@ -77,8 +77,8 @@ class HardnessConcentration(_Concentration):
 
     The paper does not publish how it normalises the effects that it shows: this measure is ours.
 
-    For a student near its teacher it grows as α falls. Far from the teacher it need not: a large α is drawn to large
-    ratios too, but only to those with p ≫ q.
+    For a student near its teacher it grows as α falls. Far from the teacher it need not grow: a large α draws the
+    gradient to large ratios too, but only to those with p ≫ q.
 
     A position with p = q contributes 0, as does a class at −∞ on both sides. Log-probabilities below −10⁴ nats count
     as −10⁴, so a class at −∞ on one side is an error of at most 10⁴ nats instead of ∞.
@@ -109,7 +109,7 @@ class ConfidenceConcentration(_Concentration):
     - q -> softmax of `student_logits` / `temperature`.
     - w: the weights of `HardnessConcentration`, whose symbols and conventions hold here too.
 
-    It grows with β. The measure is ours, for the same reason.
+    It grows with β. The paper does not publish its normalisation either: this measure is ours too.
 
     Example:
         >>> import torch

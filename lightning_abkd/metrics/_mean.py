@@ -56,7 +56,7 @@ class PositionMean(Metric):
 
     def _state_name(self) -> str:
         # State names include the class, because MetricCollection merges metrics whose states are equal after the first
-        # batch. Two of ours may be equal by chance, as those of a student that starts as its teacher.
+        # batch. Two of ours may be equal by chance, such as both entropies of a student that starts as its teacher.
         return type(self).__name__
 
     def accumulate(self, values: Tensor, mask: Tensor | None = None) -> None:

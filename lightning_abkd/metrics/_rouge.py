@@ -1,4 +1,4 @@
-"""How much of a reference a generated text has in common with it."""
+"""ROUGE-L: how much a generated text has in common with a reference."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -157,8 +157,8 @@ def test_no_row_gives_an_empty_grid():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"alphas": []}, r"`alphas` should be finite numbers, at least one. Found \[\]"),
-        ({"betas": [math.nan]}, r"`betas` should be finite numbers, at least one. Found \[nan\]"),
+        ({"alphas": []}, r"`alphas` should hold one or more finite numbers. Found \[\]"),
+        ({"betas": [math.nan]}, r"`betas` should hold one or more finite numbers. Found \[nan\]"),
         ({"temperature": 0.0}, "`temperature` should be finite and greater than 0. Found `temperature = 0.0`"),
         ({"teacher_logits": torch.zeros(2, 4)}, r"should have the same shape. Found \(2, 3\) and \(2, 4\)"),
     ],

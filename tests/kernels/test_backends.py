@@ -46,7 +46,7 @@ def test_a_name_is_taken_at_its_word():
 def test_a_backend_that_cannot_compute_the_logits_says_what_it_needs():
     with pytest.raises(
         ValueError,
-        match="'fused' computes in float8 on a toaster. Found torch.float32 and torch.float64 on `cpu`. Take another",
+        match="'fused' needs float8 on a toaster. Found torch.float32 and torch.float64 on `cpu`. Choose another one",
     ):
         choose_backend("fused", PAIR[0], PAIR[1].double(), [Fake("fused", False), Fake("eager", True)])
 

@@ -25,13 +25,13 @@ class AlphaBetaDivergence(ConstantMember):
         temperature: T > 0, see `Divergence`; the paper uses 4 for CIFAR-100 and 1 for language models.
         scale_by_temperature: Multiply by T²; the paper does not.
         reduction: "mean", "sum" or "none".
-        backend: What computes it; all give the same numbers. "auto" takes the fastest for the logits at hand and logs
-            its choice: "fused" (CPUs, float32), "triton" (GPUs, float32 arithmetic), else "eager" (plain torch,
-            anywhere, any precision). "compile" has torch.compile make one program of the plain form.
+        backend: What computes it; all give the same numbers up to rounding. "auto" takes the fastest for the logits at
+            hand and logs its choice: "fused" (CPUs, float32), "triton" (GPUs, float32 arithmetic), else "eager" (plain
+            torch, anywhere, any precision). "compile" is the plain form, compiled by torch.compile.
 
     Raises:
-        ValueError: If `alpha` or `beta` is not finite, the backend is unknown, or on the first batch if it cannot
-            compute such logits.
+        ValueError: If `alpha` or `beta` is not finite, the backend is unknown or, on the first batch, if the backend
+            does not support such logits.
 
     Example:
         >>> import torch

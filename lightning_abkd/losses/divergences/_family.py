@@ -23,14 +23,14 @@ _logger = logging.getLogger("lightning_abkd")
 
 
 class FamilyMember(Divergence):
-    """α-β-divergence at exponents that a subclass gives for each row; a backend computes rows and their gradient.
+    """α-β-divergence at exponents that a subclass returns for each row; a backend computes rows and their gradient.
 
     Args:
         temperature, scale_by_temperature, reduction: See `Divergence`.
         backend: What computes it; "auto" takes the fastest for the logits at hand. See `AlphaBetaDivergence`.
 
     Raises:
-        ValueError: If the backend is unknown, or on the first batch if it cannot compute such logits.
+        ValueError: If the backend is unknown or, on the first batch, if it does not support such logits.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class FamilyMember(Divergence):
         raise NotImplementedError(f"{type(self).__name__} should define exponents_of(self, rows).")
 
     def differentiator(self, scale: float | Tensor = 1.0) -> Differentiator:
-        """Return the function with which the backend computes values and gradient; see `Divergence`."""
+        """Return the function by which the backend computes values and gradient; see `Divergence`."""
 
         def differentiate(student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor) -> Tensor:
             backend = self.backend_for(student_logits, teacher_logits)
@@ -68,13 +68,13 @@ class FamilyMember(Divergence):
             teacher_logits: Shape (..., V).
 
         Returns:
-            The backend of the wanted name, or for "auto" the fastest that can compute such logits.
+            The backend that was asked for, or for "auto" the fastest one that supports such logits.
 
         Raises:
-            ValueError: If the wanted backend cannot compute such logits.
+            ValueError: If the backend that was asked for does not support such logits.
         """
         backend = choose_backend(self.backend, student_logits, teacher_logits, self._backends)
-        # First the compiler, for which reading what was logged would be a reason to compile again.
+        # The compiler is checked first: if it traced the name that was logged, a new name would compile the code again.
         if not torch.compiler.is_compiling() and backend.name != self._logged_backend:
             self._logged_backend = backend.name
             place = f"{student_logits.dtype} on {student_logits.device.type}"
@@ -109,6 +109,6 @@ class ConstantMember(FamilyMember):
         return alpha_beta_from_logits(student_logits, teacher_logits, *self.exponents(), self.temperature, mask)
 
     def _is_chunked(self, student_logits: Tensor, teacher_logits: Tensor) -> bool:
-        # One kernel keeps nothing of the logits' size, whatever has a gradient.
+        # One kernel keeps nothing of the logits' size, whichever inputs need a gradient.
         one_kernel = self.backend_for(student_logits, teacher_logits).is_one_kernel
         return not one_kernel and super()._is_chunked(student_logits, teacher_logits)

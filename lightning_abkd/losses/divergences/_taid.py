@@ -18,7 +18,8 @@ class TAID(Divergence):
 
         L = \mathrm{KL}\big( \mathrm{softmax}((1 - t) z + t y) \,\|\, \mathrm{softmax}(z) \big)
 
-    and, after each training batch n = 1, 2, … but the first, n = 0, of loss :math:`L_n`,
+    Training batches are counted from n = 0. After each batch but the first, with the loss :math:`L_n`, the momentum m
+    and the position t move to
 
     .. math::
 
@@ -38,7 +39,7 @@ class TAID(Divergence):
     paper defines. t, m, the last loss and the count of batches are buffers, saved in checkpoints.
 
     Args:
-        total_steps: Training batches on the way to `end`.
+        total_steps: N. After the training batch n = N, t has reached `end` at the latest.
         start: First t, in [0, 1].
         end: Last t, in [0, 1].
         step_size: Largest step of t.
@@ -94,7 +95,7 @@ class TAID(Divergence):
 
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compute the divergence of each position from the moving target, shape (..., V) to (...)."""
-        # A class at -inf on one side would be a NaN at an end of the way, where its weight is 0.
+        # At t = 0 and t = 1 the logarithm of one side has the weight 0, and 0 times -inf would be NaN.
         target = torch.lerp(log_q.detach(), log_p, self.t).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
         return functional.forward_kl(torch.log_softmax(target, -1), log_q)
 

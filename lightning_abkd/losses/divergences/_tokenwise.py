@@ -15,7 +15,7 @@ from lightning_abkd.losses.divergences._family import FamilyMember
 
 
 class TokenRule(nn.Module):
-    """Base class of rules that place each position between the two ends of a `TokenwiseAlphaBeta`.
+    """Base class of rules that place each position between the two pairs (α, β) of a `TokenwiseAlphaBeta`.
 
     Example:
         >>> import torch
@@ -31,7 +31,7 @@ class TokenRule(nn.Module):
 
         Args:
             log_p: Teacher log-probabilities at the temperature, shape (..., V). A batch arrives in chunks of its
-                counted positions, so that each is judged by itself.
+                counted positions, so the share of a position must not depend on other positions.
             log_q: Student log-probabilities, same shape.
 
         Returns:
@@ -47,8 +47,12 @@ class TeacherUncertainty(TokenRule):
 
         w = \frac{-\sum_k p_k \log p_k}{\log |\{k : p_k > 0\}|}
 
-    where p is exp of `log_p`. Classes at -inf are impossible: they add nothing to the entropy and do not count in the
-    uniform distribution.
+    where:
+
+    - w -> the share of a position, in [0, 1].
+    - p -> exp of `log_p`: the teacher's distribution over the classes k.
+
+    Classes at -inf are impossible: they add nothing to the entropy and do not count in the uniform distribution.
 
     Example:
         >>> rule = TeacherUncertainty()
@@ -66,7 +70,16 @@ class TeacherUncertainty(TokenRule):
 
 
 class TopOneAgreement(TokenRule):
-    """1 where the student's most probable class is the teacher's, 0 elsewhere.
+    r"""1 where the student's most probable class is the teacher's, 0 elsewhere.
+
+    .. math::
+
+        w = \big[ \arg\max_k p_k = \arg\max_k q_k \big]
+
+    where:
+
+    - w -> the share of a position: 0 or 1.
+    - p, q -> exp of `log_p`, `log_q`: distributions over the classes k.
 
     Example:
         >>> rule = TopOneAgreement()
@@ -95,7 +108,7 @@ class TokenwiseAlphaBeta(FamilyMember):
     - α, β, α', β' -> `alpha`, `beta`, `other_alpha`, `other_beta`: any finite numbers; live, for schedulers.
 
     Args:
-        rule: Gives the share w in [0, 1] of each position.
+        rule: Computes the share w in [0, 1] of each position.
         alpha: α at share 0.
         beta: β at share 0.
         other_alpha: α' at share 1.
@@ -104,7 +117,7 @@ class TokenwiseAlphaBeta(FamilyMember):
         backend: What computes values and gradient in training; see `AlphaBetaDivergence`.
 
     Raises:
-        ValueError: If an exponent is not finite, or on the first batch if the rule does not give one share per
+        ValueError: If an exponent is not finite or, on the first batch, if the rule does not return one share per
             position.
 
     Example:
@@ -147,7 +160,7 @@ class TokenwiseAlphaBeta(FamilyMember):
             share = self.rule(log_p, log_q)
         if share.shape != log_p.shape[:-1]:
             raise ValueError(
-                f"{type(self.rule).__name__} should give one share per position, shape {tuple(log_p.shape[:-1])}. "
+                f"{type(self.rule).__name__} should return one share per position, shape {tuple(log_p.shape[:-1])}. "
                 f"Found shape {tuple(share.shape)}."
             )
         alpha = (1.0 - share) * self.alpha + share * self.other_alpha

@@ -22,22 +22,23 @@ class CRD(DistillationLoss):
 
     where:
 
-    - P⁺, P⁻ compare the vector of a sample with the other side's memories of itself and of K negatives.
+    - P⁺, P⁻ -> P of a sample's vector v and the other side's memories m: that of the sample itself, and those of K
+      negatives.
     - N -> `n_data`, K -> `negatives`; the paper uses K = 16384.
     - T -> `temperature`: greater than 0; the paper uses 0.07.
-    - Z is fixed for each side at the first batch, to N times the mean of exp(v · m / T).
+    - Z: N times the mean of exp(v · m / T) over the first batch, constant from then on; each side has its own.
 
     After a batch in training the memories of its samples move to the new vectors, with the weight `momentum` for the
-    old ones. Memories, Z and classes seen so far are buffers. Processes exchange the new vectors of their samples,
-    equally many on each, so that the memory is the same everywhere. Micro-batches see what the earlier ones of their
-    step have written.
+    old ones. Memories, Z and classes seen so far are buffers. Processes exchange the new vectors of their samples, so
+    that the memory is the same everywhere; each process must have the same number of samples. Micro-batches see what
+    the earlier ones of their step have written.
 
     Each batch draws K negatives that all its samples share. The released code draws K per sample: the same expectation
-    for K times the memory of a batch. Samples of the same class are no negatives as soon as their class has been seen,
-    given `labels`.
+    for K times the memory of a batch. With `labels`, samples of the same class are not used as negatives once their
+    class has been seen.
 
     Args:
-        n_data: Number N of samples that `index` counts: all stored training files, including those that are held out.
+        n_data: Number N of samples that `index` refers to: all stored training files, the held-out ones included.
         student_dim: Size of the student's features.
         teacher_dim: Size of the teacher's features.
         dim: Size of the vectors v.
@@ -102,7 +103,7 @@ class CRD(DistillationLoss):
             student_features: Shape (B, student_dim).
             teacher_features: Shape (B, teacher_dim).
             index: Position of each sample among the N, shape (B,).
-            labels: Class indices, shape (B,); None takes every other sample for a negative.
+            labels: Class indices, shape (B,); None allows every other sample as a negative.
 
         Returns:
             Scalar.
@@ -127,7 +128,7 @@ class CRD(DistillationLoss):
         return loss
 
     def get_extra_state(self) -> Tensor:
-        """Save the number of training batches."""
+        """Return the number of training batches, to be saved."""
         return torch.tensor(self._batches)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -135,7 +136,7 @@ class CRD(DistillationLoss):
         self._batches = int(state)
 
     def _check_index(self, index: Tensor) -> None:
-        # On a device every look waits for it.
+        # Reading from a device synchronises with it, so there only the first batch is checked.
         if (index.device.type == "cpu" or self._batches == 0) and index.numel() and int(index.max()) >= self.n_data:
             raise ValueError(
                 f"Parameter `n_data` should be the number of stored training samples. Found `n_data = {self.n_data}` "
@@ -211,7 +212,7 @@ def _unit_vectors(head: nn.Linear, features: Tensor) -> Tensor:
 
 
 def _gather_rows(rows: Tensor) -> Tensor:
-    """Join the rows of all processes, equally many on each, in the order of ranks."""
+    """Concatenate the rows of all processes in the order of ranks; each process has the same number of them."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return rows
     joined = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]

@@ -21,16 +21,17 @@ class ITRD(DistillationLoss):
 
     where:
 
-    - s, t -> `student_features`, `teacher_features` of `forward`, each feature j standardised over the batch.
+    - s, t -> `student_features`, `teacher_features` of `forward`, each feature j standardised over the batch
+      (with the variance of denominator B - 1).
     - G_s, G_t -> Gram matrices (B, B) of the samples' normalised features, :math:`G_{st} = G_s \odot G_t`; G_s and G_st
       are divided by their traces.
     - α -> `alpha`: greater than 0; 1.5 in ABKD, 1.01 in the authors' recipe for CIFAR-100.
     - λ₁ -> `correlation_weight`: any finite number; 2 in ABKD and in the authors' recipe.
     - λ₂ -> `mutual_weight`: any finite number; 1 in both.
 
-    For the first term the student's features go through a trained linear map to the teacher's size, for the second one
-    only where the sizes differ. Both terms couple the samples of a batch, so that micro-batches and processes change
-    the value.
+    In the first term a trained linear map brings the student's features to the teacher's size. In the second term it
+    does so only if the sizes differ. Both terms couple the samples of a batch, so that micro-batches and processes
+    change the value.
 
     Args:
         student_dim: Size of the student's features.
@@ -102,7 +103,7 @@ class ITRD(DistillationLoss):
 
 def _standardise_over_batch(features: Tensor) -> Tensor:
     """Bring each feature to mean 0 and variance 1 over the samples."""
-    # Below the floor, a feature that is the same for all samples, the gradient is 0 instead of the root's infinity.
+    # Without the floor, a feature that is the same for all samples would give the root an infinite gradient.
     return (features - features.mean(0)) / features.var(0).clamp(min=1e-14).sqrt()
 
 

@@ -1,6 +1,6 @@
 """Losses of last hidden states through an output layer, so that logits never exist in full.
 
-Here: the output layer as numbers, and the loss through it. Not here: networks.
+Here: the weights of the output layer, and the loss through it. Not here: networks.
 """
 
 from lightning_abkd.losses.hidden._head_loss import HeadLossTerms, compare_with_head, head_loss, split_rows

@@ -12,7 +12,7 @@ from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.hidden._head_rows import Comparison, HeadGradients, HeadRows, HeadTerms, PairedLogits
 from lightning_abkd.losses.hidden._output_head import OutputHead
 
-# Elements of the logits that exist at once; matrix products want more rows than the divergence's own chunks.
+# Largest number of logits that exist at once; matrix products need more rows than the divergence's own chunks have.
 _CHUNK_ELEMENTS = {"cpu": 1 << 23}
 _DEFAULT_CHUNK_ELEMENTS = 1 << 26
 
@@ -47,7 +47,7 @@ def split_rows(rows: int, classes: int, device: str) -> list[slice]:
 
 
 def compare_with_head(hidden: Tensor, head: OutputHead) -> PairedLogits:
-    """Compare with a teacher whose logits are computed from its hidden states for the rows at hand.
+    """Return a function that pairs the student's logits with a teacher's, which it computes from hidden states.
 
     Args:
         hidden: Last hidden states of the teacher at the counted positions, shape (N, D).
@@ -94,9 +94,9 @@ def head_loss(
     - D -> `divergence`, with its temperature and T².
     - λ₁, λ₂ -> `task_weight`, `distillation_weight`.
 
-    The numbers are those of the logits to float32 rounding. Value and gradient come from one pass, which keeps the
-    gradients with respect to hidden states and head and nothing of the logits' size. The head runs in autocast's dtype,
-    if any.
+    The results equal those from full logits up to float32 rounding. Value and gradient come from one pass. It keeps the
+    gradients with respect to hidden states and head, and nothing of the logits' size. The head runs in autocast's
+    dtype, if any.
 
     Args:
         hidden: Last hidden states of the student at the counted positions, shape (N, D).
@@ -108,7 +108,7 @@ def head_loss(
         distillation_weight: Weight of the divergence.
 
     Returns:
-        The loss, and its two terms for logging. Without a position all are zero, the loss connected.
+        The loss, and its two terms for logging. Without any position all are 0, and the loss still has a gradient.
 
     Raises:
         ValueError: If the divergence is not a mean over positions, or comes without `compare`, or the teacher has

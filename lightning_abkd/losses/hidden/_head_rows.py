@@ -38,7 +38,7 @@ class HeadTerms:
 
 
 class HeadGradients:
-    """Gradients with respect to hidden states, weight and bias, summed over rows; None for those that nobody needs.
+    """Gradients with respect to hidden states, weight and bias, summed over rows; None for those that are not needed.
 
     Args:
         inputs: Hidden states, weight and bias.
@@ -116,7 +116,7 @@ class HeadRows:
             self._add_by_one_kernel(kernel_rows, inputs, rows)
 
     def _kernel_rows(self, inputs: Tensor, rows: slice) -> _KernelRows | None:
-        """Return the rows for one kernel; None where there is none, or the student's logits are compared otherwise."""
+        """Return the rows if one kernel can process them; None if not, or if `compare` changes the student's logits."""
         comparison = self._terms.comparison
         if comparison is None or not isinstance(comparison.divergence, ConstantMember):
             return None
@@ -127,7 +127,7 @@ class HeadRows:
         return _KernelRows(comparison.divergence, student, teacher) if student is logits else None
 
     def _add_by_one_kernel(self, found: _KernelRows, inputs: Tensor, rows: slice) -> None:
-        """Compute both terms and write the gradient over the logits, where they are not needed any more."""
+        """Compute both terms and, if the logits are not needed any more, overwrite them with the gradient."""
         terms = self._terms
         logits = found.student
         check_logits(logits, found.teacher, None)
@@ -197,7 +197,7 @@ class HeadRows:
 
 
 def _sum_compared(comparison: Comparison, logits: Tensor, rows: slice, gradient: Tensor | None) -> Tensor:
-    """Sum the divergence of what some rows are compared as, and write its gradient with respect to the logits."""
+    """Sum the divergence of some rows as `compare` pairs them, and write its gradient with respect to the logits."""
     leaf = logits.detach().requires_grad_()
     with torch.enable_grad():
         student, teacher = comparison.compare(leaf, rows)

@@ -1,4 +1,4 @@
-"""The output layer of a language model, as numbers that a loss may use."""
+"""The output layer of a language model, as weights that a loss can use."""
 
 from dataclasses import dataclass, replace
 
@@ -45,7 +45,7 @@ class OutputHead:
         return logits if self.softcap is None else (logits / self.softcap).tanh() * self.softcap
 
     def write(self, hidden: Tensor, out: Tensor) -> Tensor:
-        """Compute the logits of rows (n, D) into a buffer (n, V) and return it, unseen by autograd."""
+        """Compute the logits of rows (n, D) into a buffer (n, V) and return it, without autograd."""
         if out.dtype == self.weight.dtype == hidden.dtype:
             torch.mm(hidden, self.weight.T, out=out)
             if self.bias is not None:
@@ -63,7 +63,7 @@ class OutputHead:
         return gradient if self.softcap is None else gradient.mul_(1.0 - (logits / self.softcap).square())
 
     def cut(self, vocabulary: int) -> "OutputHead":
-        """Leave out the rows from `vocabulary` on, which only pad it."""
+        """Return the head without the rows from `vocabulary` on, which are only padding."""
         bias = None if self.bias is None else self.bias[:vocabulary]
         return replace(self, weight=self.weight[:vocabulary], bias=bias)
 

@@ -73,8 +73,8 @@ class AdaptiveAlphaDivergence(DistillationLoss):
       forward KL at α = 1. The paper uses -1 and 1.
     - c -> `clip`: greater than 0; the paper uses 5.
 
-    The surrogate has the gradient of the divergence and is no divergence itself, so that its value is not comparable
-    with others.
+    L is a surrogate: it has the clipped gradient of the divergence but is not a divergence itself, so its value cannot
+    be compared with other losses.
 
     Args:
         alpha_min: Lower order α, any finite number but 0.

@@ -15,7 +15,7 @@ from lightning_abkd.losses.objectives._check import check_divergence_reduction
 
 
 class DKD(DistillationLoss):
-    r"""Target and non-target classes distilled apart (DKD), with any divergence on the non-target part.
+    r"""Target and non-target classes distilled separately (DKD), with any divergence on the non-target part.
 
     Paper: Zhao et al. 2022, arXiv 2203.08679, with forward KL on both parts. With `AlphaBetaDivergence` it is ABKD's
     AB-DKD.

@@ -43,8 +43,8 @@ class MLKD(DistillationLoss):
     - D_T -> `divergence` of a view's logits divided by T.
     - P_T, Q_T -> probabilities (B, C) of teacher and student at T, of the weakly augmented view.
 
-    The recipe's `distillation_weight` is 0.9 and its `task_weight` 0.2: 0.1 for each view, of which the module takes
-    the mean.
+    The recipe's `distillation_weight` is 0.9. Its `task_weight` is 0.2, which is 0.1 for each view, because the module
+    takes the mean over both views.
 
     The factors ½ replace the released masks, which multiply values that are already means and so only scale them by the
     share of samples and of classes at or below the median. The released strong terms at T = 2 and 6 see the weak view
@@ -52,8 +52,8 @@ class MLKD(DistillationLoss):
     processes change the value.
 
     Args:
-        divergence: Divergence of logits divided by T, of reduction "mean"; multiplied by T² where it is scaled by its
-            own temperature. None stands for `ForwardKL(scale_by_temperature=True)`.
+        divergence: Divergence of logits divided by T, of reduction "mean". If its `scale_by_temperature` is set, its
+            value is multiplied by T². None stands for `ForwardKL(scale_by_temperature=True)`.
         temperatures: The T, each above 0.
 
     Raises:
@@ -117,7 +117,7 @@ class MLKD(DistillationLoss):
 
 
 class _Correlations(torch.autograd.Function):
-    """‖QᵀQ - PᵀP‖²/C + ‖QQᵀ - PPᵀ‖²/B; symmetry saves half of the products that autograd takes for the gradient."""
+    """‖QᵀQ - PᵀP‖²/C + ‖QQᵀ - PPᵀ‖²/B; by symmetry the gradient needs half of the products that autograd computes."""
 
     @staticmethod
     def forward(ctx: Context, q: Tensor, p: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from lightning_abkd.losses.objectives._check import check_divergence_reduction
 
 
 class TTM(DistillationLoss):
-    r"""A divergence of the student without temperature from powers of the teacher (TTM).
+    r"""A divergence of the student, without a temperature, from powers of the teacher's probabilities (TTM).
 
     Paper: Zheng & Yang 2024, arXiv 2402.11148, with forward KL.
 
@@ -55,7 +55,7 @@ class TTM(DistillationLoss):
 
 
 class WTTM(TTM):
-    r"""TTM with a weight per sample that is larger the flatter the teacher is (WTTM).
+    r"""TTM with a weight per sample, which is larger where the teacher's distribution is flatter (WTTM).
 
     Paper: Zheng & Yang 2024, arXiv 2402.11148.
 
@@ -63,7 +63,11 @@ class WTTM(TTM):
 
         L = \frac{1}{B} \sum_{b=1}^{B} \Big( \sum_c p_{bc}^\gamma \Big) D(p_b^{(\gamma)} \| q_b)
 
-    Symbols as in `TTM`.
+    where:
+
+    - q, p -> softmax of `student_logits`, `teacher_logits` of `forward`, for the B counted samples b.
+    - D -> `divergence`; :math:`p^{(\gamma)}` as in `TTM`.
+    - γ -> `power`: greater than 0; the paper uses 0.1 to 0.2.
 
     Args:
         divergence: Divergence of reduction "none"; None stands for `ForwardKL(reduction="none")`.

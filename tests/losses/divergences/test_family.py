@@ -100,13 +100,13 @@ def test_choice_is_logged_once_until_it_changes(pair, caplog):
 
 def test_backend_that_cannot_do_the_logits_says_why(pair):
     student, teacher = (x.double() for x in pair)
-    with pytest.raises(ValueError, match="'fused' computes in float32 on a CPU. Found torch.float64"):
+    with pytest.raises(ValueError, match="'fused' needs float32 on a CPU. Found torch.float64"):
         AlphaBetaDivergence(backend="fused")(student, teacher)
 
 
 def test_triton_where_it_does_not_run_says_so(pair, monkeypatch):
     monkeypatch.setattr("lightning_abkd.kernels._backends.runs_triton", lambda device: False)
-    with pytest.raises(ValueError, match="'triton' computes in float32 on a GPU where Triton is installed"):
+    with pytest.raises(ValueError, match="'triton' needs float32 on a GPU where Triton is installed"):
         AlphaBetaDivergence(backend="triton")(*pair)
 
 

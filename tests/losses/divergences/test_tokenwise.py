@@ -92,7 +92,7 @@ def test_a_rule_of_ones_own_moves_linearly():
 
 
 def test_a_rule_must_give_one_share_a_position():
-    with pytest.raises(ValueError, match=r"OnePerClass should give one share per position, shape \(4,\)"):
+    with pytest.raises(ValueError, match=r"OnePerClass should return one share per position, shape \(4,\)"):
         TokenwiseAlphaBeta(OnePerClass(), **ENDS)(logits(4, 9), logits(4, 9))
 
 
@@ -122,7 +122,7 @@ def test_the_kernel_takes_exponents_of_each_row():
 
 
 def test_a_backend_that_cannot_compute_the_logits_says_why():
-    with pytest.raises(ValueError, match="'fused' computes in float32 on a CPU. Found torch.float64"):
+    with pytest.raises(ValueError, match="'fused' needs float32 on a CPU. Found torch.float64"):
         TokenwiseAlphaBeta(TopOneAgreement(), **ENDS, backend="fused")(logits(2, 3).requires_grad_(), logits(2, 3))
 
 
