@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_abkd._utils import check_finite, check_positive
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss, Reduction, check_logits, reduce
+from lightning_abkd.losses._base import DistillationLoss, Reduction, check_logits, check_reduction, reduce
 from lightning_abkd.losses._divergence import Divergence
 
 
@@ -83,7 +83,7 @@ class AdaptiveAlphaDivergence(DistillationLoss):
         reduction: "mean", "sum" or "none".
 
     Raises:
-        ValueError: If an order is 0 or not finite, or `clip` is not positive.
+        ValueError: If an order is 0 or not finite, `clip` is not positive, or `reduction` is unknown.
 
     Example:
         >>> student = torch.tensor([[2.0, 0.0]], requires_grad=True)
@@ -98,6 +98,7 @@ class AdaptiveAlphaDivergence(DistillationLoss):
         _check_order("alpha_min", alpha_min)
         _check_order("alpha_max", alpha_max)
         check_positive("clip", clip)
+        check_reduction(reduction)
         super().__init__()
         self.alpha_min = alpha_min
         self.alpha_max = alpha_max

@@ -54,6 +54,7 @@ def test_surrogate_has_the_gradient_of_the_larger_divergence():
     [
         ({"alpha_min": 0.0}, "`alpha_min` should not be 0"),
         ({"clip": 0.0}, "`clip` should be finite and greater than 0"),
+        ({"reduction": "average"}, "`reduction` should be 'mean', 'sum' or 'none'"),
     ],
 )
 def test_bad_parameters_are_named(options, message):
