@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import warnings
 from pkgutil import resolve_name
 from types import ModuleType
 
@@ -50,12 +51,25 @@ def closest_address(class_path: str) -> str | None:
     if place and place.partition(".")[0] != _PACKAGE:
         return None
     addresses = public_addresses()
+    if exact := _address_by_name(name, addresses):
+        return exact
     here = [address for address in addresses if address.rpartition(".")[0] == place]
     for candidates in (here, addresses):
         by_name = {address.rpartition(".")[2]: address for address in reversed(candidates)}
         close = difflib.get_close_matches(name, by_name, 1, _SIMILAR if place else _VERY_SIMILAR)
         if close:
             return by_name[close[0]]
+    return None
+
+
+def _address_by_name(name: str, addresses: list[str]) -> str | None:
+    """Return the public address of what some room offers by a name, which may be an old one, or None."""
+    for place in dict.fromkeys(address.rpartition(".")[0] for address in addresses):
+        with warnings.catch_warnings(action="ignore"):
+            value = getattr(importlib.import_module(place), name, None)
+        address = f"{place}.{getattr(value, '__name__', '')}"
+        if address in addresses:
+            return address
     return None
 
 

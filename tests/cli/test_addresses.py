@@ -43,6 +43,8 @@ def test_configs_show_the_public_address_of_a_short_name(capsys):
         ("lightning_abkd.modules.DistilationModule", "lightning_abkd.modules.DistillationModule"),
         ("lightning_abkd.DistillationModul", "lightning_abkd.modules.DistillationModule"),
         ("lightning_abkd.models.resnet20x", "lightning_abkd.models.resnet20"),
+        ("DecoupledDistillation", "lightning_abkd.losses.DKD"),
+        ("lightning_abkd.models._checkpoint.pretrained", "lightning_abkd.models.load_pretrained"),
         ("xyz123", None),
         ("Identityy", None),
         ("torch.nn.Linearr", None),
