@@ -45,8 +45,13 @@ def export_lazily(
         return value
 
     namespace["__all__"] = sorted(place_of)
-    namespace["__dir__"] = lambda: sorted({*namespace, *place_of, *rooms})
+    namespace["__dir__"] = lambda: sorted({*filter(_is_special, namespace), *place_of, *rooms})
     namespace["__getattr__"] = __getattr__
+
+
+def _is_special(name: str) -> bool:
+    """Return True for `__file__` and its like, which `dir` shows; what a module imports for itself is left out."""
+    return name.startswith("__")
 
 
 def renamed_names(module: str, renamed: Mapping[str, str], stacklevel: int = 2) -> Callable[[str], object]:
