@@ -16,10 +16,11 @@ from lightning_abkd._utils._autograd import Context
 from lightning_abkd._utils._extras import require
 from lightning_abkd._utils._files import folder_or_hub, write_whole
 from lightning_abkd._utils._identity import digest
-from lightning_abkd._utils._lazy import export_lazily, renamed_names
+from lightning_abkd._utils._lazy import OLD_ADDRESSES, export_lazily, renamed_names
 from lightning_abkd._utils._rows import row_slices
 
 __all__ = [
+    "OLD_ADDRESSES",
     "Context",
     "check_at_least",
     "check_choice",

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 UNTIL = "0.3"
+# The addresses of all old names of the modules that are imported.
+OLD_ADDRESSES: set[str] = set()
 
 
 def export_lazily(
@@ -45,8 +47,13 @@ def export_lazily(
         return value
 
     namespace["__all__"] = sorted(place_of)
-    namespace["__dir__"] = lambda: sorted({*namespace, *place_of, *rooms})
+    namespace["__dir__"] = lambda: sorted({*filter(_is_special, namespace), *place_of, *rooms})
     namespace["__getattr__"] = __getattr__
+
+
+def _is_special(name: str) -> bool:
+    """Return True for `__file__` and its like, which `dir` shows; what a module imports for itself is left out."""
+    return name.startswith("__")
 
 
 def renamed_names(module: str, renamed: Mapping[str, str], stacklevel: int = 2) -> Callable[[str], object]:
@@ -60,6 +67,7 @@ def renamed_names(module: str, renamed: Mapping[str, str], stacklevel: int = 2) 
     Returns:
         The function; it raises AttributeError for every other name.
     """
+    OLD_ADDRESSES.update(f"{module}.{name}" for name in renamed)
 
     def __getattr__(name: str) -> object:
         if name not in renamed:

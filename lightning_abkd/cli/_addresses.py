@@ -2,14 +2,20 @@
 
 import difflib
 import importlib
+import warnings
+from collections.abc import Callable
 from pkgutil import resolve_name
 from types import ModuleType
 
-from jsonargparse import _util
+from jsonargparse import _typehints, _util
+
+from lightning_abkd._utils import OLD_ADDRESSES
 
 _PACKAGE = "lightning_abkd"
 # A name that two rooms export is shown with the first of them.
 _ROOMS = ("modules", "data", "models", "callbacks", "losses", "metrics", "functional", "schedules")
+# How jsonargparse finds a class without an address.
+_RESOLVE: Callable[..., str] = _typehints.resolve_class_path_by_name
 _SIMILAR = 0.6
 _VERY_SIMILAR = 0.75
 
@@ -27,12 +33,26 @@ def show_public_addresses() -> None:
     addresses: they write the shortest path that leads to a class.
     """
     found = {address: resolve_name(address) for address in public_addresses()}
+    _find_old_short_names()
     written = getattr(_util, "resolved_import_paths", None)
     if written is None:
         return
     for address, value in reversed(found.items()):
         if callable(value):
             written.add(value, address)
+
+
+def _find_old_short_names() -> None:
+    """Make jsonargparse find what an old name without an address means; loading it raises the warning."""
+    vars(_typehints)["resolve_class_path_by_name"] = _resolve_short_name
+
+
+def _resolve_short_name(base: object, name: str) -> str:
+    found = _RESOLVE(base, name)
+    if "." in found:
+        return found
+    old = {address.rpartition(".")[2]: address for address in OLD_ADDRESSES}
+    return old.get(found, found)
 
 
 def closest_address(class_path: str) -> str | None:
@@ -50,12 +70,25 @@ def closest_address(class_path: str) -> str | None:
     if place and place.partition(".")[0] != _PACKAGE:
         return None
     addresses = public_addresses()
+    if exact := _address_by_name(name, addresses):
+        return exact
     here = [address for address in addresses if address.rpartition(".")[0] == place]
     for candidates in (here, addresses):
         by_name = {address.rpartition(".")[2]: address for address in reversed(candidates)}
         close = difflib.get_close_matches(name, by_name, 1, _SIMILAR if place else _VERY_SIMILAR)
         if close:
             return by_name[close[0]]
+    return None
+
+
+def _address_by_name(name: str, addresses: list[str]) -> str | None:
+    """Return the public address of what some room offers by a name, which may be an old one, or None."""
+    for place in dict.fromkeys(address.rpartition(".")[0] for address in addresses):
+        with warnings.catch_warnings(action="ignore"):
+            value = getattr(importlib.import_module(place), name, None)
+        address = f"{place}.{getattr(value, '__name__', '')}"
+        if address in addresses:
+            return address
     return None
 
 

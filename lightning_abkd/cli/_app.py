@@ -94,10 +94,14 @@ class AbkdCLI(LightningCLI):
         config["ckpt_path"] = str(last.with_name(Path(best).name) if best else last)
 
     def _last_checkpoint(self) -> Path | None:
-        """Return where the ModelCheckpoint writes its last state, None without one or without its folder."""
+        """Return the last state that a ModelCheckpoint wrote or would write, None without one or without its folder."""
         callback = self.trainer.checkpoint_callback
         folder = callback.dirpath if isinstance(callback, ModelCheckpoint) else None
-        return None if folder is None else Path(folder, "last.ckpt")
+        if folder is None:
+            return None
+        # A second run into the same folder writes last-v1.ckpt; `--ckpt_path last` means the newest, too.
+        written = Path(folder).glob("last*.ckpt")
+        return max(written, key=lambda path: path.stat().st_mtime_ns, default=Path(folder, "last.ckpt"))
 
     before_validate = before_test = before_predict = _find_best_checkpoint
 

@@ -34,11 +34,13 @@ def forward_old_methods(owner: type, renamed: Mapping[str, str]) -> None:
         owner: A class.
         renamed: New names by the old ones.
     """
-    defined = dict(vars(owner))
     for old, new in renamed.items():
+        # A class beside it may define the old name: a mixin, which is no subclass.
+        definer = next((base for base in owner.__mro__ if {old, new} & vars(base).keys()), owner)
+        defined = dict(vars(definer))
         message = f"{owner.__name__}.{old} is now {new}; the old name will be removed in version 0.3."
-        if old in defined:
+        if old in defined and (definer is owner or new not in defined):
             warnings.warn(message, DeprecationWarning, stacklevel=3)
             setattr(owner, new, defined[old])
-        elif new in defined:
+        elif definer is owner and new in defined:
             setattr(owner, old, _OldName(defined[new], message))

@@ -26,6 +26,11 @@ def test_names_are_listed_before_they_are_loaded(table):
     assert table.__all__ == ["Fraction"]
 
 
+def test_helpers_of_a_table_are_not_listed(table):
+    table.helper = len
+    assert not {name for name in dir(table) if not name.startswith("__")} - {"Fraction"}
+
+
 def test_unknown_name_is_an_attribute_error(table):
     with pytest.raises(AttributeError, match="module 'table' has no attribute 'Decimal'"):
         _ = table.Decimal

@@ -5,7 +5,10 @@ import pytest
 
 from lightning_abkd.cli import _addresses
 from lightning_abkd.cli._addresses import closest_address, public_addresses, show_public_addresses
+from lightning_abkd.losses import LSD
 from tests.cli._commands import run
+
+SHORT = ("--model.divergence", "LogitStandardization")
 
 
 def test_addresses_are_those_of_catalogues_and_rooms():
@@ -35,6 +38,12 @@ def test_configs_show_the_public_address_of_a_short_name(capsys):
     assert "class_path: lightning_abkd.callbacks.AlphaBetaScheduler" in printed
 
 
+def test_old_short_name_is_found_and_warns():
+    with pytest.warns(DeprecationWarning, match=r"losses.LogitStandardization is now lightning_abkd.losses.LSD"):
+        cli = run("fit", "--trainer.fast_dev_run", "1", "--trainer.callbacks", "null", *SHORT)
+    assert type(cli.model.divergence) is LSD
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
@@ -43,6 +52,8 @@ def test_configs_show_the_public_address_of_a_short_name(capsys):
         ("lightning_abkd.modules.DistilationModule", "lightning_abkd.modules.DistillationModule"),
         ("lightning_abkd.DistillationModul", "lightning_abkd.modules.DistillationModule"),
         ("lightning_abkd.models.resnet20x", "lightning_abkd.models.resnet20"),
+        ("DecoupledDistillation", "lightning_abkd.losses.DKD"),
+        ("lightning_abkd.models._checkpoint.pretrained", "lightning_abkd.models.load_pretrained"),
         ("xyz123", None),
         ("Identityy", None),
         ("torch.nn.Linearr", None),

@@ -56,6 +56,13 @@ def test_best_survives_a_move_of_the_folder(folder):
     assert Path(run("test", "--ckpt_path", "best").trainer.ckpt_path) == folder / "moved" / "best.ckpt"
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
+def test_best_is_of_the_newest_run_in_the_folder(folder):
+    run("fit", "--trainer.max_epochs", "1")
+    run("fit", "--trainer.max_epochs", "1", "--seed_everything", "1")
+    assert Path(run("test", "--ckpt_path", "best").trainer.ckpt_path).name == "best-v1.ckpt"
+
+
 @pytest.mark.parametrize("options", [["--model.divergence.alpha", "0.3"], ["--model.divergence.init_args.alpha=0.3"]])
 def test_options_override_the_config(options):
     cli = run("fit", "--trainer.fast_dev_run", "1", *options)

@@ -63,6 +63,22 @@ def test_an_old_property_may_be_overridden():
     assert not Coupled().is_rowwise_mean
 
 
+def test_an_old_method_of_a_mixin_is_called():
+    class Counter:
+        batches = 0
+
+        def observe(self, loss):
+            self.batches += 1
+
+    with pytest.warns(DeprecationWarning, match=of_words("observe", "on_loss")):
+
+        class Counted(Counter, AlphaBetaDivergence): ...
+
+    loss = Counted()
+    loss(logits(3, 5), logits(3, 5, seed=1))
+    assert loss.batches == 1
+
+
 @pytest.mark.filterwarnings("error")
 def test_new_names_warn_of_nothing():
     class Quiet(Divergence):
