@@ -27,6 +27,7 @@ HARMLESS = (
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
     "ignore:You defined a `validation_step` but have no `val_dataloader`",
     "ignore:Starting from v1.9.0, `tensorboardX` has been removed",
+    "ignore:Guards may run slower on Python 3.13.0",
 )
 
 
