@@ -56,6 +56,16 @@ def _is_special(name: str) -> bool:
     return name.startswith("__")
 
 
+def renamed_message(old: str, new: str) -> str:
+    """Return the sentence of every warning about an old name.
+
+    Example:
+        >>> renamed_message("losses.LogitStandardization", "losses.LSD")
+        'losses.LogitStandardization is now losses.LSD; the old name will be removed in version 0.3.'
+    """
+    return f"{old} is now {new}; the old name will be removed in version {UNTIL}."
+
+
 def renamed_names(module: str, renamed: Mapping[str, str], stacklevel: int = 2) -> Callable[[str], object]:
     """Build the `__getattr__` of a module that forwards old names with a DeprecationWarning.
 
@@ -75,7 +85,7 @@ def renamed_names(module: str, renamed: Mapping[str, str], stacklevel: int = 2) 
         place, _, new = renamed[name].rpartition(".")
         place = place or module
         warnings.warn(
-            f"{module}.{name} is now {place}.{new}; the old name will be removed in version {UNTIL}.",
+            renamed_message(f"{module}.{name}", f"{place}.{new}"),
             DeprecationWarning,
             stacklevel=stacklevel,
         )

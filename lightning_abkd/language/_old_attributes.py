@@ -2,6 +2,8 @@
 
 import warnings
 
+from lightning_abkd._utils import renamed_message
+
 
 class OldAttribute:
     """An attribute that warns and then returns another one.
@@ -24,8 +26,7 @@ class OldAttribute:
         self.setter = setter
 
     def __set_name__(self, owner: type, name: str) -> None:
-        current = self.setter or self.new
-        self.message = f"{owner.__name__}.{name} is now {current}; the old name will be removed in version 0.3."
+        self.message = renamed_message(f"{owner.__name__}.{name}", self.setter or self.new)
 
     def __get__(self, instance: object, owner: type | None = None) -> object:
         if instance is None:

@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Protocol
 
+from lightning_abkd._utils import renamed_message
+
 
 class _Attribute(Protocol):
     """A method or a property, as it is stored in its class."""
@@ -38,7 +40,7 @@ def forward_old_methods(owner: type, renamed: Mapping[str, str]) -> None:
         # A class beside it may define the old name: a mixin, which is no subclass.
         definer = next((base for base in owner.__mro__ if {old, new} & vars(base).keys()), owner)
         defined = dict(vars(definer))
-        message = f"{owner.__name__}.{old} is now {new}; the old name will be removed in version 0.3."
+        message = renamed_message(f"{owner.__name__}.{old}", new)
         if old in defined and (definer is owner or new not in defined):
             warnings.warn(message, DeprecationWarning, stacklevel=3)
             setattr(owner, new, defined[old])
