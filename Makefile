@@ -7,7 +7,7 @@ LOWEST := .venv-lowest
 PYTEST := -m pytest --numprocesses 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart demo-language test test-double test-lowest coverage lint format benchmark benchmark-vision benchmark-step clean
+.PHONY: help quickstart demo-language test cases test-double test-lowest coverage lint format benchmark benchmark-vision benchmark-step clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -26,6 +26,9 @@ demo-language: $(STAMP)  ## distil a real 135M language model with five objectiv
 
 test: $(STAMP) lint  ## lint, types and all tests
 	$(BIN)/python $(PYTEST)
+
+cases: $(STAMP)  ## what users bring and type, kind by kind: files, labels, weights and commands
+	$(BIN)/python $(PYTEST) tests/field
 
 test-double: $(STAMP)  ## all tests with float64 as torch's default dtype
 	ABKD_TEST_DTYPE=float64 $(BIN)/python $(PYTEST)
