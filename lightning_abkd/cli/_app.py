@@ -11,6 +11,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from lightning_abkd.cli._addresses import show_public_addresses
 from lightning_abkd.cli._errors import fail, readable_errors
+from lightning_abkd.cli._predictions import write_predictions
 from lightning_abkd.cli._report import one_sentence
 
 
@@ -103,7 +104,12 @@ class AbkdCLI(LightningCLI):
         written = Path(folder).glob("last*.ckpt")
         return max(written, key=lambda path: path.stat().st_mtime_ns, default=Path(folder, "last.ckpt"))
 
-    before_validate = before_test = before_predict = _find_best_checkpoint
+    before_validate = before_test = _find_best_checkpoint
+
+    def before_predict(self) -> None:
+        """Choose the checkpoint, and let predictions of images be written."""
+        self._find_best_checkpoint()
+        write_predictions(self.trainer, self.model, self.datamodule)
 
 
 def _recorded_best(last: Path) -> str | None:

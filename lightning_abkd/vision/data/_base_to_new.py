@@ -127,6 +127,7 @@ class BaseToNewDataModule(ImageDataModule):
             ValueError: If a file is not in CoOp's format.
         """
         stored = read_images(self.data_dir, self.source, "val" if split == "validation" else split)
+        stored.classes = self.class_names
         if split == "test":
             return stored
         classes = self.classes(split)
