@@ -26,6 +26,15 @@ def batches(loader):
     return [torch.cat(column) for column in zip(*loader, strict=True)]
 
 
+def failure(data):
+    """What stops the validation; no traceback is kept, so that workers end before the next test."""
+    try:
+        batches(data.val_dataloader())
+    except OSError as error:
+        error.__traceback__ = None
+        return str(error)
+
+
 @pytest.fixture
 def said(monkeypatch):
     messages = []
@@ -47,8 +56,8 @@ def broken(tmp_path):
 @pytest.mark.parametrize("name", ["1.png", "0.png"])
 def test_a_broken_image_stops_with_its_name(broken, workers, name):
     (broken / "val" / ("b/0.png" if name == "1.png" else "a/1.png")).unlink()
-    with pytest.raises(OSError, match=rf"val/[ab]/{name}` should be an image that can be read"):
-        batches(opened(broken, num_workers=workers).val_dataloader())
+    stopped_by = failure(opened(broken, num_workers=workers))
+    assert f"/{name}` should be an image that can be read. Found" in stopped_by
 
 
 @pytest.mark.parametrize("workers", [0, 2])
