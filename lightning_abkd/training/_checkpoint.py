@@ -6,7 +6,7 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from lightning_abkd.training._own_names import own_names, own_state, unwrapped
+from lightning_abkd.training._own_names import own_names, own_state, unwrap
 from lightning_abkd.training._weight_files import read_entries, write_weights
 from lightning_abkd.training._weight_names import Choice, Expected, choose
 from lightning_abkd.training._weight_values import completed, conversions
@@ -75,7 +75,7 @@ def load_weights(network: nn.Module, path: str | Path, prefix: str | None = None
         2.0
     """
     path = Path(path).expanduser()
-    inner = unwrapped(network)
+    inner = unwrap(network)
     state = own_state(inner)
     _check_has_memory(state)
     expected = Expected.by(state)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
+from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
-from lightning_abkd.training._lightning import HostBatches, checkpoint_of, resumes_fit
+from lightning_abkd.training._lightning import HostBatches, callbacks_of, checkpoint_of, resumes_fit
 from lightning_abkd.training._own_names import below, own_names, prefixed, stripped_names
 from lightning_abkd.training._weight_names import Expected, first_of_each
 from lightning_abkd.training._weight_values import completed
@@ -29,6 +30,20 @@ class ModuleState(HostBatches):
         super().__init__()
         self.register_state_dict_post_hook(_write_own_names)
         self.register_load_state_dict_pre_hook(_read)
+
+    def expect_teacher(self) -> None:
+        """Build the default divergence where there is none: a teacher's answers will come, though no network of it."""
+        if self.divergence is None:
+            self.divergence = AlphaBetaDivergence().to(self.device)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Add no callback, and expect a teacher if one of the trainer's `brings_teacher`.
+
+        It runs before any callback is set up, so that a scheduler finds the divergence wherever it stands among them.
+        """
+        if any(getattr(callback, "brings_teacher", False) for callback in callbacks_of(self.trainer)):
+            self.expect_teacher()
+        return []
 
 
 def _write_own_names(module: ModuleState, state: State, prefix: str, metadata: object) -> None:
@@ -105,9 +120,8 @@ def _take_divergence(module: ModuleState, state: State, below: str) -> None:
     names = [name for name in state if name.startswith(below)]
     if module.divergence is not None or not names or resumes_fit(module):
         return
-    default = AlphaBetaDivergence()
-    if {name.removeprefix(below) for name in names} == set(default.state_dict()):
-        module.divergence = default.to(module.device)
+    if {name.removeprefix(below) for name in names} == set(AlphaBetaDivergence().state_dict()):
+        module.expect_teacher()
         return
     for name in names:
         del state[name]

@@ -18,8 +18,19 @@ _WRAPPERS = {
 }
 
 
-def unwrapped(network: nn.Module) -> nn.Module:
-    """Return what `torch.compile`, a parallel wrapper or an average holds, at any depth; other networks as they are."""
+def unwrap(network: nn.Module) -> nn.Module:
+    """Return what `torch.compile`, DataParallel or an average wraps.
+
+    Args:
+        network: Any network. Only the classes of torch, timm and ema_pytorch that wrap networks count as wrappers.
+
+    Returns:
+        The network inside all of them; another one as it is.
+
+    Example:
+        >>> unwrap(nn.DataParallel(torch.compile(nn.Linear(2, 1))))
+        Linear(in_features=2, out_features=1, bias=True)
+    """
     while (part := _wrapped_part(network)) is not None:
         network = network.get_submodule(part)
     return network
@@ -27,6 +38,13 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 def own_names(network: nn.Module, names: Iterable[str]) -> dict[str, str]:
     """Map names of a network's state dict to its own names, and leave out what belongs to its wrappers alone.
+
+    Args:
+        network: A network that may be wrapped, or have wrapped parts.
+        names: Names of its parameters and buffers.
+
+    Returns:
+        The own name for each name, in order.
 
     Example:
         >>> network = nn.Sequential(nn.DataParallel(nn.Linear(2, 1)))
@@ -40,7 +58,18 @@ def own_names(network: nn.Module, names: Iterable[str]) -> dict[str, str]:
 
 
 def own_state(network: nn.Module) -> dict[str, object]:
-    """Return a network's state dict by its own names; values are tensors, or what `get_extra_state` returned."""
+    """Return a network's state dict by its own names.
+
+    Args:
+        network: A network that may be wrapped, or have wrapped parts.
+
+    Returns:
+        Tensors by name, or what `get_extra_state` of a module returned.
+
+    Example:
+        >>> list(own_state(torch.compile(nn.Linear(2, 1))))
+        ['weight', 'bias']
+    """
     state = network.state_dict()
     return {own: state[name] for name, own in own_names(network, state).items()}
 

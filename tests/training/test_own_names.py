@@ -10,7 +10,7 @@ from lightning_abkd.training._own_names import (
     own_state,
     prefixed,
     stripped_names,
-    unwrapped,
+    unwrap,
 )
 
 
@@ -48,7 +48,7 @@ class Honest(nn.Module):
 
 def test_an_honest_attribute_keeps_its_name():
     assert set(own_state(Honest())) == {"module.weight", "module.bias", "weight", "model.weight", "n_averaged"}
-    assert unwrapped(Honest()).module.weight.shape == (2, 2)
+    assert unwrap(Honest()).module.weight.shape == (2, 2)
 
 
 def test_a_class_of_the_users_that_extends_a_wrapper_is_one():
@@ -56,7 +56,7 @@ def test_a_class_of_the_users_that_extends_a_wrapper_is_one():
         pass
 
     net = network()
-    assert unwrapped(torch.compile(Parallel(net))) is net
+    assert unwrap(torch.compile(Parallel(net))) is net
 
 
 def test_names_of_wrappers_alone_are_left_out():
