@@ -5,6 +5,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from lightning_abkd.cli._addresses import show_public_addresses
 from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint
+from lightning_abkd.cli._config_files import check_configs, with_paths
 from lightning_abkd.cli._errors import readable_errors
 from lightning_abkd.cli._parser import Parser
 
@@ -36,6 +37,9 @@ class AbkdCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse a command with its options."""
+        if isinstance(args, list):
+            args = with_paths(args)
+            check_configs(args)
         show_public_addresses()
         super().parse_arguments(parser, args)
 

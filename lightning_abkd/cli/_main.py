@@ -1,14 +1,19 @@
 """The entry point of the command: which of its commands is meant. Lightning is imported only for those that need it."""
 
-import difflib
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
 
+from lightning_abkd.cli._catalogue import list_command, show_command
+from lightning_abkd.cli._config_files import check_configs, with_paths
 from lightning_abkd.cli._errors import fail, readable_errors
+from lightning_abkd.cli._shipped import configs_command
 
-TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+_RUN = ("fit", "validate", "test", "predict")
 _OVERVIEW = """\
 usage: abkd COMMAND [options]
 
@@ -21,31 +26,67 @@ Run what a config describes:
   predict      Predict with a trained student.
   sweep        Repeat a training over α, β and seeds.
 
-`abkd COMMAND --help` explains the options of a command.
+Look around:
+  configs      List, print or copy the configs that come with the package.
+  list KIND    List losses, networks, data, callbacks, schedules, …
+  show NAME    Show the signature and documentation of a class or function.
+
+Begin with:
+  abkd configs quickstart/student > mine.yaml
+  abkd fit --config mine.yaml --model.divergence.alpha 0.8
+
+`abkd COMMAND --help` explains a command; `abkd --version` shows the version.
 """
-_MEANT = {"train": "fit", "eval": "validate", "evaluate": "validate", "infer": "predict", "grid": "sweep"}
+_MEANT = {"train": "fit", "eval": "validate", "evaluate": "validate", "infer": "predict", "help": "--help"}
 
 
 def main() -> None:
-    """Run `abkd fit|validate|test|predict --config FILE …`, or `abkd sweep …`.
+    """Run a command of `abkd`, such as `abkd fit --config FILE` or `abkd list losses`.
 
     No example: it takes the command line of the process. From Python, use `AbkdCLI` or `sweep`.
     """
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if command in ("-h", "--help", "help"):
-        sys.stdout.write(_OVERVIEW)
-    elif command == "sweep":
-        _prepare()
-        _sweep()
-    elif command in TRAINER_COMMANDS or command.startswith("-"):
-        _prepare()
-        _train()
+    if command in _LOOK:
+        _look(command, sys.argv[2:])
+    elif command in (*_RUN, "sweep") or command.startswith("-"):
+        _run(command)
     else:
-        _refuse(command)
+        close = get_close_matches(command, [*_RUN, "sweep", *_LOOK, *_MEANT], 1)
+        hint = f"Did you mean {_MEANT.get(close[0], close[0])}?" if close else "`abkd --help` lists them."
+        fail(f"Found no command {command!r}. {hint}")
 
 
-def _prepare() -> None:
-    """Let configs name a user's own modules, and show what the package and an old name in a config say."""
+def _version(arguments: Sequence[str]) -> None:
+    package = __name__.partition(".")[0]
+    sys.stdout.write(f"{package} {import_module(package).__version__}\n")
+
+
+def _overview(arguments: Sequence[str]) -> None:
+    sys.stdout.write(_OVERVIEW)
+
+
+_LOOK = {
+    "-h": _overview,
+    "--help": _overview,
+    "--version": _version,
+    "configs": configs_command,
+    "list": list_command,
+    "show": show_command,
+}
+
+
+def _look(command: str, arguments: Sequence[str]) -> None:
+    """Run a command that reads only the package's own files."""
+    try:
+        _LOOK[command](arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `abkd list losses | head` closes the pipe early; Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(command: str) -> None:
+    """Run a command that needs Lightning, after what can be checked without it."""
     # A user's own modules lie beside the configs they are named in.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -54,12 +95,14 @@ def _prepare() -> None:
     logging.getLogger("lightning_abkd").addHandler(logging.StreamHandler())
     # Python hides the deprecations of libraries, and nothing else tells of an old name in a config or a user's class.
     warnings.filterwarnings("once", message=r"[\w.]+ is now .*; the old name will be", category=DeprecationWarning)
+    sys.argv[1:] = with_paths(sys.argv[1:])
+    check_configs(sys.argv[1:])
+    if command == "sweep":
+        _sweep()
+    else:
+        from lightning_abkd.cli._app import AbkdCLI
 
-
-def _train() -> None:
-    from lightning_abkd.cli._app import AbkdCLI
-
-    AbkdCLI()
+        AbkdCLI()
 
 
 def _sweep() -> None:
@@ -70,10 +113,3 @@ def _sweep() -> None:
     sys.argv = sys.argv[:1]
     with readable_errors():
         sweep(arguments, train_point)
-
-
-def _refuse(command: str) -> None:
-    known = (*TRAINER_COMMANDS, "sweep")
-    meant = _MEANT.get(command) or next(iter(difflib.get_close_matches(command, known, 1)), None)
-    hint = f"Did you mean {meant}?" if meant else "`abkd --help` lists the commands."
-    fail(f"Found no command {command!r}. {hint}")
