@@ -17,6 +17,7 @@ FLOORS = {
     "data": 8, "models": 8, "modules": 8, "callbacks": 8,
     "diagnostics": 9,
     "cli": 10,
+    "__main__": 11,
 }  # fmt: skip
 BASE = {"torch", *sys.stdlib_module_names}
 NETWORKS = BASE | {"lightning", "torchvision", "torchmetrics", "transformers", "safetensors", "numpy", "PIL"}
@@ -28,7 +29,7 @@ THIRD_PARTY = {
     "vision": NETWORKS,
     "language": NETWORKS,
     "diagnostics": NETWORKS,
-    "cli": NETWORKS | {"jsonargparse"},
+    "cli": NETWORKS | {"jsonargparse", "yaml"},
 }
 PACKAGE = "lightning_abkd"
 CATALOGUES = ("data", "models", "modules", "callbacks")
