@@ -7,8 +7,8 @@ import warnings
 
 from lightning_abkd.cli._app import AbkdCLI
 from lightning_abkd.cli._errors import readable_errors
-from lightning_abkd.cli._sweep import sweep
-from lightning_abkd.cli._sweep_training import train_point
+from lightning_abkd.cli._sweep import sweep_command
+from lightning_abkd.cli._sweep_training import check_point, train_point
 
 
 def main() -> None:
@@ -30,4 +30,4 @@ def main() -> None:
     arguments = sys.argv[2:]
     sys.argv = sys.argv[:1]
     with readable_errors():
-        sweep(arguments, train_point)
+        sweep_command(arguments, train_point, check_point)
