@@ -1,12 +1,12 @@
 """The only file that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
-`LightningModule._trainer`, `Trainer.log_every_n_steps`, `fit_loop.epoch_loop.restarting`.
+`LightningModule._trainer`, `Trainer.callbacks`, `Trainer.log_every_n_steps`, `fit_loop.epoch_loop.restarting`.
 """
 
 from collections.abc import Callable
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 
 
@@ -18,6 +18,12 @@ def is_built_from_config() -> bool:
 def datamodule_of(module: LightningModule) -> object:
     """Return the data module of a module's trainer, or None if there is no data module or no trainer."""
     return None if module._trainer is None else getattr(module._trainer, "datamodule", None)
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """Return the callbacks of a trainer."""
+    callbacks: list[Callback] = getattr(trainer, "callbacks")  # noqa: B009
+    return callbacks
 
 
 def log_interval(trainer: Trainer) -> int:
