@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from lightning_abkd._utils import Context, check_finite
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss, check_logits
+from lightning_abkd.losses._base import DistillationLoss, as_default, check_logits
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 from lightning_abkd.losses.objectives._check import check_divergence_reduction
@@ -56,7 +56,7 @@ class DKD(DistillationLoss):
     ) -> None:
         check_finite("target_weight", target_weight)
         check_finite("non_target_weight", non_target_weight)
-        divergence = divergence or ForwardKL(4.0, scale_by_temperature=True)
+        divergence = divergence or as_default(ForwardKL(4.0, scale_by_temperature=True))
         check_divergence_reduction(divergence, "mean")
         super().__init__()
         self.divergence = divergence

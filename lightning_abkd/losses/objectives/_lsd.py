@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss
+from lightning_abkd.losses._base import DistillationLoss, as_default
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 
@@ -36,7 +36,7 @@ class LSD(DistillationLoss):
 
     def __init__(self, divergence: Divergence | None = None) -> None:
         super().__init__()
-        self.divergence = divergence or ForwardKL(2.0, scale_by_temperature=True)
+        self.divergence = divergence or as_default(ForwardKL(2.0, scale_by_temperature=True))
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the loss of a batch; shapes and errors as in `Divergence`."""
