@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from lightning_abkd._utils import check_at_least, check_choice
+from lightning_abkd._utils import check_at_least, check_choice, check_positive
 from lightning_abkd.vision.data._image_files import ImageFiles
 from lightning_abkd.vision.data._image_folder import ImageFolder, class_folders, list_images, listed, one_spelling
 from lightning_abkd.vision.data._images import ImageDataModule, SetName
@@ -68,6 +68,7 @@ class ImageFolderDataModule(ImageDataModule):
         self.channels: Literal[1, 3] = channels
         self.mean = _per_channel("mean", mean, channels)
         self.std = _per_channel("std", std, channels)
+        check_positive("std", min(self.std))
         self.predict_dir = None if predict_dir is None else Path(predict_dir).expanduser()
         self._unlabelled: Samples | None = None
 

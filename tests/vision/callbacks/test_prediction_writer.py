@@ -10,9 +10,10 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_abkd.callbacks import PredictionWriter
-from lightning_abkd.data import DigitsDataModule, ImageFolderDataModule
-from lightning_abkd.modules import DistillationModule
+from lightning_abkd.data import BaseToNewDataModule, DigitsDataModule, ImageFolderDataModule
+from lightning_abkd.modules import BaseToNewModule, DistillationModule
 from tests.training._training import dataset, loader, module, trainer
+from tests.vision.data._coop import write_coop
 from tests.vision.data._pictures import encoded, noise, write_folders
 
 pytestmark = pytest.mark.float32
@@ -157,6 +158,15 @@ def test_images_without_classes_are_predicted_with_the_names_of_the_training(tmp
     assert [row["class"] for row in rows] == list("aabb")
     rows = predict(tmp_path, brightness(), ImageFolderDataModule("nowhere", **options))
     assert [row["class"] for row in rows] == list("0011")
+
+
+def test_base_to_new_names_all_classes(tmp_path):
+    write_coop(tmp_path, "dtd", classes=3, per_class=1)
+    networks = [nn.Sequential(nn.Flatten(), nn.Linear(192, 3)) for _ in range(2)]
+    data = BaseToNewDataModule(tmp_path, "dtd", image_size=8, batch_size=2, return_index=True)
+    rows = predict(tmp_path, BaseToNewModule(*networks, task_weight=0.0), data)
+    assert [Path(row["file"]).name for row in rows] == ["test_0_0.jpg", "test_1_0.jpg", "test_2_0.jpg"]
+    assert {row["class"] for row in rows} | {row["teacher_class"] for row in rows} <= {"class_0", "class_1", "class_2"}
 
 
 def test_digits_are_numbered(tmp_path):
