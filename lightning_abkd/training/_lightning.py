@@ -1,7 +1,8 @@
 """The only file that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
-`LightningModule._trainer`, `Trainer.callbacks`, `Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `fit_loop.epoch_loop.restarting`.
+`LightningModule._trainer`, `Trainer.callbacks`, `Trainer.ckpt_path`, `Trainer.log_every_n_steps`,
+`fit_loop.epoch_loop.restarting`.
 """
 
 from collections.abc import Callable
