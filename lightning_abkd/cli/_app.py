@@ -8,6 +8,7 @@ from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint
 from lightning_abkd.cli._config_files import check_configs, with_paths
 from lightning_abkd.cli._errors import readable_errors
 from lightning_abkd.cli._parser import Parser
+from lightning_abkd.cli._predictions import write_predictions
 
 
 class AbkdCLI(LightningCLI):
@@ -62,4 +63,9 @@ class AbkdCLI(LightningCLI):
         if config.get("ckpt_path") == "best":
             config["ckpt_path"] = str(best_checkpoint(self.trainer))
 
-    before_validate = before_test = before_predict = _choose_checkpoint
+    before_validate = before_test = _choose_checkpoint
+
+    def before_predict(self) -> None:
+        """Choose the checkpoint, and let predictions of images be written."""
+        self._choose_checkpoint()
+        write_predictions(self.trainer, self.model, self.datamodule)
