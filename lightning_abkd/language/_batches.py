@@ -10,7 +10,7 @@ from lightning_abkd.language.data import IGNORE_INDEX
 TokenBatch = Mapping[str, Tensor]
 
 # Entries of a batch that the module reads and no network takes.
-_NOT_FOR_NETWORKS = ("labels", "index", "counted")
+_NOT_FOR_NETWORKS = ("labels", "index", "counted", "prompt_length")
 
 
 def backbone_inputs(batch: TokenBatch) -> dict[str, Tensor]:
