@@ -1,7 +1,8 @@
 """The only file that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
-`LightningModule._trainer`, `Trainer.callbacks`, `Trainer.log_every_n_steps`, `fit_loop.epoch_loop.restarting`.
+`LightningModule._trainer`, `Trainer.callbacks`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`,
+`fit_loop.epoch_loop.restarting`.
 """
 
 from collections.abc import Callable
@@ -36,6 +37,20 @@ def resumes_within_epoch(trainer: Trainer) -> bool:
     """Return True for the first batch after a resume in the middle of an epoch."""
     restarting: bool = trainer.fit_loop.epoch_loop.restarting
     return restarting
+
+
+def batches_before_resume(trainer: Trainer) -> int:
+    """Return the number of batches of the epoch that an earlier fit has seen; 0 unless this is its first one since."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current.ready if resumes_within_epoch(trainer) else 0
+
+
+def data_ranks(trainer: Trainer) -> tuple[int, int]:
+    """Return the number of ranks that share the training data, and which one this is; one unless Lightning splits."""
+    connector = trainer._accelerator_connector
+    options = trainer.distributed_sampler_kwargs
+    if options is None or not (connector.use_distributed_sampler and connector.is_distributed):
+        return 1, 0
+    return options["num_replicas"], options["rank"]
 
 
 class HostBatches(LightningModule):

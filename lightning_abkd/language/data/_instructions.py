@@ -6,7 +6,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal, get_args
 
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
@@ -16,6 +15,7 @@ from lightning_abkd.language.data._packing import collate_packed, pack
 from lightning_abkd.language.data._prompts import Template, check_template
 from lightning_abkd.language.data._text_samples import TextSample, collate, contents, read_samples
 from lightning_abkd.language.data._tokenizers import as_tokenizer, byte_tokenizer, check_same_tokens, padding_id
+from lightning_abkd.training import ResumableData, TrainingOrder
 
 Stage = Literal["train", "validation", "test"]
 Numbered = tuple[int, TextSample]
@@ -24,13 +24,14 @@ Loader = DataLoader[Numbered] | DataLoader[Packed]
 Loaders = Loader | Sequence[Loader]
 
 
-class InstructionDataModule(LightningDataModule):
+class InstructionDataModule(ResumableData):
     """Instructions or conversations, whose prompts are left out of the loss, or plain text, all of which is counted.
 
     Files are those of `read_records`. A batch holds input_ids, attention_mask and labels, each int64 of shape (B, T),
     padded on the right to the longest sample. Labels are -100 on prompt and padding, and are not shifted. The index
     (B,) holds the positions of the samples in their set, for `record`. Responses end with the end-of-text token. No
-    other special token is added.
+    other special token is added. The training order follows `seed_everything` and the epoch, and a resumed run goes on
+    in it, also from the middle of an epoch.
 
     With `packing`, training batches hold input_ids, labels and position_ids instead, with several samples per row.
     Networks of transformers tell these apart by the positions if they are called without mask and with
@@ -126,6 +127,7 @@ class InstructionDataModule(LightningDataModule):
         Args:
             stage: "fit", "validate", "test" or "predict".
         """
+        super().setup(stage)
         if self.teacher_tokenizer is not None:
             check_same_tokens(self.tokenizer, self.teacher_tokenizer)
         stages: dict[str, list[Stage]] = {"fit": ["train", "validation"], "validate": ["validation"]}
@@ -164,8 +166,9 @@ class InstructionDataModule(LightningDataModule):
         """Return the shuffled loader of the training set."""
         samples = self._open("train")[""]
         if self.packing:
-            return self._loading().loader(self.rows, partial(collate_packed, padding=self.padding), shuffle=True)
-        return self._padded_loader(samples, shuffle=True)
+            order = self.training_order(len(self.rows), self.batch_size, augments=False)
+            return self._loading().loader(self.rows, partial(collate_packed, padding=self.padding), True, order)
+        return self._padded_loader(samples, self.training_order(len(samples), self.batch_size, augments=False))
 
     def val_dataloader(self) -> Loaders:
         """Return the loader of the validation set, or a list of those of the named sets."""
@@ -214,13 +217,14 @@ class InstructionDataModule(LightningDataModule):
         with as_file(source) as path:
             return read_samples(path, self.tokenizer, self.template, Lengths(self.max_length, self.max_prompt_length))
 
-    def _padded_loader(self, samples: list[TextSample], shuffle: bool) -> DataLoader[Numbered]:
-        return self._loading().loader(list(enumerate(samples)), partial(collate, padding=self.padding), shuffle)
+    def _padded_loader(self, samples: list[TextSample], order: TrainingOrder | None = None) -> DataLoader[Numbered]:
+        shuffle = order is not None
+        return self._loading().loader(list(enumerate(samples)), partial(collate, padding=self.padding), shuffle, order)
 
     def _loading(self) -> Loading:
         return Loading(self.batch_size, self.num_workers)
 
     def _loaders(self, stage: Stage) -> Loaders:
         sets = self._open(stage)
-        loaders = [self._padded_loader(samples, shuffle=False) for samples in sets.values()]
+        loaders = [self._padded_loader(samples) for samples in sets.values()]
         return loaders[0] if "" in sets else loaders

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_abkd._utils import check_at_least, check_interval
+from lightning_abkd.training import ResumableLoader, TrainingOrder
 
 T = TypeVar("T")
 
@@ -37,13 +38,19 @@ class Loading:
         check_at_least("batch_size", self.batch_size, 1)
 
     def loader(
-        self, rows: Sequence[T], collate: Callable[[list[T]], dict[str, Tensor]], shuffle: bool
+        self,
+        rows: Sequence[T],
+        collate: Callable[[list[T]], dict[str, Tensor]],
+        shuffle: bool,
+        order: TrainingOrder | None = None,
     ) -> DataLoader[T]:
-        """Build the loader of a set whose rows `collate` joins into batches."""
-        return DataLoader(
+        """Build the loader of a set whose rows `collate` joins into batches, shuffled by itself or in an order."""
+        kind = DataLoader if order is None else ResumableLoader
+        return kind(
             _Rows(rows),
             batch_size=self.batch_size,
-            shuffle=shuffle,
+            shuffle=shuffle and order is None,
+            sampler=order,
             num_workers=self.num_workers,
             collate_fn=collate,
             persistent_workers=self.num_workers > 0,

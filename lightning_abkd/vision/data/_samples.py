@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lightning_abkd.training import seeded_augmentation
+
 View = Tensor | tuple[Tensor, Tensor]
 Sample = tuple[View, int] | tuple[View, int, int]
 # The label that losses and metrics of torch ignore by default, their `ignore_index`.
@@ -69,8 +71,9 @@ class Samples(Dataset[Sample]):
         index = int(self.indices[position])
         label = int(self.labels[position])
         stored = self.stored[index][0]
-        weak = self.transform(stored)
-        image: View = weak if self.strong is None else (weak, self.strong(stored))
+        with seeded_augmentation(position):
+            weak = self.transform(stored)
+            image: View = weak if self.strong is None else (weak, self.strong(stored))
         return (image, label, index) if self.return_index else (image, label)
 
 
