@@ -39,9 +39,10 @@ def resumes_within_epoch(trainer: Trainer) -> bool:
     return restarting
 
 
-def batches_before_resume(trainer: Trainer) -> int:
-    """Return the number of batches of the epoch that an earlier fit has seen; 0 unless this is its first one since."""
-    return trainer.fit_loop.epoch_loop.batch_progress.current.ready if resumes_within_epoch(trainer) else 0
+def epoch_and_batches(trainer: Trainer) -> tuple[int, int]:
+    """Return the current epoch of a fit and the number of its batches that training has taken already."""
+    loop = trainer.fit_loop
+    return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.ready
 
 
 def data_ranks(trainer: Trainer) -> tuple[int, int]:

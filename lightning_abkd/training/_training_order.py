@@ -15,7 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from lightning_abkd.training._lightning import batches_before_resume, data_ranks
+from lightning_abkd.training._lightning import data_ranks, epoch_and_batches
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -66,11 +66,13 @@ class ResumableData(LightningDataModule):
     """Data module whose training order follows from a seed and the epoch, and whose checkpoints hold the seed."""
 
     _order_seed: int | None = None
+    _begun_epoch: int | None = None
 
     def setup(self, stage: str) -> None:
         """Forget the order of an earlier fit."""
         if stage == "fit":
             self._order_seed = None
+            self._begun_epoch = None
 
     def state_dict(self) -> dict[str, int]:
         """Save the seed of the order."""
@@ -91,6 +93,12 @@ class ResumableData(LightningDataModule):
         if self._order_seed is None:
             self._order_seed = drawn if self.trainer is None else int(self.trainer.strategy.broadcast(drawn))
         return self._order_seed
+
+    def begin_epoch(self, epoch: int) -> bool:
+        """Return True the first time that an epoch of the fit begins."""
+        first = epoch != self._begun_epoch
+        self._begun_epoch = epoch
+        return first
 
     def training_order(self, size: int, batch_size: int, augments: bool) -> "TrainingOrder":
         """Build the order of a training set for batches of a size.
@@ -123,8 +131,10 @@ class TrainingOrder(DistributedSampler[int]):
             yield from RandomSampler(range(self._size))
             return
         self.seed = self._data.order_seed()
-        order = list(super().__iter__())
-        left = order[batches_before_resume(self._data.trainer) * self._batch_size :]
+        self.epoch, taken = epoch_and_batches(self._data.trainer)
+        # Training that takes batches of an epoch which this process did not begin goes on in the middle of it.
+        seen = taken if self._data.begin_epoch(self.epoch) else 0
+        left = list(super().__iter__())[seen * self._batch_size :]
         seeds = self._seeds() if self._augments else []
         yield from (SeededIndex.of(index, seeds[index]) for index in left) if seeds else left
 

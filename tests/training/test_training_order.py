@@ -75,8 +75,7 @@ def run(folder, build, seed=0, fails_at=None, checkpoint=None, data=None, callba
         folder,
         callbacks=[seen := Seen(fails_at), saved, *callbacks],
         enable_checkpointing=True,
-        limit_val_batches=0,
-        **options,
+        **{"limit_val_batches": 0} | options,
     )
     with suppress(Stop):
         fitted.fit(net, data or build(), ckpt_path=checkpoint)
@@ -135,6 +134,25 @@ def test_a_schedule_that_asks_for_the_length_changes_nothing(tmp_path):
     scheduler[0]._schedules = {"task_weight": Linear(1.0, 0.5)}
     whole = run(tmp_path, data, callbacks=scheduler)
     assert run(tmp_path / "on", data, callbacks=scheduler, checkpoint=tmp_path / "step=3.ckpt") == whole[3:]
+
+
+def test_a_checkpoint_of_a_validation_within_an_epoch_goes_on_behind_it(tmp_path):
+    def validated(folder, **options):
+        saved = ModelCheckpoint(folder, filename="validated-{step}", save_top_k=-1)
+        return run(folder, images, callbacks=[saved], limit_val_batches=1, val_check_interval=2, **options)
+
+    whole = validated(tmp_path)
+    for step in (2, 4, 6):
+        assert validated(tmp_path / "on", checkpoint=tmp_path / f"validated-step={step}.ckpt") == whole[step:], step
+
+
+def test_another_pass_within_an_epoch_is_a_whole_one(tmp_path):
+    class Passes(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            assert sum(len(labels) for _, labels in trainer.datamodule.train_dataloader()) == 120
+
+    whole = run(tmp_path, images)
+    assert run(tmp_path / "again", images, callbacks=[Passes()]) == whole
 
 
 @pytest.mark.parametrize("step", [2, 4, 5])
