@@ -12,7 +12,16 @@ from typing import NoReturn
 def fail(message: str) -> NoReturn:
     """Write the message and exit with the status of a wrong command line."""
     sys.stderr.write(f"abkd: {message}\n")
-    raise SystemExit(2)
+    stop = SystemExit(2)
+    stop.add_note(message)
+    raise stop
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says in one line; for an exit, what `fail` said before it."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    text = notes[0] if isinstance(error, SystemExit) and notes else str(error)
+    return " ".join(text.split()) or type(error).__name__
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import Literal
 from lightning_abkd.language.data._records import Record
 from lightning_abkd.language.data._tokenizers import Tokenizer
 
-Template = Callable[[str, str], str] | Literal["chat"] | None
+# The word comes first: jsonargparse writes a value by the first type, and "chat" as a function would be unreadable.
+Template = Literal["chat"] | Callable[[str, str], str] | None
 
 _ALPACA = (
     "Below is an instruction that describes a task{context}. "

@@ -75,12 +75,17 @@ class DKD(DistillationLoss):
             Scalar.
 
         Raises:
-            ValueError: If shapes do not fit each other.
+            ValueError: If shapes do not fit each other, or there is one class alone.
         """
         check_logits(student_logits, teacher_logits, None)
         if labels.shape != student_logits.shape[:-1]:
             raise ValueError(
                 f"Parameter `labels` should have shape {tuple(student_logits.shape[:-1])}. Found {tuple(labels.shape)}."
+            )
+        if student_logits.shape[-1] < 2:
+            raise ValueError(
+                "DKD should see at least two classes, the label's and another. "
+                f"Found logits of shape {tuple(student_logits.shape)}."
             )
         index = labels.unsqueeze(-1)
         temperature = self.divergence.temperature
@@ -131,7 +136,8 @@ class _TargetKL(torch.autograd.Function):
         teacher_slope = p * (1.0 - p) * (theirs.log_odds - ours.log_odds) / unit
         ctx.save_for_backward(index, ours.others, theirs.others, student_slope, teacher_slope)
         softplus = torch.nn.functional.softplus
-        return (softplus(ours.log_odds) - softplus(theirs.log_odds) - p * (ours.log_odds - theirs.log_odds)).mean()
+        values = softplus(ours.log_odds) - softplus(theirs.log_odds) - p * (ours.log_odds - theirs.log_odds)
+        return values.sum() / max(1, index.numel())
 
     @staticmethod
     @once_differentiable

@@ -21,8 +21,8 @@ class LSD(DistillationLoss):
 
     where:
 
-    - z, y -> `student_logits`, `teacher_logits` of `forward`; :math:`\bar{z}` is the mean of a row over its classes and
-      σ its standard deviation with the denominator C - 1.
+    - z, y -> `student_logits`, `teacher_logits` of `forward`, all finite; :math:`\bar{z}` is the mean of a row over
+      its classes and σ its standard deviation with the denominator C - 1.
     - D -> `divergence`, with its temperature and T².
 
     Args:
@@ -49,5 +49,5 @@ def _standardise_rows(logits: Tensor) -> Tensor:
     centred = promote_to_float32(logits)
     centred = centred - centred.mean(-1, keepdim=True)
     # torch's norm has the gradient 0 at 0, and is faster than its deviation.
-    deviation: Tensor = centred.norm(dim=-1, keepdim=True) / (logits.shape[-1] - 1) ** 0.5
+    deviation: Tensor = centred.norm(dim=-1, keepdim=True) / max(1, logits.shape[-1] - 1) ** 0.5
     return centred / (1e-7 + deviation)
