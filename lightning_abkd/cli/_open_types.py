@@ -50,8 +50,10 @@ def _changed(option: NestedArg, before: object) -> dict[str, object]:
     """Return the class before with one argument changed.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or its help is asked for.
     """
+    if option.key == "help":
+        raise ValueError("this option lists no classes; `abkd show NAME` shows the options of one.")
     if not isinstance(before, dict | Namespace) or "class_path" not in before:
         raise ValueError(f"Option {option.key!r} needs a class first; give its name or path.")
     given = _plain(before)

@@ -31,7 +31,7 @@ _GIVEN = re.compile(r"Given value: (?P<value>.*)")
 # Classes that stand for the one that a config should have named.
 _BASES = ("LightningModule", "LightningDataModule", "Module", "DistillationLoss", "Callback", "Schedule")
 _TRAINER = inspect.signature(Trainer.__init__).parameters
-_DOTTED = re.compile(r"NestedArg\(key='(?P<key>[^']+)'")
+_DOTTED = re.compile(r"Got value: NestedArg\(key='(?P<key>[^']+)'")
 _WITHOUT_CLASS = re.compile(r"Not a valid subclass of (?P<base>\w+)\. Got value: \{'(?P<key>\w+)'")
 _TYPE = "Expected a "
 # A value that fits none of several types has one of these per type.
@@ -149,10 +149,10 @@ def _misfit(cause: _Cause, causes: list[_Cause], lines: list[str]) -> str:
     wanted = [other.text for other in causes if other.keys == cause.keys and other.class_path == cause.class_path]
     if found := _WITHOUT_CLASS.match(wanted[0]):
         return f"should name a {found['base']} by `class_path`. Found `{found['key']}`."
-    value = _given(lines[cause.line :])
-    if value and (dotted := _DOTTED.match(value)):
+    if dotted := _DOTTED.search(wanted[0]):
         return f"takes a value and has no option {dotted['key']!r} of its own."
     text = " or ".join([wanted[0], *(other.removeprefix(_TYPE) for other in wanted[1:])])
+    value = _given(lines[cause.line :])
     return text if value is None or "Got value: " in text else f"{text}. Got value: {value}"
 
 

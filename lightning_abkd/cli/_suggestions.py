@@ -14,7 +14,6 @@ _UNKNOWN_WORDS = re.compile(r"unrecognized arguments: (?P<word>\S+)")
 _UNKNOWN_KEY = re.compile(r"(?:Subcommand|Group) '(?P<group>[^']+)' does not accept option '(?P<key>[^']+)'")
 _REQUIRED = re.compile(r"the following arguments are required: (?:\w+\.)?(?P<name>\w+)$")
 _NO_VALUE = re.compile(r"argument (?P<option>\S+): expected one argument")
-_NO_CLASS = re.compile(r"Expected a nested --\*\.help option, got: \['--(?P<option>[\w.]+)\.help")
 _SECTIONS = {"modules": "model", "data": "data"}
 
 
@@ -34,8 +33,6 @@ def suggestion(report: str, options: Sequence[str]) -> str | None:
         return f"Found no `{name}`. Give `--config FILE` or `--{name} CLASS`; `abkd configs` lists some to begin with."
     if found := _NO_VALUE.match(report):
         return f"Option `{found['option']}` needs a value."
-    if found := _NO_CLASS.match(report):
-        return f"Option `--{found['option']}` has no options of its own to show; `abkd show NAME` shows what it takes."
     return None
 
 

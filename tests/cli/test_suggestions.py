@@ -51,7 +51,7 @@ def test_a_report_about_a_value_is_left_alone():
         (["--trainer.max_epoch", "1"], "Found no option `--trainer.max_epoch`. Did you mean `--trainer.max_epochs`?"),
         (["mine.yaml"], "Found 'mine.yaml', which belongs to no option."),
         (["--seed_everything"], "Option `--seed_everything` needs a value."),
-        (["--data=InstructionDataModule", "--data.tokenizer.help=x"], "has no options of its own to show"),
+        (["--data=InstructionDataModule", "--data.tokenizer.help=x"], "this option lists no classes; `abkd show NAME`"),
     ],
 )
 def test_the_parser_still_words_its_reports_so(capsys, options, sentence):
