@@ -9,6 +9,7 @@ from types import ModuleType
 
 from jsonargparse import _util
 
+from lightning_abkd.cli._class_change import forget_defaults
 from lightning_abkd.cli._open_types import take_classes
 from lightning_abkd.cli._short_names import find_short_names
 
@@ -40,6 +41,7 @@ def show_public_addresses() -> None:
     found = public_objects()
     find_short_names(found)
     take_classes(found)
+    forget_defaults()
     written = getattr(_util, "resolved_import_paths", None)
     if written is None:
         return

@@ -25,7 +25,7 @@ _CALLABLE = re.compile(
 _CALLABLE_WITHOUT_VALUE = re.compile(r"Type .+ expects a function or a callable class: (?P<cause>[^']+)$")
 _SHORT_NAME = re.compile(r"Expected a dot import path string: (?P<name>\S+)")
 _NOWHERE = re.compile(r"No module named 'lightning_abkd\..*'|module 'lightning_abkd\b.*' has no attribute '.*'")
-_UNKNOWN_OPTION = re.compile(r"Option '(?P<name>[\w.]+)' is not accepted")
+_UNKNOWN_OPTION = re.compile(r"Option '(?P<name>[\w.+]+)' is not accepted")
 _UNKNOWN_WORDS = re.compile(r"unrecognized arguments: --(?P<name>[\w.]+)\S*")
 _GIVEN = re.compile(r"Given value: (?P<value>.*)")
 # Classes that stand for the one that a config should have named.
@@ -174,7 +174,10 @@ def _accepted(cause: _Cause) -> str:
         return f". Did you mean {close[0]!r}?"
     if unknown["name"].partition(".")[0] in _TRAINER:
         return f". It belongs to the trainer, as `trainer.{unknown['name']}`."
-    return f". It accepts {', '.join(accepted) or 'no options'}."
+    last = (
+        " Options with a dot go to the last callback of the list." if cause.keys[-1:] == ("trainer.callbacks",) else ""
+    )
+    return f". It accepts {', '.join(accepted) or 'no options'}.{last}"
 
 
 def _parameters(target: Callable[..., object]) -> list[str]:

@@ -17,6 +17,7 @@ from tests.cli._commands import CONFIG, refused
         (["--model.divergence.aplha", "1"], "model.divergence .*AlphaBetaDivergence.*'aplha' is not accepted. Did you"),
         (["--model.divergence.gamma", "1"], "'gamma' is not accepted. It accepts alpha, beta, temperature"),
         (["--model.divergence", "{class_path: ReverseKL, init_args: {gamma: 1}}"], "'gamma' is not accepted"),
+        (["--trainer.callbacks.beta", "0.3"], r"'beta' is not accepted. .*Options with a dot go to the last callback"),
         (["--data.batch_siz", "1"], r"data \(.*DigitsDataModule\): .* is not accepted. Did you mean 'batch_size'"),
         (["--model.optimizer.lrr", "1"], r"optimizer \(torch.optim.AdamW\): .* is not accepted. Did you mean 'lr'"),
         (["--model.divergence.alpha", "much"], "model.divergence.alpha .*Expected a <class 'float'>. Got value: much"),
