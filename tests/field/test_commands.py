@@ -33,10 +33,9 @@ def config(capsys, *arguments):
 
 def at(value, path):
     """Look a path up, such as model.student.path, without init_args."""
-    steps = path.split(".")
-    return functools.reduce(
-        lambda found, step: found[-1] if step == "last" else found.get("init_args", found)[step], steps, value
-    )
+    for step in path.split("."):
+        value = value[-1] if step == "last" else value.get("init_args", value)[step]
+    return value
 
 
 @pytest.mark.parametrize(
