@@ -80,6 +80,14 @@ def write_teacher(command):
             torch.save(network.state_dict(), spec["checkpoint"])
 
 
+def read_again(cli):
+    """Return the options of the run whose config is the file that this run saves."""
+    parser = cli._subcommand_parsers["fit"]
+    parser.save(cli.config["fit"], "saved.yaml", skip_none=False, overwrite=True)
+    assert "Unable" not in Path("saved.yaml").read_text()
+    return parser.parse_args(["--config", "saved.yaml"]).as_dict() | {"config": None}
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """Write small networks and texts where the configs expect their own, and return the folder."""
@@ -141,6 +149,7 @@ def test_every_experiment_runs_two_steps(command):
     cli = AbkdCLI([*command, *options])
     assert cli.trainer.global_step == 2
     assert torch.isfinite(cli.trainer.callback_metrics["train/loss"])
+    assert read_again(cli) == cli.config["fit"].as_dict() | {"config": None}
 
 
 @pytest.mark.parametrize("command", COSINES, ids=label)

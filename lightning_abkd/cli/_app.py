@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lightning_abkd.cli._addresses import show_public_addresses
+from lightning_abkd.cli._displays import displays
 from lightning_abkd.cli._errors import fail, readable_errors
 from lightning_abkd.cli._report import one_sentence
+from lightning_abkd.cli._saved_config import SavedConfig
 
 
 class Parser(LightningArgumentParser):
@@ -43,6 +45,7 @@ class AbkdCLI(LightningCLI):
             LightningModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            save_config_callback=SavedConfig,
             save_config_kwargs={"overwrite": True},
             parser_class=Parser,
             parser_kwargs={
@@ -73,6 +76,13 @@ class AbkdCLI(LightningCLI):
         """Build trainer, module and data; their errors are reported in one sentence."""
         with readable_errors():
             super().instantiate_classes()
+
+    def _instantiate_trainer(self, config: dict[str, object], callbacks: list[Callback]) -> Trainer:
+        return super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
+
+    def displays(self, trainer: dict[str, object]) -> list[Callback]:
+        """Return the callbacks that show the run on the screen."""
+        return displays(trainer)
 
     def _run_subcommand(self, subcommand: str) -> None:
         with readable_errors():
