@@ -5,11 +5,12 @@ import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 import yaml
 from torchvision.models import ResNet34_Weights, resnet34
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from lightning_abkd.data import byte_tokenizer
 from lightning_abkd.models import causal_lm_from_config, lora
@@ -20,10 +21,11 @@ from tests.vision.models._clips import write_clip
 
 ROOT = Path(__file__).parent.parent
 COOP = sorted(get_args(CoOpSet))
-SIZES = {"vocab_size": 384, "bos_token_id": 1, "eos_token_id": 1}
+Sizes = dict[str, int | float | str | bool]
+SIZES: Sizes = {"vocab_size": 384, "bos_token_id": 1, "eos_token_id": 1}
 GPT2 = SIZES | {"n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 176}
 LLAMA = SIZES | {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "max_position_embeddings": 176}
-NETWORKS = {
+NETWORKS: dict[str, tuple[str, Sizes]] = {
     "openai-community/gpt2": ("gpt2", GPT2),
     "openai-community/gpt2-xl": ("gpt2", GPT2),
     "models/gpt2-dolly": ("gpt2", GPT2),
@@ -41,14 +43,14 @@ TEXTS += [f"{name}/test" for name in ("self_instruct", "vicuna", "sinst", "uinst
 def write_home(home: Path) -> Path:
     """Write small networks and texts where the configs expect their own, and return the folder."""
     (home / "configs").symlink_to(ROOT / "configs")
-    tokenizer = byte_tokenizer()
+    tokenizer = cast(PreTrainedTokenizerFast, byte_tokenizer())
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
     for folder, (kind, options) in NETWORKS.items():
-        network = causal_lm_from_config(kind, options)
+        network = cast(PreTrainedModel, causal_lm_from_config(kind, options))
         network.save_pretrained(home / folder)
         tokenizer.save_pretrained(home / folder)
     if find_spec("peft") is not None:
-        adapted = lora(causal_lm_from_config(*NETWORKS["openlm-research/open_llama_3b_v2"]))
+        adapted = cast(PreTrainedModel, lora(causal_lm_from_config(*NETWORKS["openlm-research/open_llama_3b_v2"])))
         adapted.save_pretrained(home / "models" / "openllama-3b-dolly-lora", save_embedding_layers=False)
     lines = [json.dumps({"instruction": f"say {i}", "output": "x" * (1 + i % 5)}) for i in range(8)]
     for text in TEXTS:

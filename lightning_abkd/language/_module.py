@@ -109,6 +109,7 @@ class LanguageDistillationModule(DistillationModule):
         """Learn from stored outputs in training; evaluations keep the live teacher if there is one."""
         self._stored_teacher = stored
         self._path = None
+        self.expect_teacher()
         if self.vocabulary is None:
             self.vocabulary = stored.cache.vocabulary
 

@@ -15,7 +15,8 @@ import lightning_abkd.training._checks as checks
 from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
 from lightning_abkd.metrics import classification_metrics
 from lightning_abkd.training._checkpoint import save_weights
-from lightning_abkd.training._lightning import HostBatches, is_built_from_config
+from lightning_abkd.training._lightning import is_built_from_config
+from lightning_abkd.training._module_state import ModuleState
 from lightning_abkd.training._optimizers import Optimizers
 from lightning_abkd.training._signals import Batch, Signals, check_path, check_wanted, inputs_of, outputs, views_of
 from lightning_abkd.training._stage_metrics import StageMetrics
@@ -25,7 +26,7 @@ from lightning_abkd.training._teacher import Teacher, TeacherDtype
 from lightning_abkd.training._terms import Terms, accuracy, distillation_terms, label_cross_entropy, weighted_sum
 
 
-class DistillationModule(HostBatches):
+class DistillationModule(ModuleState):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
     As it stands it takes batches (inputs, labels) or (inputs, labels, index) and networks that map inputs to logits, a
@@ -242,5 +243,5 @@ class DistillationModule(HostBatches):
         return self._optimizers.build(self)
 
     def save_student(self, path: str | Path) -> Path:
-        """Write the student's weights to a .pt or .safetensors file, readable without this library."""
+        """Write the student's weights by their own names to a .pt or .safetensors file, see `save_weights`."""
         return save_weights(self.student, path)

@@ -58,6 +58,9 @@ class CachedTeacher(Callback):
         32
     """
 
+    brings_teacher = True
+    """Whether a module without a teacher gets the default divergence."""
+
     def __init__(self, folder: str, kind: CacheKind = "hidden", k: int = 64, keep_teacher: bool = False) -> None:
         check_choice("kind", kind, get_args(CacheKind))
         check_at_least("k", k, 1)
@@ -93,6 +96,7 @@ class CachedTeacher(Callback):
             raise ValueError("Stored outputs belong to samples, which packed rows do not name. Set `packing: false`.")
         if run.module.student_data is not None:
             raise ValueError("Responses of the student are not among the stored outputs. Leave `student_data` out.")
+        run.module.expect_teacher()
         divergence = run.module.divergence
         if not isinstance(divergence, Divergence):
             raise ValueError(

@@ -9,10 +9,12 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import InterpolationMode, v2
 
 from lightning_abkd._utils import check_at_least, check_choice
-from lightning_abkd.vision.data._coop import CoOpSet, ImageFiles, names_file, read_class_names, read_images
+from lightning_abkd.vision.data._coop import CoOpSet, names_file, read_class_names, read_images
+from lightning_abkd.vision.data._image_files import ImageFiles
 from lightning_abkd.vision.data._images import ImageDataModule, SetName
+from lightning_abkd.vision.data._labels import UNLABELLED
 from lightning_abkd.vision.data._options import AugmentedImageOptions, Unpack
-from lightning_abkd.vision.data._samples import UNLABELLED, Sample
+from lightning_abkd.vision.data._samples import Sample
 from lightning_abkd.vision.data._transforms import image_transform
 
 _Subsample = Literal["base", "new", "all"]
