@@ -79,7 +79,7 @@ class BaseToNewModule(DistillationModule):
         kept = {name: signals[name][:, classes.start : classes.stop] for name in signals if "_logits" in name}
         return signals | kept | {"labels": _labels_among(classes, signals["labels"], data.num_classes)}
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of the validation set."""
         self._evaluate(self._keep_classes("validation", self.signals(batch)), batch_idx, "val")
 
@@ -94,7 +94,7 @@ class BaseToNewModule(DistillationModule):
         new = self._log_metrics("test/new")["test/new/accuracy"]
         # Two accuracies of 0 have a mean of 0, not 0 / 0.
         mean = 2 * base * new / (base + new).clamp(min=torch.finfo(base.dtype).tiny)
-        self.log("test/harmonic_mean", mean, prog_bar=True)
+        self.log("test/harmonic_mean", mean)
 
 
 def _labels_among(classes: range, labels: Tensor, num_classes: int) -> Tensor:
