@@ -66,10 +66,17 @@ def test_without_a_teacher_there_are_no_columns_for_it(tmp_path):
 
 
 def test_several_loaders_are_told_apart(tmp_path):
-    rows = predict(tmp_path, Plain(), [loader(6, 4), loader(3, 2, seed=1)])
+    rows = predict(tmp_path, module(), [loader(6, 4), loader(3, 2, seed=1)])
     assert [(row["loader"], row["sample"]) for row in rows] == [("0", str(i)) for i in range(6)] + [
         ("1", str(i)) for i in range(3)
     ]
+
+
+def test_batches_that_are_mappings_are_read_as_in_training(tmp_path):
+    pairs = dataset(5)
+    rows = [{"pixel_values": inputs, "labels": label} for inputs, label in pairs]
+    written = predict(tmp_path, module(), DataLoader(rows, 2))
+    assert written == predict(tmp_path, module(), DataLoader(pairs, 2))
 
 
 def test_what_is_not_one_row_of_logits_a_sample_is_refused(tmp_path):
