@@ -3,19 +3,16 @@
 import difflib
 import importlib
 import warnings
-from collections.abc import Callable
 from pkgutil import resolve_name
 from types import ModuleType
 
-from jsonargparse import _typehints, _util
+from jsonargparse import _util
 
-from lightning_abkd._utils import OLD_ADDRESSES
+from lightning_abkd.cli._short_names import find_short_names
 
 _PACKAGE = "lightning_abkd"
 # A name that two rooms export is shown with the first of them.
 _ROOMS = ("modules", "data", "models", "callbacks", "losses", "metrics", "functional", "schedules")
-# How jsonargparse finds a class without an address.
-_RESOLVE: Callable[..., str] = _typehints.resolve_class_path_by_name
 _SIMILAR = 0.6
 _VERY_SIMILAR = 0.75
 
@@ -33,26 +30,13 @@ def show_public_addresses() -> None:
     addresses: they write the shortest path that leads to a class.
     """
     found = {address: resolve_name(address) for address in public_addresses()}
-    _find_old_short_names()
+    find_short_names(found)
     written = getattr(_util, "resolved_import_paths", None)
     if written is None:
         return
     for address, value in reversed(found.items()):
         if callable(value):
             written.add(value, address)
-
-
-def _find_old_short_names() -> None:
-    """Make jsonargparse find what an old name without an address means; loading it raises the warning."""
-    vars(_typehints)["resolve_class_path_by_name"] = _resolve_short_name
-
-
-def _resolve_short_name(base: object, name: str) -> str:
-    found = _RESOLVE(base, name)
-    if "." in found:
-        return found
-    old = {address.rpartition(".")[2]: address for address in OLD_ADDRESSES}
-    return old.get(found, found)
 
 
 def closest_address(class_path: str) -> str | None:

@@ -12,7 +12,16 @@ from typing import NoReturn
 def fail(message: str) -> NoReturn:
     """Write the message and exit with the status of a wrong command line."""
     sys.stderr.write(f"abkd: {message}\n")
-    raise SystemExit(2)
+    stop = SystemExit(2)
+    stop.add_note(message)
+    raise stop
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says in one line; for an exit, what `fail` said before it."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    text = notes[0] if isinstance(error, SystemExit) and notes else str(error)
+    return " ".join(text.split()) or type(error).__name__
 
 
 @contextmanager
@@ -21,20 +30,21 @@ def readable_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError, AttributeError, FloatingPointError) as error:
-        root = _root(error)
-        if not _is_ours(root) or os.environ.get("ABKD_TRACEBACK"):
+        ours = _ours(error)
+        if ours is None or os.environ.get("ABKD_TRACEBACK"):
             raise
-        fail(f"{root} (ABKD_TRACEBACK=1 shows where this comes from.)")
+        fail(f"{ours} (ABKD_TRACEBACK=1 shows where this comes from.)")
 
 
-def _root(error: BaseException) -> BaseException:
-    """Return the error that caused all others."""
-    while error.__cause__ is not None:
+def _ours(error: BaseException | None) -> BaseException | None:
+    """Return the error, or else the first of those that caused it, that this package raised; None if it raised none."""
+    while error is not None and not _is_ours(error):
         error = error.__cause__
     return error
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Return True if the error was raised by a line of this package."""
+    """Return True if the error was raised by a line of this package, or is of a kind that it raises in a worker."""
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent.parent)
+    here = bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent.parent)
+    return here or type(error).__module__.partition(".")[0] == __name__.partition(".")[0]

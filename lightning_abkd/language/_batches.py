@@ -16,7 +16,7 @@ _FEW_ROWS = 2
 _FEW_TOKENS = 16
 
 # Entries of a batch that the module reads and no network takes.
-_NOT_FOR_NETWORKS = ("labels", "index", "counted")
+_NOT_FOR_NETWORKS = ("labels", "index", "counted", "prompt_length")
 
 
 def backbone_inputs(batch: TokenBatch) -> dict[str, Tensor]:

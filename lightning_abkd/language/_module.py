@@ -14,7 +14,6 @@ from lightning_abkd.language._old_attributes import OldAttribute
 from lightning_abkd.language._own_responses import with_student_data
 from lightning_abkd.language._path_choice import PathChoice, PathWish
 from lightning_abkd.language._paths import TokenPath
-from lightning_abkd.language._stage_names import Stage, stage_names
 from lightning_abkd.language._token_terms import token_cross_entropy, token_metrics
 from lightning_abkd.language._vocabulary import common_vocabulary, log_padding
 from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
@@ -127,6 +126,7 @@ class LanguageDistillationModule(DistillationModule):
         """Learn from stored outputs in training; evaluations keep the live teacher if there is one."""
         self._stored_teacher = stored
         self._forget_networks()
+        self.expect_teacher()
         self._find_vocabulary()
 
     def drop_teacher(self) -> None:
@@ -208,11 +208,6 @@ class LanguageDistillationModule(DistillationModule):
             batch = self._read(own)
         return self._path_of(batch).training_step(self, batch, batch_idx)
 
-    def stage_names(self, stage: Stage) -> list[str]:
-        """Name what is logged for each loader: the stage, with the set's name or number if there are several."""
-        loaders = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
-        return stage_names(stage, datamodule_of(self), len(loaders))
-
     def _evaluate_batch(self, batch: TokenBatch, batch_idx: int, name: str) -> None:
         batch = self._read(batch)
         for signals in self._path_of(batch).evaluation_signals(self, batch):
@@ -227,18 +222,11 @@ class LanguageDistillationModule(DistillationModule):
         self._evaluate_batch(batch, batch_idx, self.stage_names("test")[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics; the first set's cross-entropy steers the student's own data."""
-        values: dict[str, Tensor] = {}
-        for name in self.stage_names("val"):
-            values |= self._log_metrics(name)
+        """Log losses and metrics; the first set's cross-entropy steers the student's own data."""
+        values = self._log_sets("val")
         perplexity = values.get(f"{self.stage_names('val')[0]}/perplexity")
         if self.student_data is not None and perplexity is not None and not self.trainer.sanity_checking:
             self.student_data.validated(float(perplexity.log()))
-
-    def on_test_epoch_end(self) -> None:
-        """Log the test metrics."""
-        for name in self.stage_names("test"):
-            self._log_metrics(name)
 
     def predict_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> GeneratedResponses:
         """Let a network respond to the batch's prompts, the student unless `respond_with` says otherwise."""

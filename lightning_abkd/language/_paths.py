@@ -91,9 +91,12 @@ class FromHiddenStates:
         if is_watched(module.device, batch_idx):
             check_labels(rows.labels, len(rows.head.weight))
         terms = rows.loss(module.divergence, module.task_weight, module.distillation_weight)
-        if is_logged(module.trainer, batch_idx):
+        if count:
+            weights = (module.task_weight, module.distillation_weight)
+            module.log_shares(lambda: rows.gradient_norms(module.divergence, *weights))
+        if count and is_logged(module.trainer, batch_idx):
             named = {name: term for name, term in terms._asdict().items() if term is not None}
-            log_step(module, named, max(1, count))
+            log_step(module, named, count)
         if not count:
             self.log_once("A training batch has no labelled token and adds nothing to the loss.")
         return module.part_of_step(terms.loss, count, batch["labels"][:, 1:].numel(), rows.states, batch_idx)

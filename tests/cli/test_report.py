@@ -28,7 +28,7 @@ from tests.cli._commands import CONFIG, refused
         (["--model.student", "torch.nn.Linearr"], "module 'torch.nn' has no attribute 'Linearr'$"),
         (["--trainer.logger", "CSVLoger"], "trainer.logger: Found no class 'CSVLoger'; give its path, such as [^?]*$"),
         (["--tariner.max_epochs", "3"], "unrecognized arguments: --tariner.max_epochs"),
-        (["--config", "missing.yaml"], "config: File does not exist: .*missing.yaml"),
+        (["--config", "missing.yaml"], "`--config` should name a file. Found none at missing.yaml"),
     ],
 )
 def test_mistakes_are_one_sentence_before_training(capsys, options, message):
@@ -47,7 +47,7 @@ def test_mistakes_are_one_sentence_before_training(capsys, options, message):
         ),
         (["--model", "lightning_abkd.modul.DistillationModule"], "modules.DistillationModule"),
         (["--model", "lightning_abkd.a.b.DistillationModule"], "modules.DistillationModule"),
-        (["--model.teacher", "resnet20"], "models.resnet20"),
+        (["--model.teacher", "resnet2"], "models.resnet20"),
         (["--model.student", "lightning_abkd.models.resnet200"], "models.resnet20"),
         (["--data", "DigitDataModule"], "data.DigitsDataModule"),
         (["--trainer.callbacks", "AlphaBetaSchedulr"], "callbacks.AlphaBetaScheduler"),

@@ -1,0 +1,81 @@
+"""What a class or function is called without its module: `ReverseKL`, `resnet20`, `EarlyStopping`, `AdamW`.
+
+Here: how jsonargparse is told of short names. Not here: which names are public.
+"""
+
+import inspect
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+
+from jsonargparse import _typehints, _util
+
+from lightning_abkd._utils import OLD_ADDRESSES
+
+# Variants of torch's own layers for quantisation bear the layers' names.
+_VARIANTS = "torch.ao."
+
+
+def find_short_names(public: Mapping[str, object]) -> None:
+    """Make jsonargparse find, by short name, every class that is imported and every public function that builds one.
+
+    Args:
+        public: What is public by its address. Of other packages only classes are found.
+    """
+
+    def resolve(base: object, name: str) -> str:
+        if "." in name:
+            return name
+        return _resolve(base, name, [value for address, value in public.items() if _last(address) == name])
+
+    vars(_typehints)["resolve_class_path_by_name"] = resolve
+
+
+def _resolve(base: object, name: str, public: Iterable[object]) -> str:
+    """Return the address of the one class or function of a name that gives the base, or else the name.
+
+    Raises:
+        ValueError: If there are several.
+    """
+    bases = _bases(base)
+    values = [*_classes(bases, name), *(each for each in public if _builds(each, bases))]
+    found = {str(_util.get_import_path(each)): each for each in values}
+    # One that cannot be built is only found to say so.
+    paths = [path for path, each in found.items() if not inspect.isabstract(each)] or list(found)
+    if len(paths) > 1:
+        raise ValueError(f"{name!r} may be {', '.join(sorted(paths))}; give the whole path.")
+    old = [address for address in OLD_ADDRESSES if _last(address) == name]
+    return next(iter([*paths, *old]), name)
+
+
+def _bases(base: object) -> tuple[type, ...]:
+    """Return the classes that a type hint, or one of several type hints, asks for."""
+    hints = base if isinstance(base, tuple) else (base,)
+    return tuple(each for hint in hints for each in _typehints.get_class_types(hint))
+
+
+def _classes(bases: Iterable[type], name: str) -> Iterator[type]:
+    """Yield the imported public classes of a name below the bases."""
+    for each in bases:
+        if each.__name__ == name and _is_reachable(each):
+            yield each
+        # `type` itself lists its subclasses only when it is told of which class.
+        yield from _classes(type.__subclasses__(each), name)
+
+
+def _is_reachable(each: type) -> bool:
+    path = f"{each.__module__}.{each.__qualname__}"
+    if "<locals>" in path or path.startswith(_VARIANTS):
+        return False
+    return "._" not in str(_util.get_import_path(each))
+
+
+def _builds(value: object, bases: tuple[type, ...]) -> bool:
+    """Return True for a function that returns one of the bases."""
+    if not inspect.isfunction(value) or not bases:
+        return False
+    found: bool = _typehints.function_returns_subclass(value, bases, logging.getLogger(__name__))
+    return found
+
+
+def _last(address: str) -> str:
+    return address.rpartition(".")[2]
