@@ -98,7 +98,8 @@ class LanguageDistillationModule(DistillationModule):
         self._find_vocabulary()
 
     def _restart(self) -> None:
-        """Forget an earlier fit; a checkpoint that is resumed is read afterwards."""
+        """Forget an earlier fit, also one that stopped anywhere; a checkpoint that is resumed is read afterwards."""
+        self.train()
         self._log_once.messages.clear()
         if self.student_data is not None:
             self.student_data.restart()
