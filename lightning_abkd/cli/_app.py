@@ -6,6 +6,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning_abkd.cli._addresses import show_public_addresses
 from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint
 from lightning_abkd.cli._config_files import check_configs, with_paths
+from lightning_abkd.cli._data_files import check_data_files
 from lightning_abkd.cli._errors import readable_errors
 from lightning_abkd.cli._parser import Parser
 
@@ -50,6 +51,7 @@ class AbkdCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Build trainer, module and data; their errors are reported in one sentence."""
         with readable_errors():
+            check_data_files(self.config, self.config["subcommand"])
             super().instantiate_classes()
 
     def _run_subcommand(self, subcommand: str) -> None:

@@ -30,17 +30,17 @@ def readable_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError, AttributeError, FloatingPointError) as error:
-        root = _root(error)
-        if not _is_ours(root) or os.environ.get("ABKD_TRACEBACK"):
+        ours = next(filter(_is_ours, _causes(error)), None)
+        if ours is None or os.environ.get("ABKD_TRACEBACK"):
             raise
-        fail(f"{root} (ABKD_TRACEBACK=1 shows where this comes from.)")
+        fail(f"{ours} (ABKD_TRACEBACK=1 shows where this comes from.)")
 
 
-def _root(error: BaseException) -> BaseException:
-    """Return the error that caused all others."""
-    while error.__cause__ is not None:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that caused it, the last one first."""
+    while error is not None:
+        yield error
         error = error.__cause__
-    return error
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -2,6 +2,8 @@ import re
 
 import pytest
 
+from lightning_abkd.cli._errors import readable_errors
+from lightning_abkd.data import read_records
 from lightning_abkd.modules import DistillationModule
 from tests.cli._commands import refused, run
 
@@ -34,3 +36,10 @@ def test_errors_keep_their_traceback_where_it_is_asked_for(monkeypatch):
     monkeypatch.setenv("ABKD_TRACEBACK", "1")
     with pytest.raises(ValueError, match="Parameter `temperature` should be finite"):
         run("fit", "--model.divergence.temperature", "0")
+
+
+def test_what_the_library_says_is_shown_and_not_what_it_read(tmp_path, capsys):
+    (path := tmp_path / "a.json").write_text("[\n{]")
+    with pytest.raises(SystemExit), readable_errors():
+        read_records(path)
+    assert capsys.readouterr().err.startswith(f"abkd: {path} should be JSON. Found ")

@@ -48,12 +48,16 @@ class Chat:
         return self._write(self.messages[:-1], add_generation_prompt=True)
 
     def drops_tools(self, text: str) -> bool:
-        """Return whether the template writes the same text without the tools and the calls of them."""
-        if not self.tools and not any(map(calls_tool, self.messages)):
-            return False
+        """Return whether the template writes the same text without the tools, or without the calls of them."""
         bare = [{name: value for name, value in turn.items() if name not in _CALLS} for turn in self.messages]
+        has_calls = any(map(calls_tool, self.messages))
+        return (bool(self.tools) and self._writes(text, self.messages, ())) or (
+            has_calls and self._writes(text, bare, self.tools)
+        )
+
+    def _writes(self, text: str, messages: Sequence[Message], tools: Sequence[Mapping[str, object]]) -> bool:
         try:
-            return Chat(self.tokenizer, bare).text == text
+            return Chat(self.tokenizer, messages, tools).text == text
         except ValueError:
             return False
 

@@ -15,7 +15,8 @@ from lightning_abkd.language.data._options import (
     Stage,
     Turns,
     files_by_stage,
-    files_of,
+    needed_files,
+    source_of,
     stages_of,
 )
 from lightning_abkd.language.data._packing import pack
@@ -144,9 +145,8 @@ class InstructionDataModule(LightningDataModule):
         """
         if self.teacher_tokenizer is not None:
             check_same_tokens(self.tokenizer, self.teacher_tokenizer)
-        names = stages_of(stage, self.predict_set)
-        check_files(files_of(map(self._source, names), self.train_file, self.files))
-        for name in names:
+        check_files(needed_files(stage, self.train_file, self.files, self.predict_set))
+        for name in stages_of(stage, self.predict_set):
             self._read_once(name)
         log_reports(self._reports)
 
@@ -198,7 +198,7 @@ class InstructionDataModule(LightningDataModule):
         return self._loaders(self.predict_set)
 
     def _source(self, stage: str) -> str:
-        return "validation" if stage == "test" and not self.files["test"] else stage
+        return source_of(stage, self.files)
 
     def _open(self, stage: Stage) -> dict[str, list[TextSample]]:
         """Return the sets of a stage, which are read on first use, and say what was read."""

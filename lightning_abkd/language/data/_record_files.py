@@ -19,6 +19,7 @@ from lightning_abkd.language.data._decoding import (
     read_text,
     unified_lines,
 )
+from lightning_abkd.language.data._options import Stage, files_by_stage, needed_files
 
 _SUFFIXES = ".jsonl, .json, .csv, .tsv, .parquet, .arrow or .txt file, or a folder of datasets"
 
@@ -46,9 +47,30 @@ def check_file(path: Path) -> None:
 
 
 def check_files(paths: Iterable[Path]) -> None:
-    """Check files as `check_file` does, before the first of them is read."""
+    """Check files as `check_file` does, before the first of them is read.
+
+    Raises:
+        FileNotFoundError: As `check_file`.
+        ValueError: As `check_file`.
+    """
     for path in paths:
         check_file(path)
+
+
+def check_stage_files(
+    stage: str,
+    train_file: str | None,
+    validation_file: str | dict[str, str] | None,
+    test_file: str | dict[str, str] | None,
+    predict_set: Stage = "test",
+) -> None:
+    """Check the files of an `InstructionDataModule` that a stage of Lightning needs, without reading them.
+
+    Raises:
+        FileNotFoundError: As `check_file`.
+        ValueError: As `check_file`.
+    """
+    check_files(needed_files(stage, train_file, files_by_stage(validation_file, test_file), predict_set))
 
 
 def read_rows(path: Path) -> list[object]:
@@ -121,7 +143,7 @@ def _read_json_lines(path: Path) -> list[object]:
         if content.strip():
             try:
                 records.append(json.loads(content))
-            except ValueError:
+            except (ValueError, RecursionError):
                 broken.append(number)
     if broken:
         raise ValueError(
