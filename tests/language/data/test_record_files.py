@@ -10,11 +10,6 @@ ROW = {"instruction": "Add.", "output": "3"}
 LINE = json.dumps(ROW)
 
 
-@pytest.fixture
-def pyarrow():
-    return pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra 'language'")
-
-
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -72,27 +67,6 @@ def test_fields_may_be_of_any_length_and_hold_lines(tmp_path):
 def test_broken_tables_are_named(tmp_path, text, message):
     (path := tmp_path / "a.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
-        read_rows(path)
-
-
-def test_arrow_files_and_streams_give_the_same_rows(tmp_path, pyarrow):
-    table = pyarrow.Table.from_pylist([ROW])
-    for name, new in (("file.arrow", pyarrow.ipc.new_file), ("stream.arrow", pyarrow.ipc.new_stream)):
-        with new(str(tmp_path / name), table.schema) as writer:
-            writer.write_table(table)
-        assert read_rows(tmp_path / name) == [ROW]
-
-
-def test_nulls_inside_of_an_arrow_column_are_what_a_row_lacked(tmp_path, pyarrow):
-    rows = [{"text": None, "tools": [{"a": 1}]}, {"text": "x", "tools": [{"b": {"c": 2}}]}]
-    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.Table.from_pylist(rows), path := tmp_path / "a.parquet")
-    assert read_rows(path) == rows
-
-
-@pytest.mark.parametrize(("name", "kind"), [("a.parquet", "a parquet file"), ("a.arrow", "an Arrow file")])
-def test_broken_binary_files_are_named(tmp_path, pyarrow, name, kind):
-    (path := tmp_path / name).write_bytes(b"PAR1 broken")
-    with pytest.raises(ValueError, match=f"{name} should be {kind}. Found a broken one: "):
         read_rows(path)
 
 
