@@ -17,7 +17,6 @@ from lightning_abkd.language.data._decoding import (
     read_text,
     unified_lines,
 )
-from lightning_abkd.language.data._options import Stage, files_by_stage, needed_files
 
 _SUFFIXES = ".jsonl, .json, .csv, .tsv, .parquet, .arrow or .txt file, or a folder of datasets"
 
@@ -46,22 +45,6 @@ def check_files(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         check_file(path)
-
-
-def check_stage_files(
-    stage: str,
-    train_file: str | None,
-    validation_file: str | dict[str, str] | None,
-    test_file: str | dict[str, str] | None,
-    predict_set: Stage = "test",
-) -> None:
-    """Check the files of an `InstructionDataModule` that a stage of Lightning needs, without reading them.
-
-    Raises:
-        FileNotFoundError: As `check_file`.
-        ValueError: As `check_file`.
-    """
-    check_files(needed_files(stage, train_file, files_by_stage(validation_file, test_file), predict_set))
 
 
 def read_rows(path: Path) -> list[object]:

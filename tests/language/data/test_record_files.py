@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lightning_abkd.language.data._record_files import check_file, check_files, check_stage_files, read_rows
+from lightning_abkd.language.data._record_files import check_file, check_files, read_rows
 
 ROW = {"instruction": "Add.", "output": "3"}
 LINE = json.dumps(ROW)
@@ -78,10 +78,3 @@ def test_files_are_checked_without_being_read(tmp_path):
     (tmp_path / "a.doc.gz").touch()
     with pytest.raises(ValueError, match="Found the suffix '.doc' of .*a.doc.gz"):
         check_file(tmp_path / "a.doc.gz")
-
-
-def test_a_stage_needs_its_files_alone(tmp_path):
-    (path := tmp_path / "a.jsonl").touch()
-    check_stage_files("fit", str(path), None, "none.jsonl")
-    with pytest.raises(FileNotFoundError, match="Found no file at none.jsonl"):
-        check_stage_files("test", str(path), None, "none.jsonl")
