@@ -18,7 +18,7 @@ from lightning_abkd.language.data._options import (
 )
 from lightning_abkd.language.data._prompts import Template, check_template
 from lightning_abkd.language.data._record_files import check_files
-from lightning_abkd.language.data._reports import FileReport, log_reports
+from lightning_abkd.language.data._reports import FileReport, log_reports, report_parts
 from lightning_abkd.language.data._sample_writer import SampleWriter, read_samples
 from lightning_abkd.language.data._text_samples import TextSample, contents
 from lightning_abkd.language.data._tokenizers import (
@@ -223,6 +223,7 @@ class InstructionDataModule(ResumableData):
         if held_out:
             self.sets["validation"] = {"": [samples[i] for i in order[:held_out]]}
         train = [samples[i] for i in split.limit(order[held_out:])]
+        report_parts(self._reports, held_out, len(samples) - held_out - len(train))
         if self.packing:
             self.rows = packed_rows(train, self.max_length, self.seed)
         self.sets["train"] = {"": train}

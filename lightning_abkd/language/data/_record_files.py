@@ -102,6 +102,8 @@ def _read_json(path: Path) -> list[object]:
         if error.msg == "Extra data" and text.lstrip().startswith("{"):
             return _read_json_lines(path)
         raise ValueError(f"{path} should be JSON. Found {error.msg} in line {error.lineno}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} should be JSON that can be read. Found: {error}.") from error
     if not isinstance(content, list):
         raise ValueError(f"{path} should hold a list of records. Found {type(content).__name__}.")
     return content
@@ -127,7 +129,8 @@ def _read_json_lines(path: Path) -> list[object]:
 
 
 def _read_csv(path: Path) -> list[object]:
-    text = read_text(path)
+    # Excel may say in a first line what separates fields.
+    text = re.sub(r"^sep=(.)\r?\n", "", read_text(path))
     with _fields_of_any_length():
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True)
         try:

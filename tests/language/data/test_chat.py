@@ -71,3 +71,8 @@ def test_marks_of_the_template_are_read_where_there_are_some():
 def test_what_the_template_refuses_is_said():
     with pytest.raises(ValueError, match="chat template can write. Found the roles user, assistant; .*: Never"):
         _ = Chat(byte_level("{{ raise_exception('Never') }}"), TURNS[:2]).text
+
+
+def test_arguments_of_the_template_reach_it():
+    chat = Chat(byte_level("{{ 'thinks' if thinking }}" + CHATML), TURNS, [{"name": "a"}], {"thinking": True})
+    assert chat.text.startswith("thinks<|im_start|>system")

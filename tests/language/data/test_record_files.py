@@ -19,6 +19,7 @@ LINE = json.dumps(ROW)
         ("lines.json", f"{LINE}\n{LINE}\n"),
         ("a.csv", "instruction,output\r\nAdd.,3\r\n"),
         ("excel.csv", "instruction;output\nAdd.;3\n"),
+        ("sep.csv", "sep=;\r\ninstruction;output\r\nAdd.;3\r\n"),
         ("a.tsv", "instruction\toutput\nAdd.\t3\n"),
     ],
 )
@@ -78,3 +79,11 @@ def test_files_are_checked_without_being_read(tmp_path):
     (tmp_path / "a.doc.gz").touch()
     with pytest.raises(ValueError, match="Found the suffix '.doc' of .*a.doc.gz"):
         check_file(tmp_path / "a.doc.gz")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, f"[{'9' * 9_999}]"])
+def test_json_that_python_cannot_hold_is_named(tmp_path, text):
+    for name, message in (("a.json", "a.json should be JSON that can be read"), ("a.jsonl", "Found 1 broken lines")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_rows(tmp_path / name)
