@@ -12,12 +12,13 @@ from lightning_abkd.language.data._options import (
     Stage,
     Turns,
     files_by_stage,
-    files_of,
+    needed_files,
+    source_of,
     stages_of,
 )
 from lightning_abkd.language.data._prompts import Template, check_template
 from lightning_abkd.language.data._record_files import check_files
-from lightning_abkd.language.data._reports import FileReport, log_reports
+from lightning_abkd.language.data._reports import FileReport, log_reports, report_parts
 from lightning_abkd.language.data._sample_writer import SampleWriter, read_samples
 from lightning_abkd.language.data._text_samples import TextSample, contents
 from lightning_abkd.language.data._tokenizers import (
@@ -143,9 +144,8 @@ class InstructionDataModule(ResumableData):
         super().setup(stage)
         if self.teacher_tokenizer is not None:
             check_same_tokens(self.tokenizer, self.teacher_tokenizer)
-        names = stages_of(stage, self.predict_set)
-        check_files(files_of(map(self._source, names), self.train_file, self.files))
-        for name in names:
+        check_files(needed_files(stage, self.train_file, self.files, self.predict_set))
+        for name in stages_of(stage, self.predict_set):
             self._read_once(name)
         log_reports(self._reports)
 
@@ -197,7 +197,7 @@ class InstructionDataModule(ResumableData):
         return self._loaders(self.predict_set)
 
     def _source(self, stage: str) -> str:
-        return "validation" if stage == "test" and not self.files["test"] else stage
+        return source_of(stage, self.files)
 
     def _open(self, stage: Stage) -> dict[str, list[TextSample]]:
         """Return the sets of a stage, which are read on first use, and say what was read."""
@@ -223,6 +223,7 @@ class InstructionDataModule(ResumableData):
         if held_out:
             self.sets["validation"] = {"": [samples[i] for i in order[:held_out]]}
         train = [samples[i] for i in split.limit(order[held_out:])]
+        report_parts(self._reports, held_out, len(samples) - held_out - len(train))
         if self.packing:
             self.rows = packed_rows(train, self.max_length, self.seed)
         self.sets["train"] = {"": train}

@@ -1,6 +1,6 @@
 """The options of a language data module in three groups that check themselves, and its files by name."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
@@ -167,10 +167,18 @@ def stages_of(stage: str, predict_set: Stage) -> list[Stage]:
     return needed.get(stage, ["test"])
 
 
-def files_of(sources: Iterable[str], train_file: str | None, named: Mapping[str, Mapping[str, str]]) -> list[Path]:
-    """Return the files of some sets; a set without its own is a part of the training data."""
+def source_of(stage: str, named: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the stage whose set a stage uses: without test files, the validation data are the test data."""
+    return "validation" if stage == "test" and not named["test"] else stage
+
+
+def needed_files(
+    stage: str, train_file: str | None, named: Mapping[str, Mapping[str, str]], predict_set: Stage
+) -> list[Path]:
+    """Return the files that a stage of Lightning needs; a set without its own is a part of the training data."""
     files: list[Path] = []
-    for source in sources:
+    for needed in stages_of(stage, predict_set):
+        source = source_of(needed, named)
         given = list(named.get(source, {}).values()) or ([] if train_file is None else [train_file])
         files.extend(map(Path, given))
     return files

@@ -10,7 +10,7 @@ from lightning_abkd.language.data._options import (
     Split,
     files_by_name,
     files_by_stage,
-    files_of,
+    needed_files,
     stages_of,
 )
 from lightning_abkd.training import ResumableData
@@ -100,8 +100,10 @@ def test_files_have_stages_and_names():
 
 def test_a_set_without_its_own_file_is_a_part_of_the_training_data():
     named = files_by_stage(None, {"x": "b.jsonl"})
-    assert files_of(["validation", "test"], "a.jsonl", named) == [Path("a.jsonl"), Path("b.jsonl")]
-    assert files_of(["train"], None, named) == []
+    assert needed_files("fit", "a.jsonl", named, "test") == [Path("a.jsonl")] * 2
+    assert needed_files("test", "a.jsonl", named, "test") == [Path("b.jsonl")]
+    assert needed_files("test", "a.jsonl", files_by_stage("c.jsonl", None), "test") == [Path("c.jsonl")]
+    assert needed_files("predict", None, named, "train") == []
 
 
 @pytest.mark.parametrize(
