@@ -2,13 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 import lightning_abkd.training._checks as checks
@@ -17,16 +14,17 @@ from lightning_abkd.metrics import classification_metrics
 from lightning_abkd.training._checkpoint import save_weights
 from lightning_abkd.training._lightning import is_built_from_config
 from lightning_abkd.training._module_state import ModuleState
-from lightning_abkd.training._optimizers import Optimizers
+from lightning_abkd.training._optimization import Optimization
+from lightning_abkd.training._optimizers import DEFAULT_MONITOR, Optimizers
+from lightning_abkd.training._positions import Interval
 from lightning_abkd.training._signals import Batch, Signals, check_path, check_wanted, inputs_of, outputs, views_of
 from lightning_abkd.training._stage_metrics import StageMetrics
 from lightning_abkd.training._step_log import is_logged, log_epoch, log_step
-from lightning_abkd.training._step_mean import StepMean
 from lightning_abkd.training._teacher import Teacher, TeacherDtype
 from lightning_abkd.training._terms import Terms, accuracy, distillation_terms, label_cross_entropy, weighted_sum
 
 
-class DistillationModule(ModuleState):
+class DistillationModule(Optimization, ModuleState):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
     As it stands it takes batches (inputs, labels) or (inputs, labels, index) and networks that map inputs to logits, a
@@ -48,7 +46,8 @@ class DistillationModule(ModuleState):
         distillation_weight: Weight of the divergence; may be changed during training.
         optimizer: Maps parameters to an optimizer.
         lr_scheduler: Maps the optimizer to a learning-rate scheduler; None keeps the rate.
-        lr_interval: Whether the learning-rate scheduler steps after each "step" or "epoch".
+        lr_interval: Whether the learning-rate scheduler moves after each "step" or "epoch"; None takes what it counts:
+            steps for those of `lightning_abkd.modules` and torch's OneCycleLR and CyclicLR, else epochs.
         lr_monitor: Name of the logged value that a `ReduceLROnPlateau` watches.
         teacher_dtype: Dtype of the teacher's weights and arithmetic; None keeps its weights' dtype.
         compile_student: Compile the student with `torch.compile` before training.
@@ -83,8 +82,8 @@ class DistillationModule(ModuleState):
         distillation_weight: float = 1.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
-        lr_interval: Literal["step", "epoch"] = "epoch",
-        lr_monitor: str = "val/loss",
+        lr_interval: Interval | None = None,
+        lr_monitor: str = DEFAULT_MONITOR,
         teacher_dtype: TeacherDtype | None = None,
         compile_student: bool = False,
         student_features: str | None = None,
@@ -99,10 +98,9 @@ class DistillationModule(ModuleState):
         self.divergence = AlphaBetaDivergence() if divergence is None and teacher is not None else divergence
         self.task_weight = task_weight
         self.distillation_weight = distillation_weight
-        self._optimizers = Optimizers(optimizer, lr_scheduler, lr_interval, lr_monitor)
+        self.optimize_by(Optimizers(optimizer, lr_scheduler, lr_interval, lr_monitor))
         self._compile_student = compile_student
         self._paths = {"student": student_features, "teacher": teacher_features}
-        self._step_mean = StepMean()
         self._stage_metrics = StageMetrics()
         self.save_hyperparameters(ignore=["teacher", *(() if is_built_from_config() else self._objects)])
         # Without its teacher a trained module still loads, to be evaluated or exported.
@@ -174,18 +172,6 @@ class DistillationModule(ModuleState):
         count = signals["mask"].sum() if "mask" in signals else positions
         return self.part_of_step(loss, count, positions, signals, batch_idx)
 
-    def part_of_step(
-        self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int
-    ) -> Tensor:
-        """Return a micro-batch's part of the loss of its step, from its mean loss over `count` of `positions`."""
-        if checks.is_watched(self.device, batch_idx):
-            checks.check_not_nan(loss.detach(), signals, self.global_step)
-        return self._step_mean.add(loss, count, positions, self.trainer)
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Rescale the gradients to those of the mean loss over all counted positions of the step."""
-        self._step_mean.finish(optimizer, self.trainer)
-
     def _logged_loss(self, signals: Signals, batch_idx: int, stage: str) -> tuple[Tensor, int]:
         logits = signals["student_logits"]
         if checks.is_watched(self.device, batch_idx):
@@ -237,10 +223,6 @@ class DistillationModule(ModuleState):
             self.student.train()
         if self._compile_student:
             self.student.compile()
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimizer of all trainable parameters of student and divergence, and the learning-rate schedule."""
-        return self._optimizers.build(self)
 
     def save_student(self, path: str | Path) -> Path:
         """Write the student's weights by their own names to a .pt or .safetensors file, see `save_weights`."""

@@ -55,7 +55,8 @@ def resumes_within_epoch(trainer: Trainer) -> bool:
 def epoch_and_batches(trainer: Trainer) -> tuple[int, int]:
     """Return the current epoch of a fit and the number of its batches that training has taken already."""
     loop = trainer.fit_loop
-    return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.ready
+    epoch: int = getattr(loop.epoch_progress.current, "processed")  # noqa: B009
+    return epoch, loop.epoch_loop.batch_progress.current.ready
 
 
 def data_ranks(trainer: Trainer) -> tuple[int, int]:
