@@ -8,6 +8,7 @@ from types import ModuleType
 
 from jsonargparse import _util
 
+from lightning_abkd.cli._calls import refuse_other_calls
 from lightning_abkd.cli._short_names import find_short_names
 
 _PACKAGE = "lightning_abkd"
@@ -31,6 +32,7 @@ def show_public_addresses() -> None:
     """
     found = {address: resolve_name(address) for address in public_addresses()}
     find_short_names(found)
+    refuse_other_calls()
     written = getattr(_util, "resolved_import_paths", None)
     if written is None:
         return

@@ -5,14 +5,15 @@ Here: how jsonargparse is told of short names. Not here: which names are public.
 
 import inspect
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from jsonargparse import _typehints, _util
 
 from lightning_abkd._utils import OLD_ADDRESSES
 
-# Variants of torch's own layers for quantisation bear the layers' names.
-_VARIANTS = "torch.ao."
+# Variants of torch's own layers, for quantisation and for adapters, bear the layers' names.
+_VARIANTS = ("torch.ao.", "peft.")
 
 
 def find_short_names(public: Mapping[str, object]) -> None:
@@ -25,7 +26,7 @@ def find_short_names(public: Mapping[str, object]) -> None:
     def resolve(base: object, name: str) -> str:
         if "." in name:
             return name
-        return _resolve(base, name, [value for address, value in public.items() if _last(address) == name])
+        return _resolve(base, name, [value for address, value in public.items() if name in _spellings(_last(address))])
 
     vars(_typehints)["resolve_class_path_by_name"] = resolve
 
@@ -70,11 +71,24 @@ def _is_reachable(each: type) -> bool:
 
 
 def _builds(value: object, bases: tuple[type, ...]) -> bool:
-    """Return True for a function that returns one of the bases."""
+    """Return True for a class below one of the bases, and for a function that returns one."""
+    if inspect.isclass(value):
+        return bool(bases) and issubclass(value, bases)
     if not inspect.isfunction(value) or not bases:
         return False
     found: bool = _typehints.function_returns_subclass(value, bases, logging.getLogger(__name__))
     return found
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """Return the names by which something is found: its own and, of a learning-rate schedule, that of functions.
+
+    Example:
+        >>> _spellings("WarmupCosineLR")
+        ('WarmupCosineLR', 'warmup_cosine')
+    """
+    words = re.findall("[A-Z][a-z]+", name.removesuffix("LR")) if name.endswith("LR") else []
+    return (name, "_".join(words).lower()) if words else (name,)
 
 
 def _last(address: str) -> str:
