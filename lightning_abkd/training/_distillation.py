@@ -30,9 +30,13 @@ from lightning_abkd.training._terms import Terms, distillation_terms, label_cros
 class DistillationModule(EvaluatedModule, Optimization, ModuleState):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
-    As it stands it takes batches (inputs, labels) or (inputs, labels, index) and networks that map inputs to logits, a
-    tensor or an object with `.logits`. For another task override `signals(batch)`, `task_loss(signals)` or
-    `metrics(classes)`. Without a teacher it is supervised training, of a future teacher or of a baseline.
+    As it stands it takes batches (inputs, labels) or (inputs, labels, index), or mappings with `pixel_values` and
+    `labels`, and networks that map inputs to logits, a tensor or an object with `.logits`. For another task override
+    `signals(batch)`, `task_loss(signals)` or `metrics(classes)`. Without a teacher it is supervised training, of a
+    future teacher or of a baseline.
+
+    Labels are class indices of any dtype, (B,) or (B, 1), one-hot rows, or probabilities (B, C); the shape decides
+    which. -100 counts in no task loss. With `task_weight` 0 and a divergence that takes none, labels may be missing.
 
     The loss of an optimizer step is task_weight · task loss + distillation_weight · divergence, each the mean over all
     counted positions of the step, however they are split into micro-batches and ranks. The teacher stays frozen, in
@@ -134,13 +138,13 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
         """Turn a batch into named tensors: one forward pass of each network for each view.
 
         Args:
-            batch: Inputs (B, ...) or a pair of views (weak, strong), labels (B,) and, where asked for, positions (B,).
+            batch: Inputs (B, ...) or a pair of views (weak, strong), labels and, where asked for, positions (B,).
 
         Returns:
-            student_logits (B, C), labels (B,) and, with a teacher, teacher_logits (B, C); student_features and
-            teacher_features (B, D) where the divergence takes them; `…_logits_strong` of a second view; index (B,) in
-            training alone, because positions in an evaluation are those of another set. A subclass may add or replace
-            signals. A loss gets those that its `forward` has as parameters.
+            student_logits (B, C), labels as the batch holds them and, with a teacher, teacher_logits (B, C);
+            student_features and teacher_features (B, D) where the divergence takes them; `…_logits_strong` of a second
+            view; index (B,) in training alone, because positions in an evaluation are those of another set. A subclass
+            may add or replace signals. A loss gets those that its `forward` has as parameters.
         """
         views, signals = views_of(batch, self.training)
         wanted = () if self.divergence is None else self.divergence.accepted_signals
