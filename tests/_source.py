@@ -36,7 +36,7 @@ CATALOGUES = ("data", "models", "modules", "callbacks")
 # The folder of tests that start from users' files and commands instead of a source file.
 FIELD = "field"
 # What a room's __init__ may import for itself.
-HELPERS = {"TYPE_CHECKING", "renamed_names", "export_lazily"}
+HELPERS = {"TYPE_CHECKING", "renamed_names", "export_lazily", "forward_old_files"}
 
 
 def sources(root: Path) -> dict[Path, ast.Module]:

@@ -1,5 +1,7 @@
 """LightningCLI over distillation modules."""
 
+import sys
+
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
@@ -10,6 +12,7 @@ from lightning_abkd.cli._errors import readable_errors, warn
 from lightning_abkd.cli._first_checks import check_first
 from lightning_abkd.cli._help_request import show_functions, with_classes
 from lightning_abkd.cli._parser import Parser
+from lightning_abkd.cli._predictions import write_predictions
 
 
 class AbkdCLI(LightningCLI):
@@ -50,6 +53,8 @@ class AbkdCLI(LightningCLI):
             args = with_paths(args)
             check_configs(args)
             args = with_classes(args)
+        elif args is None:
+            sys.argv[1:] = with_classes(sys.argv[1:])
         show_public_addresses()
         show_functions()
         super().parse_arguments(parser, args)
@@ -77,4 +82,9 @@ class AbkdCLI(LightningCLI):
         if config.get("ckpt_path") is None and (warning := untrained(self.config[command], self.trainer)):
             warn(warning)
 
-    before_validate = before_test = before_predict = _choose_checkpoint
+    before_validate = before_test = _choose_checkpoint
+
+    def before_predict(self) -> None:
+        """Choose the checkpoint, and let predictions of images be written."""
+        self._choose_checkpoint()
+        write_predictions(self.trainer, self.model, self.datamodule)

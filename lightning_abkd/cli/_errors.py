@@ -16,7 +16,16 @@ _OURS = (ValueError, TypeError, OSError, ImportError, AttributeError, FloatingPo
 def fail(message: str) -> NoReturn:
     """Write the message and exit with the status of a wrong command line."""
     sys.stderr.write(f"abkd: {message}\n")
-    raise SystemExit(2)
+    stop = SystemExit(2)
+    stop.add_note(message)
+    raise stop
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says in one line; for an exit, what `fail` said before it."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    text = notes[0] if isinstance(error, SystemExit) and notes else str(error)
+    return " ".join(text.split()) or type(error).__name__
 
 
 def warn(message: str) -> None:
@@ -33,23 +42,36 @@ def readable_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        root = _root(error)
         if os.environ.get("ABKD_TRACEBACK"):
             raise
+        root = _root(error)
         sentence = _sentence(root)
         if sentence is None and root is error:
             raise
         if sentence is None:
-            raise root from None
+            raise root from root.__cause__
         fail(f"{sentence} (ABKD_TRACEBACK=1 shows where this comes from.)")
 
 
 def _sentence(error: BaseException) -> str | None:
     """Return what to say of an error that was raised on purpose, None for any other."""
-    place = _place(error)
-    if place.is_relative_to(Path(__file__).parent.parent):
-        return str(error) if isinstance(error, _OURS) else None
-    return library_sentence(error, place)
+    ours = _ours(error)
+    if ours is not None:
+        return str(ours) if isinstance(ours, _OURS) else None
+    return library_sentence(error, _place(error))
+
+
+def _ours(error: BaseException | None) -> BaseException | None:
+    """Return the error, or else the first of those that caused it, that this package raised; None if it raised none."""
+    while error is not None and not _is_ours(error):
+        error = error.__cause__
+    return error
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return True if the error was raised by a line of this package, or is of a kind that it raises in a worker."""
+    here = _place(error).is_relative_to(Path(__file__).parent.parent)
+    return here or type(error).__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _root(error: BaseException) -> BaseException:

@@ -33,7 +33,7 @@ Look around:
 
 Begin with:
   abkd configs quickstart/student > mine.yaml
-  abkd fit --config mine.yaml --model.divergence.alpha 0.8
+  abkd fit --config mine.yaml --model.task_weight 0.5
 
 `abkd COMMAND --help` explains a command; `abkd --version` shows the version.
 """
@@ -106,10 +106,10 @@ def _run(command: str) -> None:
 
 
 def _sweep() -> None:
-    from lightning_abkd.cli._sweep import sweep
-    from lightning_abkd.cli._sweep_training import train_point
+    from lightning_abkd.cli._sweep import sweep_command
+    from lightning_abkd.cli._sweep_training import check_point, train_point
 
     arguments = sys.argv[2:]
     sys.argv = sys.argv[:1]
     with readable_errors():
-        sweep(arguments, train_point)
+        sweep_command(arguments, train_point, check_point)

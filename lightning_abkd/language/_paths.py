@@ -24,6 +24,9 @@ from lightning_abkd.training import (
 class FromLogits:
     """Computes losses and metrics from the logits of whole batches, as every `DistillationModule` does."""
 
+    def check(self) -> None:
+        """Do nothing: logits are those of the networks as they are."""
+
     def prepare_on_host(self, batch: object) -> object:
         """Return the batch as it is."""
         return batch
@@ -63,6 +66,15 @@ class FromHiddenStates:
         if self.teacher is not None:
             log_padding(self.vocabulary, self.teacher.take_apart().layer.out_features, "teacher", self.log_once)
 
+    def check(self) -> None:
+        """Raise ValueError, with the reason, if a network has come to compute more than its parts.
+
+        Callbacks may prune or parametrize an output layer, or add hooks, in the middle of a run.
+        """
+        self.student.check()
+        if self.teacher is not None:
+            self.teacher.take_apart().check()
+
     def prepare_on_host(self, batch: object) -> object:
         """Find the tokens that count while the labels are on the CPU; labels must not change afterwards."""
         return with_counted(batch)
@@ -71,12 +83,20 @@ class FromHiddenStates:
         """Compute the loss of a micro-batch, log its terms, and count its tokens."""
         rows = token_rows(batch, self.student, self.stored_teacher or self.teacher, self.vocabulary)
         count = len(rows.labels)
+        if module.divergence is not None and rows.compare is None:
+            raise ValueError(
+                f"{type(module.divergence).__name__} asks for the signal `teacher_logits`. Found no teacher. "
+                "Give the module a `teacher`, or leave out its `divergence`."
+            )
         if is_watched(module.device, batch_idx):
             check_labels(rows.labels, len(rows.head.weight))
         terms = rows.loss(module.divergence, module.task_weight, module.distillation_weight)
-        if is_logged(module.trainer, batch_idx):
+        if count:
+            weights = (module.task_weight, module.distillation_weight)
+            module.log_shares(lambda: rows.gradient_norms(module.divergence, *weights))
+        if count and is_logged(module.trainer, batch_idx):
             named = {name: term for name, term in terms._asdict().items() if term is not None}
-            log_step(module, named, max(1, count))
+            log_step(module, named, count)
         if not count:
             self.log_once("A training batch has no labelled token and adds nothing to the loss.")
         return module.part_of_step(terms.loss, count, batch["labels"][:, 1:].numel(), rows.states, batch_idx)

@@ -1,13 +1,15 @@
 """The only file that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
-`LightningModule._trainer`, `Trainer.log_every_n_steps`, `fit_loop.epoch_loop.restarting`.
+`LightningModule._trainer`, `Trainer.callbacks`, `Trainer.ckpt_path`, `Trainer.log_every_n_steps`,
+`fit_loop.epoch_loop.restarting`.
 """
 
 from collections.abc import Callable
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.trainer.states import TrainerFn
 
 
 def is_built_from_config() -> bool:
@@ -18,6 +20,24 @@ def is_built_from_config() -> bool:
 def datamodule_of(module: LightningModule) -> object:
     """Return the data module of a module's trainer, or None if there is no data module or no trainer."""
     return None if module._trainer is None else getattr(module._trainer, "datamodule", None)
+
+
+def checkpoint_of(module: LightningModule) -> str | None:
+    """Return the checkpoint that a module's trainer was given, or None if there is none or no trainer."""
+    path = None if module._trainer is None else module._trainer.ckpt_path
+    return None if path is None else str(path)
+
+
+def resumes_fit(module: LightningModule) -> bool:
+    """Return True if a module's trainer goes on with a fit from a checkpoint."""
+    trainer = module._trainer
+    return trainer is not None and trainer.state.fn == TrainerFn.FITTING and trainer.ckpt_path is not None
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """Return the callbacks of a trainer."""
+    callbacks: list[Callback] = getattr(trainer, "callbacks")  # noqa: B009
+    return callbacks
 
 
 def log_interval(trainer: Trainer) -> int:

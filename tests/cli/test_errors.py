@@ -3,7 +3,10 @@ import sys
 
 import pytest
 import torch
+from torch._utils import ExceptionWrapper
 
+from lightning_abkd.cli._errors import readable_errors
+from lightning_abkd.data import open_image
 from lightning_abkd.losses import ReverseKL
 from lightning_abkd.modules import DistillationModule
 from tests.cli._commands import refused, run
@@ -21,6 +24,27 @@ pytestmark = pytest.mark.float32
 )
 def test_what_the_library_refuses_is_one_sentence_before_training(capsys, options, message):
     assert re.search(message, refused(capsys, *options))
+
+
+def test_what_another_library_caused_is_one_sentence(capsys, tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(SystemExit), readable_errors():
+        open_image(tmp_path / "a.jpg")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"abkd: File `.*a\.jpg` should be an image that can be read. Found an empty file", line)
+
+
+def test_what_a_worker_of_a_loader_raised_is_one_sentence(capsys, tmp_path):
+    def work():
+        try:
+            open_image(tmp_path / "a.jpg")
+        except OSError:
+            return ExceptionWrapper(where="in DataLoader worker process 0")
+
+    with pytest.raises(SystemExit), readable_errors():
+        work().reraise()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"abkd: File `.*a\.jpg` should be an image that can be read. Found no such file", line)
 
 
 def broken(self, batch, batch_idx):

@@ -58,6 +58,9 @@ class CachedTeacher(Callback):
         32
     """
 
+    brings_teacher = True
+    """Whether a module without a teacher gets the default divergence."""
+
     def __init__(self, folder: str, kind: CacheKind = "hidden", k: int = 64, keep_teacher: bool = False) -> None:
         check_choice("kind", kind, get_args(CacheKind))
         check_at_least("k", k, 1)
@@ -93,6 +96,7 @@ class CachedTeacher(Callback):
             raise ValueError("Stored outputs belong to samples, which packed rows do not name. Set `packing: false`.")
         if run.module.student_data is not None:
             raise ValueError("Responses of the student are not among the stored outputs. Leave `student_data` out.")
+        run.module.expect_teacher()
         divergence = run.module.divergence
         if not isinstance(divergence, Divergence):
             raise ValueError(
@@ -129,7 +133,7 @@ class CachedTeacher(Callback):
             self.folder,
             CacheIdentity(model_identity(teacher), _tokenizer_identity(run.data), _data_identity(run.data)),
             self.kind,
-            token_counts=[len(sample) - max(1, sample.prompt_length) for sample in samples],
+            token_counts=[sample.label_count for sample in samples],
             width=parts.layer.in_features if is_hidden else self.k,
             vocabulary=len(head.weight),
             head=head.to(torch.device("cpu")) if is_hidden else None,

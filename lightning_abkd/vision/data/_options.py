@@ -1,7 +1,7 @@
 """The options of an image data module in three groups, and the keyword arguments that data sets pass on to the base."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ else:
 
         def __class_getitem__(cls, options: type) -> type:
             return options
+
+
+OnError = Literal["raise", "skip"]
 
 
 class ImageOptions(TypedDict, total=False):
@@ -47,9 +50,10 @@ class UnsplitImageOptions(ImageOptions, total=False):
 
 
 class AugmentedImageOptions(ImageOptions, total=False):
-    """The arguments of a data set whose training images can be augmented."""
+    """The arguments of a data set of image files, whose training images can be augmented."""
 
     augment: bool
+    on_error: OnError
 
 
 @dataclass(frozen=True)
@@ -160,5 +164,16 @@ class Corruption:
         return chosen[long_tail(labels[chosen], self.imbalance, num_classes, generator)]
 
     def mislabel(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
-        """Replace a share `label_noise` of the labels by other classes."""
+        """Replace a share `label_noise` of the labels by other classes.
+
+        Raises:
+            ValueError: If labels to replace are probabilities, shape (N, C).
+        """
+        if self.label_noise == 0:
+            return labels
+        if labels.dim() > 1:
+            raise ValueError(
+                "Parameter `label_noise` should be 0 for labels that are probabilities of the classes. "
+                f"Found `label_noise = {self.label_noise}`."
+            )
         return noisy_labels(labels, self.label_noise, num_classes, generator)

@@ -1,8 +1,18 @@
 import itertools
+from pathlib import Path
 
 import pytest
 
-from lightning_abkd.language.data._options import Lengths, Loading, Split, files_by_name
+from lightning_abkd.language.data._options import (
+    Layout,
+    Lengths,
+    Loading,
+    Split,
+    files_by_name,
+    files_by_stage,
+    files_of,
+    stages_of,
+)
 
 
 def split(**options):
@@ -73,3 +83,28 @@ def test_files_are_named_and_a_single_one_is_not():
 def test_several_files_have_names(files):
     with pytest.raises(ValueError, match="Parameter `test_file` should name every file. Found `test_file = {"):
         files_by_name("test_file", files)
+
+
+def test_layouts_are_known_ones():
+    with pytest.raises(ValueError, match="`columns` should map instruction, .* Found `columns.ask`"):
+        Layout({"ask": "instruction"}, "last")
+    with pytest.raises(ValueError, match="`labelled_turns` should be 'last' or 'every'. Found .*'first'"):
+        Layout(None, "first")
+
+
+def test_files_have_stages_and_names():
+    assert files_by_stage("a.jsonl", {"x": "b.jsonl"}) == {"validation": {"": "a.jsonl"}, "test": {"x": "b.jsonl"}}
+
+
+def test_a_set_without_its_own_file_is_a_part_of_the_training_data():
+    named = files_by_stage(None, {"x": "b.jsonl"})
+    assert files_of(["validation", "test"], "a.jsonl", named) == [Path("a.jsonl"), Path("b.jsonl")]
+    assert files_of(["train"], None, named) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "needed"),
+    [("fit", ["train", "validation"]), ("validate", ["validation"]), ("test", ["test"]), ("predict", ["train"])],
+)
+def test_a_stage_needs_its_sets(stage, needed):
+    assert stages_of(stage, "train") == needed
