@@ -2,17 +2,19 @@
 
 import sys
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lightning_abkd.cli._addresses import show_public_addresses
 from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint, untrained
 from lightning_abkd.cli._config_files import check_configs, with_paths
+from lightning_abkd.cli._displays import displays
 from lightning_abkd.cli._errors import readable_errors, warn
 from lightning_abkd.cli._first_checks import check_first
 from lightning_abkd.cli._help_request import show_functions, with_classes
 from lightning_abkd.cli._parser import Parser
 from lightning_abkd.cli._predictions import write_predictions
+from lightning_abkd.cli._saved_config import SavedConfig
 
 
 class AbkdCLI(LightningCLI):
@@ -35,6 +37,7 @@ class AbkdCLI(LightningCLI):
             LightningModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            save_config_callback=SavedConfig,
             save_config_kwargs={"overwrite": True},
             parser_class=Parser,
             parser_kwargs={"allow_abbrev": False},
@@ -68,6 +71,13 @@ class AbkdCLI(LightningCLI):
         with readable_errors():
             check_first(self.config[self.config["subcommand"]], self.config["subcommand"])
             super().instantiate_classes()
+
+    def _instantiate_trainer(self, config: dict[str, object], callbacks: list[Callback]) -> Trainer:
+        return super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
+
+    def displays(self, trainer: dict[str, object]) -> list[Callback]:
+        """Return the callbacks that show the run on the screen."""
+        return displays(trainer)
 
     def _run_subcommand(self, subcommand: str) -> None:
         with readable_errors():

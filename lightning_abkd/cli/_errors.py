@@ -42,28 +42,32 @@ def readable_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        root = _root(error)
         if os.environ.get("ABKD_TRACEBACK"):
             raise
-        root = _root(error)
         sentence = _sentence(root)
         if sentence is None and root is error:
             raise
         if sentence is None:
-            raise root from root.__cause__
+            raise root from None
         fail(f"{sentence} (ABKD_TRACEBACK=1 shows where this comes from.)")
 
 
 def _sentence(error: BaseException) -> str | None:
     """Return what to say of an error that was raised on purpose, None for any other."""
-    ours = _ours(error)
-    if ours is not None:
-        return str(ours) if isinstance(ours, _OURS) else None
+    if _is_ours(error):
+        return str(error) if isinstance(error, _OURS) else None
     return library_sentence(error, _place(error))
 
 
-def _ours(error: BaseException | None) -> BaseException | None:
-    """Return the error, or else the first of those that caused it, that this package raised; None if it raised none."""
-    while error is not None and not _is_ours(error):
+def _root(error: BaseException) -> BaseException:
+    """Return this package's own error among the causes, else that below jsonargparse's, which name only the config."""
+    cause: BaseException | None = error
+    while cause is not None and not _is_ours(cause):
+        cause = cause.__cause__
+    if cause is not None:
+        return cause
+    while error.__cause__ is not None and "jsonargparse" in _place(error).parts:
         error = error.__cause__
     return error
 
@@ -72,13 +76,6 @@ def _is_ours(error: BaseException) -> bool:
     """Return True if the error was raised by a line of this package, or is of a kind that it raises in a worker."""
     here = _place(error).is_relative_to(Path(__file__).parent.parent)
     return here or type(error).__module__.partition(".")[0] == __name__.partition(".")[0]
-
-
-def _root(error: BaseException) -> BaseException:
-    """Return the error below those of jsonargparse, which only say where in the config it came from."""
-    while error.__cause__ is not None and "jsonargparse" in _place(error).parts:
-        error = error.__cause__
-    return error
 
 
 def _place(error: BaseException) -> Path:

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     )
     from lightning_abkd.training._step_log import is_logged as is_logged, log_step as log_step
     from lightning_abkd.training._teacher import Teacher as Teacher, TeacherDtype as TeacherDtype, call as call
+    from lightning_abkd.training._training_order import (
+        ResumableData as ResumableData,
+        ResumableLoader as ResumableLoader,
+        TrainingOrder as TrainingOrder,
+        seeded_augmentation as seeded_augmentation,
+    )
 else:
     export_lazily(
         __name__,
@@ -45,6 +51,12 @@ else:
             "lightning_abkd.training._lightning": ["datamodule_of"],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
             "lightning_abkd.training._step_log": ["is_logged", "log_step"],
+            "lightning_abkd.training._training_order": [
+                "ResumableData",
+                "ResumableLoader",
+                "TrainingOrder",
+                "seeded_augmentation",
+            ],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
         },
     )

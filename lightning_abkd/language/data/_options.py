@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_abkd._utils import check_at_least, check_choice, check_interval
 from lightning_abkd.language.data._columns import check_columns
+from lightning_abkd.training import ResumableLoader, TrainingOrder
 
 T = TypeVar("T")
 Stage = Literal["train", "validation", "test"]
@@ -41,13 +42,18 @@ class Loading:
         check_at_least("batch_size", self.batch_size, 1)
 
     def loader(
-        self, rows: Sequence[T], collate: Callable[[list[T]], dict[str, Tensor]], shuffle: bool
+        self,
+        rows: Sequence[T],
+        collate: Callable[[list[T]], dict[str, Tensor]],
+        order: TrainingOrder | None = None,
     ) -> DataLoader[T]:
-        """Build the loader of a set whose rows `collate` joins into batches."""
-        return DataLoader(
+        """Build the loader of a set whose rows `collate` joins into batches, as they lie or in an order."""
+        kind = DataLoader if order is None else ResumableLoader
+        return kind(
             _Rows(rows),
             batch_size=self.batch_size,
-            shuffle=shuffle,
+            shuffle=False,
+            sampler=order,
             num_workers=self.num_workers,
             collate_fn=collate,
             persistent_workers=self.num_workers > 0,

@@ -13,6 +13,7 @@ from lightning_abkd.language.data._options import (
     files_of,
     stages_of,
 )
+from lightning_abkd.training import ResumableData
 
 
 def split(**options):
@@ -21,15 +22,16 @@ def split(**options):
 
 def test_rows_become_batches_in_their_order_or_shuffled():
     rows = list(range(20))
-    batches = list(Loading(batch_size=8, num_workers=0).loader(rows, list, shuffle=False))
+    batches = list(Loading(batch_size=8, num_workers=0).loader(rows, list))
     assert batches == [rows[:8], rows[8:16], rows[16:]]
-    shuffled = list(itertools.chain(*Loading(batch_size=8, num_workers=0).loader(rows, list, shuffle=True)))
+    order = ResumableData().training_order(len(rows), batch_size=8, augments=False)
+    shuffled = list(itertools.chain(*Loading(batch_size=8, num_workers=0).loader(rows, list, order)))
     assert sorted(shuffled) == rows != shuffled
 
 
 def test_workers_persist_and_their_absence_is_fine():
-    assert Loading(1, num_workers=2).loader([1], list, shuffle=False).persistent_workers
-    assert not Loading(1, num_workers=0).loader([1], list, shuffle=False).persistent_workers
+    assert Loading(1, num_workers=2).loader([1], list).persistent_workers
+    assert not Loading(1, num_workers=0).loader([1], list).persistent_workers
 
 
 def test_order_follows_the_seed():
