@@ -5,8 +5,11 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NoReturn
+
+_RAISED: ContextVar[bool] = ContextVar("raised", default=False)
 
 
 def fail(message: str) -> NoReturn:
@@ -31,9 +34,19 @@ def readable_errors() -> Iterator[None]:
         yield
     except (ValueError, TypeError, OSError, ImportError, AttributeError, FloatingPointError) as error:
         root = _root(error)
-        if not _is_ours(root) or os.environ.get("ABKD_TRACEBACK"):
+        if not _is_ours(root) or os.environ.get("ABKD_TRACEBACK") or _RAISED.get():
             raise
         fail(f"{root} (ABKD_TRACEBACK=1 shows where this comes from.)")
+
+
+@contextmanager
+def raised_errors() -> Iterator[None]:
+    """Let the errors pass that `readable_errors` would report, for a caller that reports them itself."""
+    token = _RAISED.set(True)
+    try:
+        yield
+    finally:
+        _RAISED.reset(token)
 
 
 def _root(error: BaseException) -> BaseException:
