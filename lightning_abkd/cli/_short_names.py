@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 
 from jsonargparse import _typehints, _util
+from torch import Tensor
 
 from lightning_abkd._utils import OLD_ADDRESSES
 
@@ -36,30 +37,39 @@ def _resolve(base: object, name: str, public: Iterable[object]) -> str:
     Raises:
         ValueError: If there are several.
     """
-    bases = _bases(base)
-    values = [*_classes(bases, name), *(each for each in public if _builds(each, bases))]
-    found = {str(_util.get_import_path(each)): each for each in values}
-    # One that cannot be built is only found to say so.
-    paths = [path for path, each in found.items() if not inspect.isabstract(each)] or list(found)
+    paths = _paths(bases(base), name, public)
     if len(paths) > 1:
         raise ValueError(f"{name!r} may be {', '.join(sorted(paths))}; give the whole path.")
     old = [address for address in OLD_ADDRESSES if _last(address) == name]
     return next(iter([*paths, *old]), name)
 
 
-def _bases(base: object) -> tuple[type, ...]:
-    """Return the classes that a type hint, or one of several type hints, asks for."""
+def _paths(wanted: tuple[type, ...], name: str, public: Iterable[object]) -> list[str]:
+    """Return the addresses of the classes and functions of a name that give one of some classes."""
+    named = (each for each in _below(wanted) if each.__name__ == name and _is_reachable(each))
+    values = [*named, *(each for each in public if builds(each, wanted))]
+    found = {str(_util.get_import_path(each)): each for each in values}
+    # One that cannot be built is only found to say so.
+    return [path for path, each in found.items() if not inspect.isabstract(each)] or list(found)
+
+
+def bases(base: object) -> tuple[type, ...]:
+    """Return the classes that a type hint, or one of several type hints, asks for; tensors are given as numbers."""
     hints = base if isinstance(base, tuple) else (base,)
-    return tuple(each for hint in hints for each in _typehints.get_class_types(hint))
+    found = (each for hint in hints for each in _typehints.get_class_types(hint))
+    return tuple(each for each in found if each is not Tensor)
 
 
-def _classes(bases: Iterable[type], name: str) -> Iterator[type]:
-    """Yield the imported public classes of a name below the bases."""
-    for each in bases:
-        if each.__name__ == name and _is_reachable(each):
-            yield each
+def classes(wanted: Iterable[type]) -> Iterator[type]:
+    """Yield the imported public classes that are one of some classes or below it, and can be built."""
+    return (each for each in _below(wanted) if _is_reachable(each) and not inspect.isabstract(each))
+
+
+def _below(wanted: Iterable[type]) -> Iterator[type]:
+    for each in wanted:
+        yield each
         # `type` itself lists its subclasses only when it is told of which class.
-        yield from _classes(type.__subclasses__(each), name)
+        yield from _below(type.__subclasses__(each))
 
 
 def _is_reachable(each: type) -> bool:
@@ -69,11 +79,11 @@ def _is_reachable(each: type) -> bool:
     return "._" not in str(_util.get_import_path(each))
 
 
-def _builds(value: object, bases: tuple[type, ...]) -> bool:
-    """Return True for a function that returns one of the bases."""
-    if not inspect.isfunction(value) or not bases:
+def builds(value: object, wanted: tuple[type, ...]) -> bool:
+    """Return True for a function that returns one of some classes."""
+    if not inspect.isfunction(value) or not wanted:
         return False
-    found: bool = _typehints.function_returns_subclass(value, bases, logging.getLogger(__name__))
+    found: bool = _typehints.function_returns_subclass(value, wanted, logging.getLogger(__name__))
     return found
 
 

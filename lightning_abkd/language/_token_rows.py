@@ -1,7 +1,8 @@
 """The counted tokens of a batch as hidden states, so that the logits of all tokens are never materialised."""
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from lightning_abkd.losses import (
     head_loss,
     split_rows,
 )
+
+# Enough to compare two gradients, and cheap.
+_ROWS_OF_NORMS = 64
 
 
 @dataclass
@@ -48,6 +52,27 @@ class TokenRows:
         labels = self.labels if compared is None or task_weight else None
         return head_loss(self.hidden, self.head, labels, self.compare, compared, task_weight, distillation_weight)
 
+    def gradient_norms(
+        self, divergence: DistillationLoss | None, task_weight: float, distillation_weight: float
+    ) -> dict[str, float]:
+        """Compute the norm of each term's weighted gradient with respect to the first hidden states.
+
+        Hidden states stand in for logits, whose gradients are never kept. Nothing that is learnt sees these gradients.
+        """
+        compared = rowwise_divergence(divergence)
+        if compared is None or self.compare is None:
+            return {}
+        hidden = self.hidden[:_ROWS_OF_NORMS].detach().requires_grad_()
+        bias = None if self.head.bias is None else self.head.bias.detach()
+        head = replace(self.head, weight=self.head.weight.detach(), bias=bias)
+        labels = self.labels[:_ROWS_OF_NORMS] if task_weight else None
+        # A copy in eval mode, because a divergence may change with each loss that it sees in training.
+        compared = copy.deepcopy(compared).eval()
+        losses = {"divergence": head_loss(hidden, head, None, self.compare, compared, 0.0, distillation_weight).loss}
+        if labels is not None:
+            losses["task_loss"] = head_loss(hidden, head, labels, task_weight=task_weight).loss
+        return {name: float(torch.autograd.grad(loss, hidden)[0].float().norm()) for name, loss in losses.items()}
+
     def signals(self) -> Iterator[dict[str, Tensor]]:
         """Yield the signals of an evaluation for a few tokens at a time, each as one row (1, n, …)."""
         for rows in split_rows(len(self.hidden), len(self.head.weight), self.hidden.device.type):
@@ -76,7 +101,7 @@ def token_rows(
     # The teacher runs first, so that its activations are gone when the student keeps its own.
     answer = None if teacher is None else teacher.answer(batch, counted, vocabulary)
     hidden = rows_at(student.hidden(**backbone_inputs(batch)), counted)
-    rows = TokenRows(hidden, student.head(vocabulary), rows_at(batch["labels"], counted + 1))
+    rows = TokenRows(hidden, student.head(vocabulary), rows_at(batch["labels"], counted + 1).long())
     if answer is not None:
         rows.compare = answer.compare
         if answer.hidden is not None:

@@ -2,11 +2,16 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.text import Perplexity
+from torchmetrics import Metric, MetricCollection
 
 from lightning_abkd.language.data import IGNORE_INDEX
-from lightning_abkd.metrics import StudentEntropy, TeacherAgreement, TeacherEntropy
+from lightning_abkd.metrics import (
+    StudentEntropy,
+    StudentPerplexity,
+    TeacherAgreement,
+    TeacherEntropy,
+    TeacherPerplexity,
+)
 
 
 def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -24,19 +29,23 @@ def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """
     flat = logits.flatten(0, -2)
     flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
-    labels = labels.flatten()
+    labels = labels.flatten().long()
     total = torch.nn.functional.cross_entropy(flat, labels, ignore_index=IGNORE_INDEX, reduction="sum")
     return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
 
 
 def token_metrics(with_teacher: bool) -> MetricCollection:
-    """Build perplexity on the labels and student entropy; with a teacher also agreement and teacher entropy.
+    """Build perplexity on the labels and student entropy; with a teacher also agreement and the teacher's values.
 
     Example:
         >>> sorted(token_metrics(with_teacher=False))
         ['perplexity', 'student_entropy']
     """
-    metrics = MetricCollection({"perplexity": Perplexity(IGNORE_INDEX), "student_entropy": StudentEntropy()})
+    metrics: dict[str, Metric | MetricCollection] = {
+        "perplexity": StudentPerplexity(IGNORE_INDEX),
+        "student_entropy": StudentEntropy(),
+    }
     if with_teacher:
-        metrics.add_metrics({"agreement": TeacherAgreement(), "teacher_entropy": TeacherEntropy()})
-    return metrics
+        metrics |= {"agreement": TeacherAgreement(), "teacher_entropy": TeacherEntropy()}
+        metrics["teacher_perplexity"] = TeacherPerplexity(IGNORE_INDEX)
+    return MetricCollection(metrics)

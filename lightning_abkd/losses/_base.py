@@ -113,6 +113,17 @@ def reduce(values: Tensor, mask: Tensor | None, reduction: Reduction) -> Tensor:
     return values.sum() / count
 
 
+def class_indices(labels: Tensor, student_logits: Tensor, loss: str) -> Tensor:
+    """Return labels as int64; raise ValueError unless they are class indices (...) for logits (..., C)."""
+    shape = tuple(student_logits.shape[:-1])
+    if labels.shape != shape or labels.is_floating_point():
+        raise ValueError(
+            f"Parameter `labels` should have shape {shape}. Found {tuple(labels.shape)} of dtype {labels.dtype}. "
+            f"{loss} takes class indices, and no probabilities such as those of mixup."
+        )
+    return labels.long()
+
+
 def check_logits(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> None:
     """Raise an error unless both logits have one shape and the mask fits their positions.
 

@@ -136,5 +136,18 @@ def _value(loss: DistillationLoss, signals: Mapping[str, Tensor]) -> Tensor | No
     """Compute a loss from its signals; None where one is missing."""
     if not all(name in signals for name in loss.required_signals):
         return None
-    value: Tensor = loss(**{name: signals[name] for name in loss.accepted_signals if name in signals})
+    taken = {name: signals[name] for name in loss.accepted_signals if name in signals}
+    value: Tensor
+    if "mask" in signals and "labels" in taken and "mask" not in taken:
+        # A loss that takes labels and no mask gets the counted positions alone.
+        taken = _counted(taken, signals["mask"])
+        if not taken["labels"].numel():
+            value = signals["student_logits"].sum() * 0.0
+            return value
+    value = loss(**taken)
     return value
+
+
+def _counted(signals: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+    """Pick the positions at which a mask is True from all signals that have one value or row for each."""
+    return {name: x[mask] if x.shape[: mask.dim()] == mask.shape else x for name, x in signals.items()}

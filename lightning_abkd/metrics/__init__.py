@@ -11,6 +11,7 @@ from lightning_abkd.metrics._classification import classification_metrics
 from lightning_abkd.metrics._concentration import ConfidenceConcentration, HardnessConcentration
 from lightning_abkd.metrics._entropy import StudentEntropy, TeacherEntropy
 from lightning_abkd.metrics._mean import PositionMean
+from lightning_abkd.metrics._perplexity import StudentPerplexity, TeacherPerplexity
 from lightning_abkd.metrics._rouge import RougeL, rouge_l
 
 __all__ = [
@@ -19,8 +20,10 @@ __all__ = [
     "PositionMean",
     "RougeL",
     "StudentEntropy",
+    "StudentPerplexity",
     "TeacherAgreement",
     "TeacherEntropy",
+    "TeacherPerplexity",
     "classification_metrics",
     "rouge_l",
 ]

@@ -9,6 +9,7 @@ from lightning_abkd._utils import export_lazily
 
 if TYPE_CHECKING:
     from lightning_abkd.training._alpha_beta_scheduler import AlphaBetaScheduler as AlphaBetaScheduler
+    from lightning_abkd.training._batches import Batch as Batch, Signals as Signals
     from lightning_abkd.training._checkpoint import (
         load_pretrained as load_pretrained,
         load_weights as load_weights,
@@ -28,14 +29,20 @@ if TYPE_CHECKING:
         own_state as own_state,
         unwrap as unwrap,
     )
-    from lightning_abkd.training._signals import Batch as Batch, Signals as Signals
-    from lightning_abkd.training._step_log import is_logged as is_logged, log_epoch as log_epoch, log_step as log_step
+    from lightning_abkd.training._step_log import is_logged as is_logged, log_step as log_step
     from lightning_abkd.training._teacher import Teacher as Teacher, TeacherDtype as TeacherDtype, call as call
+    from lightning_abkd.training._training_order import (
+        ResumableData as ResumableData,
+        ResumableLoader as ResumableLoader,
+        TrainingOrder as TrainingOrder,
+        seeded_augmentation as seeded_augmentation,
+    )
 else:
     export_lazily(
         __name__,
         {
             "lightning_abkd.training._alpha_beta_scheduler": ["AlphaBetaScheduler"],
+            "lightning_abkd.training._batches": ["Batch", "Signals"],
             "lightning_abkd.training._checkpoint": ["load_weights", "load_pretrained", "save_weights"],
             "lightning_abkd.training._checks": ["check_labels", "is_watched", "logits_of"],
             "lightning_abkd.training._distillation": ["DistillationModule"],
@@ -43,8 +50,13 @@ else:
             "lightning_abkd.training._hyperparameter_scheduler": ["HyperparameterScheduler"],
             "lightning_abkd.training._lightning": ["datamodule_of"],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
-            "lightning_abkd.training._signals": ["Batch", "Signals"],
-            "lightning_abkd.training._step_log": ["is_logged", "log_epoch", "log_step"],
+            "lightning_abkd.training._step_log": ["is_logged", "log_step"],
+            "lightning_abkd.training._training_order": [
+                "ResumableData",
+                "ResumableLoader",
+                "TrainingOrder",
+                "seeded_augmentation",
+            ],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
         },
     )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from lightning_abkd.losses import DistillationLoss
@@ -88,7 +89,8 @@ def check_labelled(signals: Mapping[str, object]) -> None:
     if "labels" not in signals:
         raise ValueError(
             f"The task loss asks for the signal `labels`. Found only {', '.join(sorted(signals))}. "
-            "Let the batch be (inputs, labels), or set `task_weight` to 0 to learn from the teacher alone."
+            "Let the batch be (inputs, labels) with labels as a tensor, or set `task_weight` to 0 to learn from the "
+            "teacher alone."
         )
 
 
@@ -100,10 +102,49 @@ def check_labels(labels: Tensor | None, classes: int, ignored: int = -100) -> No
         return
     counted = labels[labels != ignored]
     if counted.numel() and (int(counted.min()) < 0 or int(counted.max()) >= classes):
+        negative = int(counted.min()) < 0
         raise ValueError(
             f"Labels should lie between 0 and {classes - 1}, because the student has {classes} classes. "
-            f"Found labels from {int(counted.min())} to {int(counted.max())}. "
-            "Give the student as many outputs as the data has classes."
+            f"Found labels from {int(counted.min())} to {int(counted.max())}, of shape {tuple(labels.shape)}. "
+            + (f"Where there is no label, set {ignored}." if negative else "Give the student an output for each class.")
+        )
+
+
+def check_own_labels(labels: Tensor | None, logits: Tensor) -> None:
+    """Raise ValueError if whole labels, one for each position, are no class indices; labels of other kinds may be any.
+
+    This is for modules with a task loss of their own. It waits for the device.
+    """
+    if labels is None or labels.is_floating_point() or labels.dtype in (torch.bool, torch.complex64, torch.complex128):
+        return
+    if labels.numel() == logits.shape[:-1].numel():
+        check_labels(labels, logits.shape[-1])
+
+
+def check_all_labelled(loss: DistillationLoss, signals: Mapping[str, Tensor]) -> None:
+    """Raise ValueError if a loss needs a label of each position and some have none; this waits for the device."""
+    if "labels" not in loss.required_signals or "labels" not in signals or "mask" in signals:
+        return
+    labels = signals["labels"]
+    if not labels.is_floating_point() and bool((labels < 0).any()):
+        raise ValueError(
+            f"{type(loss).__name__} should have a label for every sample. Found {int((labels < 0).sum())} of "
+            f"{labels.numel()} samples with the label {int(labels.min())}, which does not count. Leave these samples "
+            "out, or take a loss that needs no labels."
+        )
+
+
+def check_learns(
+    divergence: DistillationLoss | None, task_weight: float, distillation_weight: float, trainer: Trainer
+) -> None:
+    """Raise ValueError at the start of a fit if no term of the loss has a weight, nor a scheduler that gives it one."""
+    weights = {"task_weight": task_weight, "distillation_weight": 0.0 if divergence is None else distillation_weight}
+    scheduled = {name for callback in getattr(trainer, "callbacks", ()) for name in getattr(callback, "paths", ())}
+    if not any(weights.values()) and not scheduled & set(weights):
+        raise ValueError(
+            "Some term of the loss should have a weight. Found `task_weight = 0` and "
+            + ("no divergence." if divergence is None else "`distillation_weight = 0`.")
+            + " Give the module a teacher and a divergence, or set `task_weight`."
         )
 
 

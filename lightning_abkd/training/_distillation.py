@@ -1,6 +1,6 @@
 """The module that distils a classifier, and the base class of the other modules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,19 +14,22 @@ from torchmetrics import MetricCollection
 import lightning_abkd.training._checks as checks
 from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
 from lightning_abkd.metrics import classification_metrics
+from lightning_abkd.training._batches import Batch, Signals, inputs_of, views_of
 from lightning_abkd.training._checkpoint import save_weights
+from lightning_abkd.training._evaluated_module import EvaluatedModule
+from lightning_abkd.training._gradient_shares import GradientShares
+from lightning_abkd.training._labels import LabelReader
 from lightning_abkd.training._lightning import is_built_from_config
 from lightning_abkd.training._module_state import ModuleState
 from lightning_abkd.training._optimizers import Optimizers
-from lightning_abkd.training._signals import Batch, Signals, check_path, check_wanted, inputs_of, outputs, views_of
-from lightning_abkd.training._stage_metrics import StageMetrics
-from lightning_abkd.training._step_log import is_logged, log_epoch, log_step
+from lightning_abkd.training._signals import check_path, check_wanted, outputs
+from lightning_abkd.training._step_log import log_terms
 from lightning_abkd.training._step_mean import StepMean
 from lightning_abkd.training._teacher import Teacher, TeacherDtype
-from lightning_abkd.training._terms import Terms, accuracy, distillation_terms, label_cross_entropy, weighted_sum
+from lightning_abkd.training._terms import Terms, distillation_terms, label_cross_entropy, step_count, weighted_sum
 
 
-class DistillationModule(ModuleState):
+class DistillationModule(EvaluatedModule, ModuleState):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
     As it stands it takes batches (inputs, labels) or (inputs, labels, index) and networks that map inputs to logits, a
@@ -103,7 +106,8 @@ class DistillationModule(ModuleState):
         self._compile_student = compile_student
         self._paths = {"student": student_features, "teacher": teacher_features}
         self._step_mean = StepMean()
-        self._stage_metrics = StageMetrics()
+        self._label_reader = LabelReader()
+        self._shares = GradientShares()
         self.save_hyperparameters(ignore=["teacher", *(() if is_built_from_config() else self._objects)])
         # Without its teacher a trained module still loads, to be evaluated or exported.
         self._check_loss(teacher is None)
@@ -163,16 +167,40 @@ class DistillationModule(ModuleState):
     def losses(self, signals: Signals) -> Terms:
         """Compute each term of the loss: its name, its weight and its mean over counted positions."""
         terms = distillation_terms(self.divergence, self.distillation_weight, signals, self.training)
-        if not terms or self.task_weight:
-            terms["task_loss"] = (self.task_weight or 1.0, self.task_loss(signals))
+        if self.task_weight or (not terms and (self.training or "labels" in signals)):
+            terms["task_loss"] = (self.task_weight, self.task_loss(self._shares.tap("task_loss", signals)))
         return terms
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a micro-batch, log its terms, and count its positions."""
-        signals = self.signals(batch)
-        loss, positions = self._logged_loss(signals, batch_idx, "train")
-        count = signals["mask"].sum() if "mask" in signals else positions
+        signals = self._with_labels(self.signals(batch), batch_idx)
+        with self._shares.watch(self.divergence):
+            terms = self.losses(signals)
+        loss = weighted_sum(terms)
+        positions = signals["student_logits"].shape[:-1].numel()
+        log_terms(self, {"loss": loss} | {name: term for name, (_, term) in terms.items()}, signals, batch_idx)
+        count = step_count(signals, terms, self._label_reader.found_ignored)
         return self.part_of_step(loss, count, positions, signals, batch_idx)
+
+    def log_shares(self, norms: Callable[[], Mapping[str, float]]) -> None:
+        """Log in the first batch of a fit what share each term has in the gradient, if one has less than a tenth.
+
+        Args:
+            norms: Computes the norm of each term's weighted gradient by the term's name.
+        """
+        self._shares.measure(norms)
+
+    def _with_labels(self, signals: Signals, batch_idx: int) -> Signals:
+        """Read the labels as class indices or probabilities, unless the module has a task loss of its own."""
+        check = checks.is_watched(self.device, batch_idx)
+        if type(self).task_loss is DistillationModule.task_loss:
+            taken = self.divergence is not None and "labels" in self.divergence.accepted_signals
+            signals = self._label_reader.read(signals, bool(self.task_weight) or taken, check)
+        elif check:
+            checks.check_own_labels(signals.get("labels"), signals["student_logits"])
+        if check and self.divergence is not None:
+            checks.check_all_labelled(self.divergence, signals)
+        return signals
 
     def part_of_step(
         self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int
@@ -182,58 +210,24 @@ class DistillationModule(ModuleState):
             checks.check_not_nan(loss.detach(), signals, self.global_step)
         return self._step_mean.add(loss, count, positions, self.trainer)
 
+    def on_after_backward(self) -> None:
+        """Log the share of each term in the gradient of the first batch, if one is small."""
+        self._shares.report()
+
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Rescale the gradients to those of the mean loss over all counted positions of the step."""
         self._step_mean.finish(optimizer, self.trainer)
 
-    def _logged_loss(self, signals: Signals, batch_idx: int, stage: str) -> tuple[Tensor, int]:
-        logits = signals["student_logits"]
-        if checks.is_watched(self.device, batch_idx):
-            checks.check_labels(signals.get("labels"), logits.shape[-1])
-        terms = self.losses(signals)
-        loss = weighted_sum(terms)
-        logged = {"loss": loss} | {name: term for name, (_, term) in terms.items()}
-        positions = logits.shape[:-1].numel()
-        if stage != "train":
-            log_epoch(self, stage, logged, positions)
-        elif is_logged(self.trainer, batch_idx):
-            log_step(self, logged | accuracy(signals), positions)
-        return loss, positions
-
-    def _evaluate(self, signals: Signals, batch_idx: int, stage: str) -> None:
-        self._logged_loss(signals, batch_idx, stage)
-        live = {} if self.divergence is None else dict(self.divergence.named_buffers(recurse=False))
-        self._stage_metrics.update(stage, live | signals, self.metrics)
-
-    def _log_metrics(self, stage: str) -> dict[str, Tensor]:
-        values = self._stage_metrics.compute(stage)
-        self.log_dict(values, prog_bar=True)
-        return values
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Evaluate a batch of the validation set."""
-        self._evaluate(self.signals(batch), batch_idx, "val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Evaluate a batch of the test set."""
-        self._evaluate(self.signals(batch), batch_idx, "test")
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor | tuple[object, ...]:
-        """Compute the student's logits (B, C) of inputs, or of a batch (inputs, labels)."""
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor | tuple[object, ...]:
+        """Compute the student's logits (B, C) of the inputs of a batch."""
         return self.forward(inputs_of(batch))
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics."""
-        self._log_metrics("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the test metrics."""
-        self._log_metrics("test")
 
     def setup(self, stage: str) -> None:
         """Put the student into train mode before training and compile it if asked to."""
         if stage == "fit":
             self._check_loss(teacher_later=False)
+            checks.check_learns(self.divergence, self.task_weight, self.distillation_weight, self.trainer)
+            self._shares = GradientShares()
             self.student.train()
         if self._compile_student:
             self.student.compile()

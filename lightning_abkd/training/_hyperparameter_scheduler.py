@@ -61,6 +61,11 @@ class HyperparameterScheduler(Callback):
         """Key of this callback in a checkpoint; differs between schedulers of different attributes."""
         return f"{type(self).__name__}({self._interval!r}, {', '.join(self._schedules)})"
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Dotted paths of the numbers that are scheduled."""
+        return tuple(self._schedules)
+
     def state_dict(self) -> dict[str, dict[str, float]]:
         """Save the values last set."""
         return {"values": dict(self._values)}

@@ -3,47 +3,12 @@
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor, nn
 
 import lightning_abkd.training._checks as checks
 from lightning_abkd.losses import DistillationLoss
-
-Signals = dict[str, Tensor]
-# Every task has its own type of batch. With another type than Any, an override could not name it.
-Batch: TypeAlias = Any
-ImageBatch = Tensor | Sequence[Tensor | Sequence[Tensor]]
-
-
-class Views(NamedTuple):
-    """A batch in parts: the one or two views of its inputs, and the signals that it holds beside them."""
-
-    inputs: Sequence[Tensor]
-    signals: Signals
-
-
-def views_of(batch: ImageBatch | Mapping[str, Tensor], training: bool) -> Views:
-    """Split a batch into its views and the signals that it holds: labels and, in training, index.
-
-    Raises:
-        TypeError: If the batch is a mapping.
-    """
-    if isinstance(batch, Tensor):
-        return Views((batch,), {})
-    if isinstance(batch, Mapping):
-        raise TypeError(
-            "A batch should be (inputs, labels) or inputs alone. "
-            f"Found a mapping of {', '.join(map(str, batch))}. Override `signals` to read it."
-        )
-    views = (batch[0],) if isinstance(batch[0], Tensor) else batch[0]
-    names = ("labels", "index") if training else ("labels",)
-    return Views(views, {name: x for name, x in zip(names, batch[1:], strict=False) if isinstance(x, Tensor)})
-
-
-def inputs_of(batch: ImageBatch) -> Tensor | Sequence[Tensor]:
-    """Return the inputs of a batch (inputs, labels), or the batch itself where it holds inputs alone."""
-    return batch if isinstance(batch, Tensor) else batch[0]
+from lightning_abkd.training._batches import Signals
 
 
 def check_wanted(
@@ -97,7 +62,7 @@ def outputs(
     views: Sequence[Tensor],
     path: str | None,
     wanted: Sequence[str],
-) -> dict[str, Tensor]:
+) -> Signals:
     """Run a network once on each view of a batch.
 
     Args:
@@ -111,7 +76,7 @@ def outputs(
     Returns:
         `{name}_logits`, `{name}_logits_strong` of a second view, and `{name}_features` (B, D) if they are wanted.
     """
-    signals = {}
+    signals: Signals = {}
     features = f"{name}_features" in wanted and _has_features(network, path)
     for view, suffix in zip(views, ("", "_strong"), strict=False):
         with _collected(network, path, features and not suffix) as found:

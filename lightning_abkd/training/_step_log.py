@@ -1,4 +1,4 @@
-"""Logging of training steps and evaluated batches."""
+"""Logging of training steps."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,12 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lightning_abkd.training._batches import Signals
 from lightning_abkd.training._lightning import log_interval, resumes_within_epoch
+from lightning_abkd.training._terms import accuracy, counted
+
+# What fits the progress bar; everything else is for loggers.
+_ON_THE_BAR = ("loss", "task_loss", "divergence")
 
 
 def is_logged(trainer: Trainer, batch_idx: int) -> bool:
@@ -25,11 +30,12 @@ def is_logged(trainer: Trainer, batch_idx: int) -> bool:
 def log_step(module: LightningModule, values: Mapping[str, Tensor], positions: int) -> None:
     """Log values of a training batch, shape () each, which are copied from the device at once."""
     fetched = torch.stack(list(values.values())).detach().cpu().unbind()
-    named = {f"train/{name}": value for name, value in zip(values, fetched, strict=True)}
-    module.log_dict(named, prog_bar=True, on_step=True, on_epoch=False, batch_size=positions)
+    for name, value in zip(values, fetched, strict=True):
+        shown = name in _ON_THE_BAR
+        module.log(f"train/{name}", value, prog_bar=shown, on_step=True, on_epoch=False, batch_size=positions)
 
 
-def log_epoch(module: LightningModule, stage: str, values: Mapping[str, Tensor], positions: int) -> None:
-    """Log values of an evaluated batch, shape () each, as means over all positions and ranks."""
-    named = {f"{stage}/{name}": value.detach() for name, value in values.items()}
-    module.log_dict(named, prog_bar=True, sync_dist=True, add_dataloader_idx=False, batch_size=positions)
+def log_terms(module: LightningModule, values: Mapping[str, Tensor], signals: Signals, batch_idx: int) -> None:
+    """Log the losses of a training batch and the accuracy, if the batch is logged and a position of it counts."""
+    if is_logged(module.trainer, batch_idx) and int(counted(signals)):
+        log_step(module, {**values, **accuracy(signals)}, signals["student_logits"].shape[:-1].numel())

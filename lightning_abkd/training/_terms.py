@@ -1,12 +1,14 @@
-"""The terms of the loss of a batch."""
+"""The terms of the loss of a batch, and how many positions each of them counts."""
 
 import functools
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 import lightning_abkd.training._checks as checks
 from lightning_abkd.losses import DistillationLoss, loss_terms
+from lightning_abkd.training._labels import IGNORED, read_labels
 
 Terms = dict[str, tuple[float | Tensor, Tensor]]
 
@@ -34,16 +36,81 @@ def weighted_sum(terms: Terms) -> Tensor:
 
 
 def label_cross_entropy(signals: dict[str, Tensor]) -> Tensor:
-    """Compute the mean cross-entropy of the student's logits over counted positions and views."""
+    """Compute the mean cross-entropy of the student's logits over counted positions and views.
+
+    Labels are class indices or probabilities. If no position counts, it is 0 with zero gradients.
+    """
     checks.check_labelled(signals)
+    labels = read_labels(signals["labels"], signals["student_logits"])
     views = [signals[name] for name in ("student_logits", "student_logits_strong") if name in signals]
     logits = torch.cat([view.flatten(0, -2) for view in views])
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return nn.functional.cross_entropy(logits, signals["labels"].flatten().repeat(len(views)))
+    if labels.is_floating_point():
+        values = nn.functional.cross_entropy(logits, labels.flatten(0, -2).repeat(len(views), 1), reduction="none")
+        return _mean(values, _mask(signals, len(views)))
+    target = _mask_labels(labels, signals.get("mask")).flatten().repeat(len(views))
+    total = nn.functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum")
+    return total / (target != IGNORED).sum().clamp(min=1)
+
+
+def _mask(signals: dict[str, Tensor], views: int) -> Tensor | None:
+    return signals["mask"].flatten().repeat(views) if "mask" in signals else None
+
+
+def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return values.sum() / max(1, values.numel())
+    return values.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def _mask_labels(labels: Tensor, mask: Tensor | None) -> Tensor:
+    return labels if mask is None else labels.masked_fill(~mask, IGNORED)
+
+
+def counted(signals: dict[str, Tensor]) -> int | Tensor:
+    """Count the positions of a batch: those of its mask, or all; a number where nothing needs to be read."""
+    if "mask" in signals:
+        return signals["mask"].sum()
+    return signals["student_logits"].shape[:-1].numel()
+
+
+def counted_labels(signals: dict[str, Tensor]) -> int | Tensor:
+    """Count the positions of a batch that have a label, among those that count."""
+    labels = signals.get("labels")
+    if "mask" in signals or labels is None or labels.is_floating_point():
+        return counted(signals)
+    return (labels != IGNORED).sum()
+
+
+def term_counts(signals: dict[str, Tensor], names: Iterable[str]) -> dict[str, int | Tensor]:
+    """Return how many positions each term is the mean of: the task loss of those with a label, the others of all."""
+    return {name: counted_labels(signals) if name == "task_loss" else counted(signals) for name in names}
+
+
+def step_count(signals: dict[str, Tensor], terms: Iterable[str], ignored: bool) -> int | Tensor:
+    """Return how many positions the loss of a micro-batch is the mean of.
+
+    Args:
+        signals: Named tensors of the micro-batch.
+        terms: Names of the terms of the loss.
+        ignored: Whether some labels do not count. They do not count in the task loss; where there are other terms too,
+            these say how many positions count.
+    """
+    return counted_labels(signals) if ignored and set(terms) == {"task_loss"} else counted(signals)
 
 
 def accuracy(signals: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Compute the student's accuracy as {name: value}, or nothing unless every position has a label."""
+    """Compute the student's accuracy as {name: value}, or nothing where positions have no one right class each.
+
+    That is so under a mask, and for probabilities, such as those of mixup. A label of -100 does not count. This waits
+    for the device.
+    """
     if "labels" not in signals or "mask" in signals:
         return {}
-    return {"accuracy": signals["student_logits"].argmax(-1).eq(signals["labels"]).float().mean()}
+    target = read_labels(signals["labels"], signals["student_logits"])
+    if target.is_floating_point():
+        return {}
+    labelled = (target != IGNORED).sum()
+    if not bool(labelled):
+        return {}
+    return {"accuracy": signals["student_logits"].argmax(-1).eq(target).sum() / labelled}

@@ -106,7 +106,7 @@ def _read_shards(path: Path) -> Weights:
         places = json.loads(path.read_text("utf-8"))["weight_map"]
         shards = sorted(set(places.values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(unreadable(path, error)) from error
+        raise ValueError(unreadable(path, error)) from None
     weights: Weights = {}
     for shard in shards:
         if not (path.parent / Path(shard).name).is_file():
@@ -124,7 +124,7 @@ def _read(path: Path) -> object:
     try:
         return read(path)
     except Exception as error:  # every reader has its own exceptions for broken files
-        raise ValueError(unreadable(path, error)) from error
+        raise ValueError(unreadable(path, error)) from None
 
 
 def _read_torch(path: Path) -> object:

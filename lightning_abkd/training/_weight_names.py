@@ -84,7 +84,7 @@ def choose(entries: Mapping[str, Weights], expected: Expected, prefix: str | Non
     for names in stripped_names(expected.shapes):
         view = _View(names, expected, prefix)
         found = [each for entry, weights in entries.items() for each in view.candidates(entry, weights)]
-        if fitting := [each for each in found if not expected.mismatches(each.weights)]:
+        if fitting := [each for each in found if each.weights and not expected.mismatches(each.weights)]:
             return _preferred(fitting, path)
         candidates += found
     raise ValueError(_none_fits(candidates, expected, prefix, path))

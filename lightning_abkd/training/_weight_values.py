@@ -63,13 +63,18 @@ def _survives(value: Tensor, dtype: torch.dtype) -> bool:
     if value.is_floating_point() and dtype.is_floating_point:
         # Only a narrower range can turn a finite value into an infinite or a smaller one.
         largest = torch.finfo(dtype).max
-        if largest >= torch.finfo(value.dtype).max:
-            return True
-        finite = value.double()[value.double().isfinite()]
-        return bool((finite.abs() <= largest).all())
+        return largest >= torch.finfo(value.dtype).max or _magnitude(value) <= largest
     if value.is_complex() and not dtype.is_complex:
         return False
     return value.dtype.is_complex == dtype.is_complex and bool(torch.equal(value.to(dtype).to(value.dtype), value))
+
+
+def _magnitude(value: Tensor) -> float:
+    """Return the largest absolute finite value, 0 if there is none."""
+    # Eight bits know no arithmetic.
+    wide = value.float() if value.element_size() == 1 else value
+    finite = wide.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    return float(finite.abs().max()) if finite.numel() else 0.0
 
 
 def _same(first: object, second: object) -> bool:

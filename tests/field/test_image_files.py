@@ -5,8 +5,16 @@ import torch
 from torch.utils.data import DataLoader, default_collate
 from torchvision.transforms import v2
 
-from lightning_abkd.data import BaseToNewDataModule, ImageDataModule, ImageFolderDataModule, image_transform
+from lightning_abkd.data import (
+    BaseToNewDataModule,
+    CIFAR10DataModule,
+    FashionMNISTDataModule,
+    ImageDataModule,
+    ImageFolderDataModule,
+    image_transform,
+)
 from tests.vision.data._coop import write_coop
+from tests.vision.data._formats import write_fashion_mnist_archives
 from tests.vision.data._pictures import encoded, half_red, noise, ramp, write_folders
 
 pytestmark = pytest.mark.float32
@@ -24,6 +32,15 @@ def opened(root, stage="fit", **options):
 
 def batches(loader):
     return [torch.cat(column) for column in zip(*loader, strict=True)]
+
+
+def failure(data):
+    """What stops the validation; no traceback is kept, so that workers end before the next test."""
+    try:
+        batches(data.val_dataloader())
+    except OSError as error:
+        error.__traceback__ = None
+        return str(error)
 
 
 @pytest.fixture
@@ -47,8 +64,8 @@ def broken(tmp_path):
 @pytest.mark.parametrize("name", ["1.png", "0.png"])
 def test_a_broken_image_stops_with_its_name(broken, workers, name):
     (broken / "val" / ("b/0.png" if name == "1.png" else "a/1.png")).unlink()
-    with pytest.raises(OSError, match=rf"val/[ab]/{name}` should be an image that can be read"):
-        batches(opened(broken, num_workers=workers).val_dataloader())
+    stopped_by = failure(opened(broken, num_workers=workers))
+    assert f"/{name}` should be an image that can be read. Found" in stopped_by
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -243,3 +260,24 @@ def test_a_users_own_image_that_fails_is_numbered():
 def test_labels_beyond_the_classes_are_refused_before_training():
     with pytest.raises(ValueError, match="lie between 0 and 2, because there are 3 classes. Found 3 at position 2"):
         Own(CLASSES + 1).setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (BaseToNewDataModule("nowhere", "dtd"), "`root` should hold dtd in CoOp's layout"),
+        (CIFAR10DataModule("nowhere"), "`data_dir` should be a folder that holds cifar-10-batches-py/.*does not exist"),
+        (FashionMNISTDataModule("nowhere"), "or train-images-idx3-ubyte.gz, .*does not exist"),
+    ],
+)
+def test_a_wrong_path_is_told_before_the_data_are_opened(data, message):
+    with pytest.raises(FileNotFoundError, match=message):
+        data.prepare_data()
+
+
+def test_archives_are_enough(tmp_path):
+    write_fashion_mnist_archives(tmp_path, 20)
+    data = FashionMNISTDataModule(tmp_path)
+    data.prepare_data()
+    data.setup("predict")
+    assert data.sets["test"].stored.classes[0] == "T-shirt/top"

@@ -23,5 +23,9 @@ def test_half_precision_is_widened():
     assert token_cross_entropy(torch.zeros(2, 2, 3, dtype=torch.bfloat16), LABELS).dtype == torch.float32
 
 
-def test_agreement_needs_a_teacher():
-    assert set(token_metrics(True)) - set(token_metrics(False)) == {"agreement", "teacher_entropy"}
+def test_what_compares_with_a_teacher_needs_one():
+    assert set(token_metrics(True)) - set(token_metrics(False)) == {
+        "agreement",
+        "teacher_entropy",
+        "teacher_perplexity",
+    }

@@ -2,7 +2,7 @@ import pytest
 import torch
 from jsonargparse import ArgumentParser
 
-from lightning_abkd.losses import DistillationLoss, ForwardKL, ReverseKL, WeightedSum
+from lightning_abkd.losses import DKD, DistillationLoss, ForwardKL, ReverseKL, WeightedSum, loss_terms
 from tests._asserts import logits
 
 
@@ -77,3 +77,24 @@ def test_a_weight_of_no_term_is_named():
 def test_weights_are_finite():
     with pytest.raises(ValueError, match=r"Parameter `weights\['kd'\]` should be finite"):
         WeightedSum({"kd": ForwardKL()}, {"kd": float("nan")})
+
+
+def test_a_loss_of_labels_without_a_mask_gets_the_counted_positions():
+    student, teacher = logits(2, 3, 5), logits(2, 3, 5, seed=1)
+    labels = torch.tensor([[1, 4, -100], [-100, 0, -100]])
+    signals = {"student_logits": student, "teacher_logits": teacher, "labels": labels, "mask": labels >= 0}
+    counted = (student[labels >= 0], teacher[labels >= 0], torch.tensor([1, 4, 0]))
+    torch.testing.assert_close(loss_terms(DKD(), signals)["divergence"][1], DKD()(*counted))
+    alone = WeightedSum({"dkd": DKD(), "kd": ForwardKL()}).terms(signals)
+    torch.testing.assert_close(alone["dkd"][1], DKD()(*counted))
+    torch.testing.assert_close(alone["kd"][1], ForwardKL()(student, teacher, labels >= 0))
+
+
+def test_a_loss_of_labels_without_counted_positions_is_a_connected_zero():
+    student = logits(2, 5).requires_grad_()
+    labels = torch.full((2,), -100)
+    signals = {"student_logits": student, "teacher_logits": logits(2, 5), "labels": labels, "mask": labels >= 0}
+    loss = loss_terms(DKD(), signals)["divergence"][1]
+    loss.backward()
+    assert loss == 0
+    assert not student.grad.any()

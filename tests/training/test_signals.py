@@ -13,7 +13,7 @@ from lightning_abkd.losses import CRD, ITRD, MLKD, DistillationLoss, ForwardKL, 
 from lightning_abkd.models import resnet8
 from lightning_abkd.modules import DistillationModule
 from lightning_abkd.schedules import Piecewise
-from lightning_abkd.training._signals import views_of
+from lightning_abkd.training._batches import views_of
 from tests.training._training import CLASSES, INPUTS, loader, network, sgd, trainer
 
 LABELS, INDEX = torch.tensor([0, 1, 2, 0]), torch.tensor([5, 0, 7, 9])

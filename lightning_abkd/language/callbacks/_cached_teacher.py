@@ -133,7 +133,7 @@ class CachedTeacher(Callback):
             self.folder,
             CacheIdentity(model_identity(teacher), _tokenizer_identity(run.data), _data_identity(run.data)),
             self.kind,
-            token_counts=[len(sample) - max(1, sample.prompt_length) for sample in samples],
+            token_counts=[sample.label_count for sample in samples],
             width=parts.layer.in_features if is_hidden else self.k,
             vocabulary=len(head.weight),
             head=head.to(torch.device("cpu")) if is_hidden else None,

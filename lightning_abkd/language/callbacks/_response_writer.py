@@ -122,5 +122,6 @@ def _row(sample: TextSample, text: str, index: int) -> dict[str, object]:
     """Build a record as `read_records` reads it."""
     record = sample.record
     if record.messages:
-        return {"messages": [*record.messages, {"role": "assistant", "content": text}], "index": index}
+        tools = {"tools": record.tools} if record.tools else {}
+        return {"messages": [*record.messages, {"role": "assistant", "content": text}], **tools, "index": index}
     return {"instruction": record.instruction, "input": record.context, "output": text, "index": index}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from lightning_abkd._utils import check_at_least, check_interval
+from lightning_abkd.language._networks import embedding_rows
 from lightning_abkd.language.data import Tokenizer
 
 
@@ -76,9 +77,10 @@ def special_ids_of(tokenizer: Tokenizer | None, network: nn.Module, vocabulary: 
     if isinstance(end, list):
         end = end[0]
     padding = getattr(source, "pad_token_id", None)
-    if padding is None:
-        # Padded positions are masked, so any id will do.
-        padding = end or 0
+    rows = embedding_rows(network)
+    if padding is None or (rows is not None and padding >= rows):
+        # Padded positions are masked, so any id will do; that of an added token may be beyond the embedding.
+        padding = end if end is not None and (rows is None or end < rows) else 0
     return SpecialIds(end, padding, vocabulary)
 
 

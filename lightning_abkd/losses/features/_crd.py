@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lightning_abkd._utils import check_interval, check_positive
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss
+from lightning_abkd.losses._base import DistillationLoss, class_indices
 from lightning_abkd.losses.features._check import check_features
 
 
@@ -103,17 +103,18 @@ class CRD(DistillationLoss):
             student_features: Shape (B, student_dim).
             teacher_features: Shape (B, teacher_dim).
             index: Position of each sample among the N, shape (B,).
-            labels: Class indices, shape (B,); None allows every other sample as a negative.
+            labels: Class indices, shape (B,), -100 where there is none; None allows every other sample as a negative.
 
         Returns:
             Scalar.
 
         Raises:
-            ValueError: If a shape does not fit, or a position is not below `n_data`.
+            ValueError: If a shape does not fit, labels are probabilities, or a position is not below `n_data`.
         """
         check_features(student_features, "student", self.student_head.in_features)
         check_features(teacher_features, "teacher", self.teacher_head.in_features)
         self._check_index(index)
+        labels = None if labels is None else class_indices(labels, student_features, "CRD")
         student = _unit_vectors(self.student_head, student_features)
         teacher = _unit_vectors(self.teacher_head, teacher_features)
         drawn = self._draw(index.device)
@@ -151,7 +152,10 @@ class CRD(DistillationLoss):
     def _excluded(self, drawn: Tensor, index: Tensor, labels: Tensor | None) -> Tensor:
         """Return True, shape (B, K), where a negative is the sample itself or known to be of its class."""
         itself = drawn == index.unsqueeze(1)
-        return itself if labels is None else itself | (self.classes[drawn] == labels.unsqueeze(1))
+        if labels is None:
+            return itself
+        # Samples without a label (-100) are of no common class.
+        return itself | ((self.classes[drawn] == labels.unsqueeze(1)) & (labels >= 0).unsqueeze(1))
 
     def _scores(self, vectors: Tensor, memory: Tensor, index: Tensor, drawn: Tensor) -> Tensor:
         """Compute v · m / T of the positive and of the negatives, shape (B, 1 + K)."""

@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from lightning_abkd._utils import Context, check_finite
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss, as_default, check_logits
+from lightning_abkd.losses._base import DistillationLoss, as_default, check_logits, class_indices
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 from lightning_abkd.losses.objectives._check import check_divergence_reduction
@@ -69,25 +69,21 @@ class DKD(DistillationLoss):
         Args:
             student_logits: Shape (B, C).
             teacher_logits: Shape (B, C).
-            labels: Class indices, shape (B,).
+            labels: Class indices of every sample, shape (B,).
 
         Returns:
             Scalar.
 
         Raises:
-            ValueError: If shapes do not fit each other, or there is one class alone.
+            ValueError: If shapes do not fit each other, labels are probabilities, or there is one class alone.
         """
         check_logits(student_logits, teacher_logits, None)
-        if labels.shape != student_logits.shape[:-1]:
-            raise ValueError(
-                f"Parameter `labels` should have shape {tuple(student_logits.shape[:-1])}. Found {tuple(labels.shape)}."
-            )
         if student_logits.shape[-1] < 2:
             raise ValueError(
                 "DKD should see at least two classes, the label's and another. "
                 f"Found logits of shape {tuple(student_logits.shape)}."
             )
-        index = labels.unsqueeze(-1)
+        index = class_indices(labels, student_logits, "DKD").unsqueeze(-1)
         temperature = self.divergence.temperature
         student = promote_to_float32(student_logits)
         teacher = promote_to_float32(teacher_logits)

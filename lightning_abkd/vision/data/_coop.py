@@ -142,20 +142,26 @@ def read_images(root: str | Path, dataset: CoOpSet, part: Part) -> ImageFiles:
         FileNotFoundError: If a file or folder is missing.
         ValueError: If a file is not in CoOp's format.
     """
+    check_layout(root, dataset)
     names = names_file(root, dataset)
     images = names.parent / _LAYOUTS[dataset].images
-    for path in (names, images):
-        if not path.exists():
-            raise FileNotFoundError(
-                f"Parameter `root` should hold {dataset} in CoOp's layout (KaiyangZhou/CoOp, DATASETS.md). "
-                f"Found `root = {str(root)!r}`, where {path.relative_to(root)} is missing."
-            )
     if dataset == "imagenet":
         return _imagenet(names, images / ("train" if part == "train" else "val"))
     if dataset == "fgvc_aircraft":
         return _aircraft(names, images, part)
     entries = _read_split(names)[part]
     return ImageFiles([images / entry.path for entry in entries], [entry.label for entry in entries])
+
+
+def check_layout(root: str | Path, dataset: CoOpSet) -> None:
+    """Raise FileNotFoundError, with the path that is missing, if there are no names or no images of a data set."""
+    names = names_file(root, dataset)
+    for path in (names, names.parent / _LAYOUTS[dataset].images):
+        if not path.exists():
+            raise FileNotFoundError(
+                f"Parameter `root` should hold {dataset} in CoOp's layout (KaiyangZhou/CoOp, DATASETS.md). "
+                f"Found `root = {str(root)!r}`, where {path.relative_to(root)} is missing."
+            )
 
 
 def _read_split(path: Path) -> dict[str, list[_Entry]]:

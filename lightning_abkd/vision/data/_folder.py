@@ -84,7 +84,10 @@ class ImageFolderDataModule(ImageDataModule):
 
     def prepare_data(self) -> None:
         """Check that the folders are there and have the same classes, before any image is listed."""
-        for name in ("train", "val", *(["test"] if self._has("test") else [])):
+        if self.predict_dir is not None and not self._has("train"):
+            return
+        others = [name for name in ("val", "test") if self._has(name)]
+        for name in ("train", *(others or ["val"])):
             self._check_classes(name)
 
     def setup(self, stage: str) -> None:
@@ -95,7 +98,8 @@ class ImageFolderDataModule(ImageDataModule):
         """
         if stage == "predict" and self.predict_dir is not None:
             paths = list_images(self.predict_dir)
-            stored = ImageFiles(paths, [UNLABELLED] * len(paths), _MODES[self.channels])
+            names = self.class_names if self._has("train") else None
+            stored = ImageFiles(paths, [UNLABELLED] * len(paths), _MODES[self.channels], names)
             chosen = self._readable(stored, "predict")
             self._unlabelled = self._plain(stored, chosen, torch.full_like(chosen, UNLABELLED))
             return

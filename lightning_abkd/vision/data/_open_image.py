@@ -29,7 +29,14 @@ _TURNS = {
 
 
 class UnreadableImage(OSError):
-    """A file or sample that is no image, is broken, or is stored in a form without a range from black to white."""
+    """A file or sample that is no image, is broken, or is stored in a form without a range from black to white.
+
+    Args:
+        message: The sentence; the traceback that torch puts before it on its way from a worker is left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
 
 
 def open_image(path: str | Path, mode: ImageMode = "RGB") -> Image.Image:

@@ -88,6 +88,18 @@ def test_samples_of_the_same_class_are_no_negatives():
     assert loss.classes[INDEX].tolist() == [5] * 4
 
 
+def test_samples_without_a_label_are_negatives_of_each_other():
+    loss, unlabelled = crd(), torch.full((4,), -100)
+    loss(*features(), INDEX, unlabelled)
+    with_labels = loss.eval()(*features(), INDEX, unlabelled)
+    torch.testing.assert_close(with_labels, loss(*features(), INDEX))
+
+
+def test_probabilities_are_no_classes():
+    with pytest.raises(ValueError, match=r"`labels` should have shape \(4,\). .* CRD takes class indices"):
+        crd()(*features(), INDEX, torch.full((4, 2), 0.5))
+
+
 def test_negatives_follow_the_seed_and_change_with_every_batch():
     loss, same, other = crd(), crd(), crd(seed=1)
     first = loss._draw(INDEX.device)

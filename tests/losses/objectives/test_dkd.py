@@ -50,6 +50,13 @@ def test_labels_must_fit_the_batch():
         DKD()(torch.zeros(2, 4), torch.zeros(2, 4), torch.zeros(3, dtype=torch.long))
 
 
+def test_labels_are_indices_of_any_dtype_and_no_probabilities():
+    student, teacher, labels = logits(4, 4), logits(4, 4, seed=1), torch.tensor([0, 2, 3, 1])
+    torch.testing.assert_close(DKD()(student, teacher, labels.int()), DKD()(student, teacher, labels))
+    with pytest.raises(ValueError, match=r"Found \(4, 4\) of dtype torch.float.* DKD takes class indices, and no prob"):
+        DKD()(student, teacher, student.softmax(-1))
+
+
 def test_inner_reduction_must_be_the_mean():
     with pytest.raises(ValueError, match="should have the reduction 'mean'. Found 'sum'"):
         DKD(ForwardKL(reduction="sum"))

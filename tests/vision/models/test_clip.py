@@ -1,5 +1,8 @@
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from lightning_abkd.models import causal_lm_from_config, clip_classifier, prompted_clip
@@ -106,6 +109,15 @@ def test_a_template_without_a_place_for_the_name_is_an_error(teacher, templates)
 def test_prompts_fit_the_network(teacher, student, option, found):
     with pytest.raises(ValueError, match=f"Found `{found}"):
         prompted(student, teacher, **option)
+
+
+def test_files_that_lack_weights_are_refused(teacher, tmp_path):
+    shutil.copytree(teacher, tmp_path, dirs_exist_ok=True)
+    weights = load_file(path := tmp_path / "model.safetensors")
+    del weights["visual_projection.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="Found 1 missing .visual_projection.weight"):
+        clip_classifier(str(tmp_path), NAMES)
 
 
 def test_a_model_that_is_no_clip_is_named(tmp_path):

@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-from lightning_abkd.language._stage_names import stage_names
+from lightning_abkd.training._stage_names import stage_names
 
 
 def named(*names):
