@@ -84,6 +84,9 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     accept_any_checksum(monkeypatch)
     shorten(monkeypatch)
+    sys.modules.pop("my_project", None)
+    yield
+    sys.modules.pop("my_project", None)
 
 
 def test_every_command_is_run_or_has_a_reason():
@@ -98,4 +101,4 @@ def test_every_printed_command_runs_in_the_order_of_the_pages(home, monkeypatch,
     for command in filter(is_run, dict.fromkeys(PRINTED)):
         if code := typed(command, monkeypatch, capsys):
             failed[command] = f"{code}: {capsys.readouterr().err.strip()[-300:]}"
-    assert failed == {}
+    assert not failed, "\n".join(f"{command}\n  {why}" for command, why in failed.items())

@@ -15,7 +15,7 @@ LANGUAGE = str(pages.ROOT / "configs" / "language" / "quickstart.yaml")
 GIVEN = {
     "a word where a function may be": [LANGUAGE, "--data.template", "chat"],
     "a function": [LANGUAGE, "--data.template", "lightning_abkd.data.alpaca_prompt"],
-    "a function of one's own": [LANGUAGE, "--data.template", "my_project.prompt"],
+    "a function of one's own": [LANGUAGE, "--data.template", "my_prompts.prompt"],
     "short names": [IMAGES, "--model.divergence", "DKD", "--model.divergence.divergence", "JensenShannon"],
     "tuples": [IMAGES, "--model.optimizer", "AdamW", "--model.optimizer.betas", "[0.8, 0.9]"],
     "a duration": [IMAGES, "--trainer.max_time", "00:00:10:00"],
@@ -37,7 +37,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["abkd"])
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    (tmp_path / "my_project.py").write_text(
+    (tmp_path / "my_prompts.py").write_text(
         "def prompt(instruction: str, context: str = '') -> str:\n    return instruction"
     )
 
