@@ -70,11 +70,11 @@ def write_home(home: Path) -> Path:
 
 
 def write_teacher(command: Sequence[str]) -> None:
-    """Save an untrained network where one of the configs expects its teacher."""
+    """Save an untrained network where one of the configs expects its teacher and none is."""
     for path in command[2::2]:
         config = yaml.safe_load((ROOT / path).read_text())
         spec = config.get("model", {}).get("init_args", {}).get("teacher", {}).get("init_args", {})
-        if "checkpoint" in spec:
+        if "checkpoint" in spec and not Path(spec["checkpoint"]).exists():
             module, _, name = spec["network"]["class_path"].rpartition(".")
             network = getattr(importlib.import_module(module), name)(**spec["network"].get("init_args", {}))
             Path(spec["checkpoint"]).parent.mkdir(parents=True, exist_ok=True)

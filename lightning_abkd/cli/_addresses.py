@@ -9,6 +9,7 @@ from types import ModuleType
 
 from jsonargparse import _util
 
+from lightning_abkd.cli._calls import refuse_other_calls
 from lightning_abkd.cli._class_change import forget_defaults
 from lightning_abkd.cli._open_types import take_classes
 from lightning_abkd.cli._short_names import find_short_names
@@ -42,6 +43,7 @@ def show_public_addresses() -> None:
     find_short_names(found)
     take_classes(found)
     forget_defaults()
+    refuse_other_calls()
     written = getattr(_util, "resolved_import_paths", None)
     if written is None:
         return

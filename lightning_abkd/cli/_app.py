@@ -1,5 +1,7 @@
 """LightningCLI over distillation modules."""
 
+import sys
+
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
@@ -54,6 +56,8 @@ class AbkdCLI(LightningCLI):
             args = with_paths(args)
             check_configs(args)
             args = with_classes(args)
+        elif args is None:
+            sys.argv[1:] = with_classes(sys.argv[1:])
         show_public_addresses()
         show_functions()
         super().parse_arguments(parser, args)

@@ -5,12 +5,14 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NoReturn
 
 from lightning_abkd.cli._library_errors import library_sentence
 
 _OURS = (ValueError, TypeError, OSError, ImportError, AttributeError, FloatingPointError)
+_RAISED: ContextVar[bool] = ContextVar("raised", default=False)
 
 
 def fail(message: str) -> NoReturn:
@@ -24,7 +26,8 @@ def fail(message: str) -> NoReturn:
 def message_of(error: BaseException) -> str:
     """Return what an error says in one line; for an exit, what `fail` said before it."""
     notes: list[str] = getattr(error, "__notes__", [])
-    text = notes[0] if isinstance(error, SystemExit) and notes else str(error)
+    said = notes[0] if isinstance(error, SystemExit) and notes else _sentence(_root(error))
+    text = said or str(error)
     return " ".join(text.split()) or type(error).__name__
 
 
@@ -43,7 +46,7 @@ def readable_errors() -> Iterator[None]:
         yield
     except Exception as error:
         root = _root(error)
-        if os.environ.get("ABKD_TRACEBACK"):
+        if os.environ.get("ABKD_TRACEBACK") or _RAISED.get():
             raise
         sentence = _sentence(root)
         if sentence is None and root is error:
@@ -58,6 +61,16 @@ def _sentence(error: BaseException) -> str | None:
     if _is_ours(error):
         return str(error) if isinstance(error, _OURS) else None
     return library_sentence(error, _place(error))
+
+
+@contextmanager
+def raised_errors() -> Iterator[None]:
+    """Let the errors pass that `readable_errors` would report, for a caller that reports them itself."""
+    token = _RAISED.set(True)
+    try:
+        yield
+    finally:
+        _RAISED.reset(token)
 
 
 def _root(error: BaseException) -> BaseException:

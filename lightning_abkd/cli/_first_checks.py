@@ -3,15 +3,17 @@
 Here: files, folders and devices that are not there. Not here: what is in them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
+from pkgutil import resolve_name
 
 import torch
 from jsonargparse import Namespace
 
 from lightning_abkd._utils import folder_or_hub
 from lightning_abkd.cli._errors import fail
+from lightning_abkd.data import ImageDataModule
 
 _WEIGHTS = (".bin", ".ckpt", ".json", ".pt", ".pth", ".safetensors", ".tar")
 _FILES = {"fit": ("train_file", "validation_file"), "validate": ("validation_file",), "test": ("test_file",)}
@@ -26,6 +28,7 @@ def check_first(config: Namespace, command: str) -> None:
         command: Its name, on which it depends which data are read.
     """
     _check_device(config.get("trainer.accelerator"))
+    _check_images(config.get("data"))
     for option, name, value in _values(config, ""):
         if name == "checkpoint" and str(value).endswith(_WEIGHTS):
             _check_file(option, value)
@@ -38,6 +41,18 @@ def check_first(config: Namespace, command: str) -> None:
 def _check_device(accelerator: object) -> None:
     if accelerator in _GPUS and not torch.cuda.is_available() and not torch.backends.mps.is_available():
         fail(f"Option `--trainer.accelerator` should be a device of this machine. Found no GPU for {accelerator!r}.")
+
+
+def _check_images(data: object) -> None:
+    """Let one of our data modules of images look for its folders, which takes no image and no network."""
+    given = dict(_pairs(data))
+    path = str(given.get("class_path", ""))
+    kind = resolve_name(path) if path.startswith("lightning_abkd.") else None
+    if isinstance(kind, type) and issubclass(kind, ImageDataModule):
+        build: Callable[..., ImageDataModule] = kind
+        module = build(**dict(_pairs(given.get("init_args"))))
+        if not module.download:
+            module.prepare_data()
 
 
 def _check_file(option: str, path: str) -> None:

@@ -5,6 +5,7 @@ Here: how jsonargparse is told of short names. Not here: which names are public.
 
 import inspect
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from jsonargparse import _typehints, _util
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from lightning_abkd._utils import OLD_ADDRESSES
 
-# Variants of torch's own layers for quantisation bear the layers' names.
-_VARIANTS = "torch.ao."
+# Variants of torch's own layers, for quantisation and for adapters, bear the layers' names.
+_VARIANTS = ("torch.ao.", "peft.")
 
 
 def find_short_names(public: Mapping[str, object]) -> None:
@@ -26,7 +27,7 @@ def find_short_names(public: Mapping[str, object]) -> None:
     def resolve(base: object, name: str) -> str:
         if "." in name:
             return name
-        return _resolve(base, name, [value for address, value in public.items() if _last(address) == name])
+        return _resolve(base, name, [value for address, value in public.items() if name in _spellings(_last(address))])
 
     vars(_typehints)["resolve_class_path_by_name"] = resolve
 
@@ -47,7 +48,8 @@ def _resolve(base: object, name: str, public: Iterable[object]) -> str:
 def _paths(wanted: tuple[type, ...], name: str, public: Iterable[object]) -> list[str]:
     """Return the addresses of the classes and functions of a name that give one of some classes."""
     named = (each for each in _below(wanted) if each.__name__ == name and _is_reachable(each))
-    values = [*named, *(each for each in public if builds(each, wanted))]
+    given = (each for each in public if builds(each, wanted) or _is_below(each, wanted))
+    values = [*named, *given]
     found = {str(_util.get_import_path(each)): each for each in values}
     # One that cannot be built is only found to say so.
     return [path for path, each in found.items() if not inspect.isabstract(each)] or list(found)
@@ -79,12 +81,27 @@ def _is_reachable(each: type) -> bool:
     return "._" not in str(_util.get_import_path(each))
 
 
+def _is_below(value: object, wanted: tuple[type, ...]) -> bool:
+    return inspect.isclass(value) and issubclass(value, wanted)
+
+
 def builds(value: object, wanted: tuple[type, ...]) -> bool:
     """Return True for a function that returns one of some classes."""
     if not inspect.isfunction(value) or not wanted:
         return False
     found: bool = _typehints.function_returns_subclass(value, wanted, logging.getLogger(__name__))
     return found
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """Return the names by which something is found: its own and, of a learning-rate schedule, that of functions.
+
+    Example:
+        >>> _spellings("WarmupCosineLR")
+        ('WarmupCosineLR', 'warmup_cosine')
+    """
+    words = re.findall("[A-Z][a-z]+", name.removesuffix("LR")) if name.endswith("LR") else []
+    return (name, "_".join(words).lower()) if words else (name,)
 
 
 def _last(address: str) -> str:

@@ -11,21 +11,13 @@ from lightning_abkd.language._batch_reader import BatchReader
 from lightning_abkd.language._batches import TokenBatch, network_inputs
 from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.language._old_attributes import OldAttribute
+from lightning_abkd.language._own_responses import with_student_data
 from lightning_abkd.language._path_choice import PathChoice, PathWish
 from lightning_abkd.language._paths import TokenPath
 from lightning_abkd.language._token_terms import token_cross_entropy, token_metrics
 from lightning_abkd.language._vocabulary import common_vocabulary, log_padding
 from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
-from lightning_abkd.language.generation import (
-    GeneratedResponses,
-    OnPolicy,
-    Responder,
-    Sampling,
-    SpecialIds,
-    seed_of_stream,
-    special_ids_of,
-    with_responses,
-)
+from lightning_abkd.language.generation import GeneratedResponses, OnPolicy, Responder, SpecialIds, special_ids_of
 from lightning_abkd.language.teachers import LanguageTeacher, TeacherFromCache
 from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training import DistillationModule, Signals, call, datamodule_of, logits_of
@@ -88,6 +80,7 @@ class LanguageDistillationModule(DistillationModule):
         check_at_least("vocabulary", 2 if vocabulary is None else vocabulary, 2)
         super().__init__(teacher, student, divergence, **options)
         self.vocabulary = vocabulary
+        self._found_vocabulary: int | None = None
         self.fused_head = fused_head
         self.student_data = student_data
         self._stored_teacher: TeacherFromCache | None = None
@@ -100,8 +93,26 @@ class LanguageDistillationModule(DistillationModule):
         """Find the common ids of both networks; put the student into train mode and compile it if asked to."""
         super().setup(stage)
         self._forget_networks()
+        if stage == "fit":
+            self._restart()
+        self._find_vocabulary()
+
+    def _restart(self) -> None:
+        """Forget an earlier fit, also one that stopped anywhere; a checkpoint that is resumed is read afterwards."""
+        self.train()
+        self._log_once.messages.clear()
+        if self.student_data is not None:
+            self.student_data.restart()
+        if self.vocabulary == self._found_vocabulary:
+            self.vocabulary = None
+
+    def _find_vocabulary(self) -> None:
+        """Find the common ids of all networks, unless they are given or known already."""
         if self.vocabulary is None:
-            self.vocabulary = common_vocabulary(self.student, self.teacher, self._tokenizer())
+            stored = self._stored_teacher
+            common = common_vocabulary(self.student, self.teacher, self._tokenizer())
+            self.vocabulary = common if stored is None else stored.cache.vocabulary
+            self._found_vocabulary = self.vocabulary
 
     def _forget_networks(self) -> None:
         self._choice = PathChoice(self._log_once)
@@ -117,17 +128,18 @@ class LanguageDistillationModule(DistillationModule):
         self._stored_teacher = stored
         self._forget_networks()
         self.expect_teacher()
-        if self.vocabulary is None:
-            self.vocabulary = stored.cache.vocabulary
+        self._find_vocabulary()
 
     def drop_teacher(self) -> None:
         """Release the teacher; from now on, what needs its outputs is left out unless they are stored."""
         self._teacher = None
         self._forget_networks()
 
-    def respond_with(self, responder: Responder) -> None:
-        """Predict with the responses of this responder; by default the student responds."""
+    def respond_with(self, responder: Responder) -> Responder:
+        """Predict with the responses of this responder, and return the one before; by default the student responds."""
+        before = self._responder
         self._responder = responder
+        return before
 
     @property
     def special_ids(self) -> SpecialIds:
@@ -189,18 +201,13 @@ class LanguageDistillationModule(DistillationModule):
         read = self._read(batch)
         return read if self.student_data is not None else self._choice.prepare_on_host(read)
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """Compute the loss of a micro-batch, log its terms, and count its tokens."""
         batch = self._read(batch)
         if self.student_data is not None:
-            progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
-            batch = self.student_data(batch, min(1.0, progress), self._with_own_responses)
-        batch = self._read(batch)
+            own = with_student_data(self, self.student_data, batch, lambda: self.special_ids)
+            batch = self._read(own)
         return self._path_of(batch).training_step(self, batch, batch_idx)
-
-    def _with_own_responses(self, batch: dict[str, Tensor], sampling: Sampling, seed: int) -> dict[str, Tensor]:
-        seed = seed_of_stream(seed, self.global_rank)
-        return with_responses(self.student, batch, sampling, self.special_ids, seed)
 
     def _evaluate_batch(self, batch: TokenBatch, batch_idx: int, name: str) -> None:
         batch = self._read(batch)

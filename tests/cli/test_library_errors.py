@@ -32,8 +32,7 @@ def test_a_checkpoint_of_another_network_is_one_sentence(capsys, command, epochs
     run("fit", "--trainer.max_epochs", "1")
     other = ["--model.student.hidden_channels", "[5, 10]", "--ckpt_path", "checkpoints/last.ckpt"]
     message = refused(capsys, *other, "--trainer.max_epochs", epochs, command=command)
-    assert "of another network than the config's DistillationModule" in message
-    assert re.search(r"\d missing, such as student.3.weight; 2 of other sizes, such as student.0.weight", message)
+    assert "The checkpoint checkpoints/last.ckpt should be of this DistillationModule" in message
 
 
 def test_a_device_that_is_not_there_is_named():

@@ -121,3 +121,15 @@ def test_bad_arguments_are_named():
         CachedTeacher("x", kind="all")
     with pytest.raises(ValueError, match="`k` should be at least 1"):
         CachedTeacher("x", k=0)
+
+
+def test_rounding_is_said_and_chosen(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr("lightning_abkd.language.callbacks._cached_teacher.rank_zero_info", logged.append)
+    for dtype in ("float16", "float32"):
+        fit(tmp_path / dtype, {"kind": "top_k", "k": 4, "dtype": dtype}, data=instruction_data(tmp_path))
+        assert f"Rounding to {dtype} changes a log-probability by" in logged[-1]
+    with pytest.raises(ValueError, match="`dtype` should be that of the teacher cache .*'float32'. Found .*'float16'"):
+        fit(tmp_path / "float32", {"kind": "top_k", "k": 4}, data=instruction_data(tmp_path), teacher=None)
+    with pytest.raises(ValueError, match="`k` should be below the 384 ids of the teacher. Found `k = 384`"):
+        fit(tmp_path / "other", {"kind": "top_k", "k": 384}, data=instruction_data(tmp_path))
