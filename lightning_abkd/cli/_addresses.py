@@ -3,11 +3,15 @@
 import difflib
 import importlib
 import warnings
+from functools import cache
 from pkgutil import resolve_name
 from types import ModuleType
 
 from jsonargparse import _util
 
+from lightning_abkd.cli._calls import refuse_other_calls
+from lightning_abkd.cli._class_change import forget_defaults
+from lightning_abkd.cli._open_types import take_classes
 from lightning_abkd.cli._short_names import find_short_names
 
 _PACKAGE = "lightning_abkd"
@@ -23,14 +27,23 @@ def public_addresses() -> list[str]:
     return [f"{room.__name__}.{name}" for room in rooms for name in _names(room)]
 
 
+@cache
+def public_objects() -> dict[str, object]:
+    """Import and return everything public, by its address."""
+    return {address: resolve_name(address) for address in public_addresses()}
+
+
 def show_public_addresses() -> None:
     """Make jsonargparse find every public class by its short name, and write it by its public address.
 
     jsonargparse finds only classes that are imported, so this imports everything public. Versions before 4.51 take no
     addresses: they write the shortest path that leads to a class.
     """
-    found = {address: resolve_name(address) for address in public_addresses()}
+    found = public_objects()
     find_short_names(found)
+    take_classes(found)
+    forget_defaults()
+    refuse_other_calls()
     written = getattr(_util, "resolved_import_paths", None)
     if written is None:
         return

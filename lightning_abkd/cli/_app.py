@@ -1,14 +1,20 @@
 """LightningCLI over distillation modules."""
 
-from lightning.pytorch import LightningModule
+import sys
+
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lightning_abkd.cli._addresses import show_public_addresses
-from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint
+from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint, untrained
 from lightning_abkd.cli._config_files import check_configs, with_paths
-from lightning_abkd.cli._errors import readable_errors
+from lightning_abkd.cli._displays import displays
+from lightning_abkd.cli._errors import readable_errors, warn
+from lightning_abkd.cli._first_checks import check_first
+from lightning_abkd.cli._help_request import show_functions, with_classes
 from lightning_abkd.cli._parser import Parser
 from lightning_abkd.cli._predictions import write_predictions
+from lightning_abkd.cli._saved_config import SavedConfig
 
 
 class AbkdCLI(LightningCLI):
@@ -31,17 +37,29 @@ class AbkdCLI(LightningCLI):
             LightningModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            save_config_callback=SavedConfig,
             save_config_kwargs={"overwrite": True},
             parser_class=Parser,
+            parser_kwargs={"allow_abbrev": False},
             args=args,
         )
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: object) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if isinstance(parser, Parser):
+            parser.show_as(subcommand)
+        return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse a command with its options."""
         if isinstance(args, list):
             args = with_paths(args)
             check_configs(args)
+            args = with_classes(args)
+        elif args is None:
+            sys.argv[1:] = with_classes(sys.argv[1:])
         show_public_addresses()
+        show_functions()
         super().parse_arguments(parser, args)
 
     def _parse_ckpt_path(self) -> None:
@@ -51,7 +69,15 @@ class AbkdCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Build trainer, module and data; their errors are reported in one sentence."""
         with readable_errors():
+            check_first(self.config[self.config["subcommand"]], self.config["subcommand"])
             super().instantiate_classes()
+
+    def _instantiate_trainer(self, config: dict[str, object], callbacks: list[Callback]) -> Trainer:
+        return super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
+
+    def displays(self, trainer: dict[str, object]) -> list[Callback]:
+        """Return the callbacks that show the run on the screen."""
+        return displays(trainer)
 
     def _run_subcommand(self, subcommand: str) -> None:
         with readable_errors():
@@ -59,9 +85,12 @@ class AbkdCLI(LightningCLI):
 
     def _choose_checkpoint(self) -> None:
         """Replace `--ckpt_path best` by the file of an earlier run; Lightning finds it only within the run itself."""
-        config = self.config_init[self.config["subcommand"]]
+        command = self.config["subcommand"]
+        config = self.config_init[command]
         if config.get("ckpt_path") == "best":
             config["ckpt_path"] = str(best_checkpoint(self.trainer))
+        if config.get("ckpt_path") is None and (warning := untrained(self.config[command], self.trainer)):
+            warn(warning)
 
     before_validate = before_test = _choose_checkpoint
 

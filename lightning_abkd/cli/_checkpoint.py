@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import torch
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_abkd.cli._errors import fail
+
+# Arguments by which networks are told where their weights are.
+_SOURCES = ("checkpoint", "checkpoint_path", "path", "pretrained", "weights")
 
 
 def check_checkpoint(path: str | None) -> None:
@@ -16,9 +20,14 @@ def check_checkpoint(path: str | None) -> None:
     if not Path(path).is_file():
         fail(f"Option `--ckpt_path` should name a file, or be best or last. Found no file at {path}.")
     try:
-        torch.load(path, weights_only=True, map_location="meta", mmap=True)
+        content = torch.load(path, weights_only=True, map_location="meta", mmap=True)
     except Exception as error:
         fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
+    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
+        fail(
+            f"Option `--ckpt_path` should name a checkpoint of a training. Found weights alone in {path}; "
+            "a network takes them as `--model.student load_pretrained --model.student.checkpoint FILE`."
+        )
 
 
 def best_checkpoint(trainer: Trainer) -> Path:
@@ -32,6 +41,28 @@ def best_checkpoint(trainer: Trainer) -> Path:
     best = _recorded_best(last)
     # The folder may have been moved since.
     return last.with_name(Path(best).name) if best else last
+
+
+def untrained(config: Namespace, trainer: Trainer) -> str | None:
+    """Return a warning if a student is to be measured that the config builds with random weights, or else None."""
+    if _is_loaded(config.get("model.init_args.student")):
+        return None
+    last = _last_checkpoint(trainer)
+    there = last is not None and last.is_file()
+    best = f", here {best_checkpoint(trainer)}" if there else ""
+    return (
+        "Found no `--ckpt_path`, so the student is measured as the config builds it, untrained. "
+        f"Take `--ckpt_path best`{best}, last or the path of a checkpoint."
+    )
+
+
+def _is_loaded(spec: object) -> bool:
+    """Return True for a network that is built from a file or from the hub, or from such a network."""
+    arguments = spec.get("init_args") if isinstance(spec, Namespace | dict) else None
+    if isinstance(arguments, Namespace):
+        arguments = dict(arguments.items(branches=True, nested=False))
+    named = arguments or {}
+    return any(named.get(name) for name in _SOURCES) or any(_is_loaded(each) for each in named.values())
 
 
 def _last_checkpoint(trainer: Trainer) -> Path | None:

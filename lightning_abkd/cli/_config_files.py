@@ -38,6 +38,34 @@ def check_configs(arguments: Sequence[str]) -> None:
             _check(value)
 
 
+def class_in_configs(arguments: Sequence[str], keys: Sequence[str]) -> str | None:
+    """Return the class that the last of the configs of a command line names at some keys, or None."""
+    found = None
+    for _, path in _configs(arguments):
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig")) if Path(path).is_file() else None
+        for key in keys:
+            value = _below(value, key)
+        found = _class_path(value) or found
+    return found
+
+
+def _below(value: object, key: str) -> object:
+    """Return what is at a key of a class or section."""
+    if isinstance(value, list):
+        value = value[-1] if value else None
+    if not isinstance(value, dict):
+        return None
+    inside = value.get("init_args", value)
+    return inside.get(key) if isinstance(inside, dict) else None
+
+
+def _class_path(value: object) -> str | None:
+    if isinstance(value, list):
+        value = value[-1] if value else None
+    path = value.get("class_path") if isinstance(value, dict) else value
+    return path if isinstance(path, str) else None
+
+
 def _configs(arguments: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Yield the place and value of each config of a command line."""
     for place, word in enumerate(arguments):

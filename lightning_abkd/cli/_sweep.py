@@ -151,7 +151,7 @@ def _failure(results: Results, point: Point, train: Train, options: list[str]) -
         place = results.place(point)
         place.mkdir(parents=True, exist_ok=True)
         (place / "error.txt").write_text(traceback.format_exc())
-        return f"{message_of(error)} (traceback in {place / 'error.txt'})"
+        return message_of(error)
     results.write(point, measured)
     return None
 

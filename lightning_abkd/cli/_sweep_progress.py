@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
 
+from lightning_abkd.cli._errors import raised_errors
+
+_BAR = "Sweep {n_fmt}/{total_fmt} {bar:20} {remaining} left{postfix}"
 _CHATTY = ("lightning.pytorch", "lightning.fabric", "lightning_abkd")
 
 
@@ -25,9 +28,7 @@ class Progress:
         self._before = done
         self._start = time.monotonic()
         # `disable=None` hides the bar where there is no terminal.
-        self._bar = Tqdm(
-            total=total, initial=done, disable=None, unit="point", dynamic_ncols=True, desc="Sweep", smoothing=0
-        )
+        self._bar = Tqdm(total=total, initial=done, disable=None, dynamic_ncols=True, smoothing=0, bar_format=_BAR)
         self._done = done
         if done:
             self.say(f"Sweep: {done} of {total} points are done already.")
@@ -61,13 +62,14 @@ class Progress:
 
 @contextmanager
 def quiet_trainings() -> Iterator[None]:
-    """Silence what every training says again; warnings stay."""
+    """Silence what every training says again; warnings stay, and errors are raised instead of written."""
     loggers = [logging.getLogger(name) for name in _CHATTY]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
-        yield
+        with raised_errors():
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -21,7 +21,9 @@ _LONGEST_CELL = 60
 def report(results: Results, grid: Grid, failures: Mapping[str, str]) -> None:
     """Write the table and the picture of all results of a folder, and say which points failed."""
     values = results.values()
-    lines = [f"{len(failures)} failed; the same command tries again:"] if failures else []
+    lines = (
+        [f"{len(failures)} failed, see error.txt in their folders; the same command tries again:"] if failures else []
+    )
     lines += [f"  {label}: {cause}" for label, cause in failures.items()]
     if values:
         rows = _table(results.metric, grid, values)

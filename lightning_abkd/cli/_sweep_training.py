@@ -4,7 +4,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from jsonargparse import Namespace
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 
 from lightning_abkd.callbacks import AlphaBetaScheduler, HyperparameterScheduler
 from lightning_abkd.cli._app import AbkdCLI
@@ -43,6 +43,10 @@ class SweepTraining(AbkdCLI):
         given = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
         kept = [callback for callback in given if callback and _class_name(callback) not in _SAVES_THE_STUDENT]
         trainer.callbacks = [callback for callback in kept if self._has_work(callback)] or None
+
+    def displays(self, trainer: dict[str, object]) -> list[Callback]:
+        """Show nothing: the sweep has a bar of its own."""
+        return []
 
     def fit(self, model: LightningModule, **options: Any) -> None:
         """Train until the end or the first NaN."""

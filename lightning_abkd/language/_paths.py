@@ -8,9 +8,10 @@ from torch import Tensor
 
 from lightning_abkd.language._batches import TokenBatch, with_counted
 from lightning_abkd.language._log_once import LogOnce
-from lightning_abkd.language._token_rows import rowwise_divergence, token_rows
+from lightning_abkd.language._token_rows import TokenRows, rowwise_divergence, token_rows
 from lightning_abkd.language._vocabulary import log_padding
 from lightning_abkd.language.teachers import LanguageTeacher, SeparateHead, TeacherFromCache
+from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training import (
     DistillationModule,
     Signals,
@@ -83,11 +84,7 @@ class FromHiddenStates:
         """Compute the loss of a micro-batch, log its terms, and count its tokens."""
         rows = token_rows(batch, self.student, self.stored_teacher or self.teacher, self.vocabulary)
         count = len(rows.labels)
-        if module.divergence is not None and rows.compare is None:
-            raise ValueError(
-                f"{type(module.divergence).__name__} asks for the signal `teacher_logits`. Found no teacher. "
-                "Give the module a `teacher`, or leave out its `divergence`."
-            )
+        _check_compared(module.divergence, rows)
         if is_watched(module.device, batch_idx):
             check_labels(rows.labels, len(rows.head.weight))
         terms = rows.loss(module.divergence, module.task_weight, module.distillation_weight)
@@ -107,6 +104,14 @@ class FromHiddenStates:
 
 
 TokenPath = FromLogits | FromHiddenStates
+
+
+def _check_compared(divergence: DistillationLoss | None, rows: TokenRows) -> None:
+    if divergence is not None and rows.compare is None:
+        raise ValueError(
+            f"{type(divergence).__name__} asks for the signal `teacher_logits`. Found no teacher. "
+            "Give the module a `teacher`, or leave out its `divergence`."
+        )
 
 
 def check_needs_no_logits(module: DistillationModule, own: type[DistillationModule]) -> None:

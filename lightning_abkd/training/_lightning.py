@@ -2,7 +2,7 @@
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
 `LightningModule._trainer`, `Trainer.callbacks`, `Trainer.ckpt_path`, `Trainer.log_every_n_steps`,
-`fit_loop.epoch_loop.restarting`.
+`Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`.
 """
 
 from collections.abc import Callable
@@ -50,6 +50,22 @@ def resumes_within_epoch(trainer: Trainer) -> bool:
     """Return True for the first batch after a resume in the middle of an epoch."""
     restarting: bool = trainer.fit_loop.epoch_loop.restarting
     return restarting
+
+
+def epoch_and_batches(trainer: Trainer) -> tuple[int, int]:
+    """Return the current epoch of a fit and the number of its batches that training has taken already."""
+    loop = trainer.fit_loop
+    epoch: int = getattr(loop.epoch_progress.current, "processed")  # noqa: B009
+    return epoch, loop.epoch_loop.batch_progress.current.ready
+
+
+def data_ranks(trainer: Trainer) -> tuple[int, int]:
+    """Return the number of ranks that share the training data, and which one this is; one unless Lightning splits."""
+    connector = trainer._accelerator_connector
+    options = trainer.distributed_sampler_kwargs
+    if options is None or not (connector.use_distributed_sampler and connector.is_distributed):
+        return 1, 0
+    return options["num_replicas"], options["rank"]
 
 
 class HostBatches(LightningModule):

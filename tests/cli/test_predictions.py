@@ -14,6 +14,7 @@ from tests.training._training import module, trainer
 pytestmark = pytest.mark.float32
 
 
+@pytest.mark.filterwarnings("ignore:The teacher seems to know nothing")
 def test_the_command_writes_what_it_predicts(folder):
     run("fit", "--trainer.max_epochs", "1")
     run("predict", "--ckpt_path", "best")

@@ -1,6 +1,10 @@
 import logging
 import sys
 
+import pytest
+
+from lightning_abkd import AlphaBetaDivergence
+from lightning_abkd.cli._errors import readable_errors
 from lightning_abkd.cli._sweep_progress import Progress, quiet_trainings
 
 
@@ -25,6 +29,12 @@ def test_a_terminal_has_a_bar_of_the_points(capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "2/4" in shown
     assert "Sweep: α = 1: val/accuracy 0.5 (2 of 4)\n" in shown
+
+
+def test_errors_of_trainings_are_raised_inside(capsys):
+    with pytest.raises(ValueError, match="`alpha` should be finite"), quiet_trainings(), readable_errors():
+        AlphaBetaDivergence(float("nan"))
+    assert capsys.readouterr().err == ""
 
 
 def test_trainings_are_quiet_inside_alone():

@@ -122,6 +122,8 @@ def test_grey_images_take_one_mean_or_the_average_of_three(tmp_path):
     torch.testing.assert_close(images.mean((1, 2, 3)), (labels - 0.2) / 0.5)
     with pytest.raises(ValueError, match=r"a number for each of the 3 channels. Found `mean = \[0, 1\]`"):
         ImageFolderDataModule(tmp_path, mean=[0, 1])
+    with pytest.raises(ValueError, match=r"`std` should be finite and greater than 0"):
+        ImageFolderDataModule(tmp_path, std=[0, 1, 1])
 
 
 def test_a_wrong_folder_is_told_what_it_holds_before_images_are_listed(tmp_path):

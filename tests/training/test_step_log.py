@@ -98,6 +98,14 @@ def test_no_step_between_logged_ones_waits_for_the_device(tmp_path, monkeypatch,
     assert (counted.steps, counted.waits.names) == (2, [])
 
 
+def test_the_progress_bar_shows_the_losses_and_the_schedule_alone(tmp_path):
+    run = trainer(tmp_path, max_epochs=1, callbacks=[scheduler()])
+    run.fit(module(), loader(), loader())
+    names = ("loss", "task_loss", "divergence", "alpha", "beta")
+    assert set(run.progress_bar_metrics) == {f"train/{name}" for name in names}
+    assert {"train/accuracy", "val/loss", "val/agreement"} <= set(run.callback_metrics)
+
+
 def test_a_wait_is_counted(tmp_path):
     run = trainer(tmp_path, max_epochs=1, callbacks=[counted := CountWaits()])
     run.fit(module(), loader(32))

@@ -135,6 +135,7 @@ def _row(sample: TextSample, text: str, index: int) -> dict[str, object]:
     """Build a record as `read_records` reads it."""
     record = sample.record
     if record.messages:
-        tools = {"tools": record.tools} if record.tools else {}
-        return {"messages": [*record.messages, {"role": "assistant", "content": text}], **tools, "index": index}
+        messages = [*record.messages, {"role": "assistant", "content": text}]
+        others = {"tools": record.tools, "chat_template_kwargs": record.options}
+        return {"messages": messages, **{name: value for name, value in others.items() if value}, "index": index}
     return {"instruction": record.instruction, "input": record.context, "output": text, "index": index}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lightning_abkd.language.data._decoding import check_unicode
 from lightning_abkd.language.data._record import Message, calls_tool, is_trained
@@ -24,6 +24,7 @@ class Chat:
         tokenizer: Tokenizer with the chat template.
         messages: The turns, of which the last is the reply that is trained on.
         tools: Descriptions of tools.
+        options: Further arguments of the template.
 
     Example:
         >>> from lightning_abkd.language.data import byte_tokenizer
@@ -36,6 +37,7 @@ class Chat:
     tokenizer: Tokenizer
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, object]] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -48,12 +50,16 @@ class Chat:
         return self._write(self.messages[:-1], add_generation_prompt=True)
 
     def drops_tools(self, text: str) -> bool:
-        """Return whether the template writes the same text without the tools and the calls of them."""
-        if not self.tools and not any(map(calls_tool, self.messages)):
-            return False
+        """Return whether the template writes the same text without the tools, or without the calls of them."""
         bare = [{name: value for name, value in turn.items() if name not in _CALLS} for turn in self.messages]
+        has_calls = any(map(calls_tool, self.messages))
+        return (bool(self.tools) and self._writes(text, self.messages, ())) or (
+            has_calls and self._writes(text, bare, self.tools)
+        )
+
+    def _writes(self, text: str, messages: Sequence[Message], tools: Sequence[Mapping[str, object]]) -> bool:
         try:
-            return Chat(self.tokenizer, bare).text == text
+            return Chat(self.tokenizer, messages, tools, self.options).text == text
         except ValueError:
             return False
 
@@ -93,7 +99,7 @@ class Chat:
     def _apply(self, messages: Sequence[Message], **options: bool) -> object:
         from jinja2 import TemplateError
 
-        given: dict[str, object] = {"tools": list(self.tools)} if self.tools else {}
+        given = {**self.options, "tools": list(self.tools)} if self.tools else self.options
         try:
             return self.tokenizer.apply_chat_template([*messages], **given, **options)
         except (TemplateError, TypeError, ValueError) as error:

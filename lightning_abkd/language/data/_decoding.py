@@ -54,8 +54,7 @@ def read_text(path: Path) -> str:
         ModuleNotFoundError: If pyarrow is missing for a zstd file.
     """
     data = read_bytes(path)
-    # JSON defines how to tell the Unicode encodings apart: by a mark, or by where the first zero bytes are.
-    encoding = json.detect_encoding(data)
+    encoding = _encoding(data)
     try:
         return data.decode(encoding).removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
@@ -65,6 +64,14 @@ def read_text(path: Path) -> str:
             f"Found the byte {data[error.start]:#04x} in line {line}, which {encoding} does not allow there. "
             "Save the file as UTF-8."
         ) from error
+
+
+def _encoding(data: bytes) -> str:
+    """Tell the Unicode encodings apart as JSON does: by a mark, or by where the first zero bytes are."""
+    found = json.detect_encoding(data)
+    # Half of the bytes of ASCII in UTF-16 are zero; a few are characters of UTF-8.
+    is_guess = found.endswith(("-le", "-be"))
+    return "utf-8" if is_guess and data.count(0) * 4 < len(data) else found
 
 
 def unified_lines(text: str) -> str:

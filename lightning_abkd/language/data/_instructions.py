@@ -2,11 +2,8 @@
 
 from typing import Literal, get_args
 
-from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
-
 from lightning_abkd._utils import check_choice, digest
-from lightning_abkd.language.data._loaders import Loaders, Packed, packed_loader, padded_loader
+from lightning_abkd.language.data._loaders import Loaders, Packed, packed_loader, packed_rows, padded_loader
 from lightning_abkd.language.data._options import (
     Layout,
     Lengths,
@@ -15,13 +12,13 @@ from lightning_abkd.language.data._options import (
     Stage,
     Turns,
     files_by_stage,
-    files_of,
+    needed_files,
+    source_of,
     stages_of,
 )
-from lightning_abkd.language.data._packing import pack
 from lightning_abkd.language.data._prompts import Template, check_template
 from lightning_abkd.language.data._record_files import check_files
-from lightning_abkd.language.data._reports import FileReport, log_reports
+from lightning_abkd.language.data._reports import FileReport, log_reports, report_parts
 from lightning_abkd.language.data._sample_writer import SampleWriter, read_samples
 from lightning_abkd.language.data._text_samples import TextSample, contents
 from lightning_abkd.language.data._tokenizers import (
@@ -31,16 +28,18 @@ from lightning_abkd.language.data._tokenizers import (
     optional_tokenizer,
     padding_id,
 )
+from lightning_abkd.training import ResumableData, TrainingOrder
 
 
-class InstructionDataModule(LightningDataModule):
+class InstructionDataModule(ResumableData):
     """Instructions or conversations, whose prompts are left out of the loss, or plain text, all of which is counted.
 
     Files are those of `read_records`. A batch holds input_ids, attention_mask and labels, each int64 of shape (B, T),
     padded on the right to the longest sample. Labels are -100 on prompt and padding, and are not shifted. The index
     (B,) holds the positions of the samples in their set, for `record`. Responses end with the end-of-text token. No
     other special token is added. What the tokenizer's chat template writes is taken as it is, tools and end of turn
-    included. A table of what was read, cut and dropped, and why, is logged once at the start.
+    included. A table of what was read, cut and dropped, and why, is logged once at the start. A resumed run goes on in
+    the order of its data, also from the middle of an epoch.
 
     With `packing`, training batches hold input_ids, labels and position_ids instead, with several samples per row.
     Networks of transformers tell these apart by the positions if they are called without mask and with
@@ -142,11 +141,11 @@ class InstructionDataModule(LightningDataModule):
         Args:
             stage: "fit", "validate", "test" or "predict".
         """
+        super().setup(stage)
         if self.teacher_tokenizer is not None:
             check_same_tokens(self.tokenizer, self.teacher_tokenizer)
-        names = stages_of(stage, self.predict_set)
-        check_files(files_of(map(self._source, names), self.train_file, self.files))
-        for name in names:
+        check_files(needed_files(stage, self.train_file, self.files, self.predict_set))
+        for name in stages_of(stage, self.predict_set):
             self._read_once(name)
         log_reports(self._reports)
 
@@ -182,8 +181,8 @@ class InstructionDataModule(LightningDataModule):
         """Return the shuffled loader of the training set."""
         samples = self._open("train")[""]
         if self.packing:
-            return packed_loader(self._loading(), self.rows, self.padding)
-        return padded_loader(self._loading(), samples, self.padding, shuffle=True)
+            return packed_loader(self._loading(), self.rows, self.padding, self._order(len(self.rows)))
+        return padded_loader(self._loading(), samples, self.padding, self._order(len(samples)))
 
     def val_dataloader(self) -> Loaders:
         """Return the loader of the validation set, or a list of those of the named sets."""
@@ -198,7 +197,7 @@ class InstructionDataModule(LightningDataModule):
         return self._loaders(self.predict_set)
 
     def _source(self, stage: str) -> str:
-        return "validation" if stage == "test" and not self.files["test"] else stage
+        return source_of(stage, self.files)
 
     def _open(self, stage: Stage) -> dict[str, list[TextSample]]:
         """Return the sets of a stage, which are read on first use, and say what was read."""
@@ -224,14 +223,10 @@ class InstructionDataModule(LightningDataModule):
         if held_out:
             self.sets["validation"] = {"": [samples[i] for i in order[:held_out]]}
         train = [samples[i] for i in split.limit(order[held_out:])]
+        report_parts(self._reports, held_out, len(samples) - held_out - len(train))
         if self.packing:
-            self.rows = self._packed(train)
+            self.rows = packed_rows(train, self.max_length, self.seed)
         self.sets["train"] = {"": train}
-
-    def _packed(self, samples: list[TextSample]) -> list[Packed]:
-        rows = pack([len(sample) for sample in samples], self.max_length, self.seed)
-        rank_zero_info(f"Packed {len(samples)} samples into {len(rows)} rows of up to {self.max_length} tokens.")
-        return [[samples[i] for i in row] for row in rows]
 
     def _read(self, file: str | None) -> list[TextSample]:
         lengths = Lengths(self.max_length, self.max_prompt_length)
@@ -240,10 +235,13 @@ class InstructionDataModule(LightningDataModule):
         self._reports.append(read.report)
         return read.samples
 
+    def _order(self, size: int) -> TrainingOrder:
+        return self.training_order(size, self.batch_size, augments=False)
+
     def _loading(self) -> Loading:
         return Loading(self.batch_size, self.num_workers)
 
     def _loaders(self, stage: Stage) -> Loaders:
         sets = self._open(stage)
-        loaders = [padded_loader(self._loading(), samples, self.padding, shuffle=False) for samples in sets.values()]
+        loaders = [padded_loader(self._loading(), samples, self.padding) for samples in sets.values()]
         return loaders[0] if "" in sets else loaders

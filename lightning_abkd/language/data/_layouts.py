@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping
 
-from lightning_abkd.language.data._columns import CONTEXT, INSTRUCTION, RESPONSE, SYSTEM, Row, is_absent, shown
+from lightning_abkd.language.data._columns import (
+    CONTEXT,
+    INSTRUCTION,
+    RESPONSE,
+    SYSTEM,
+    Row,
+    column_names,
+    is_absent,
+    shown,
+)
 from lightning_abkd.language.data._record import Message, Record
 from lightning_abkd.language.data._turns import are_turns, conversation, read_tools, read_turns
 
@@ -160,7 +169,8 @@ def _texts(row: Row, value: object, column: str) -> tuple[str, ...]:
 
 def _missing_column(row: Row, names: tuple[str, ...], alternative: str = "") -> ValueError:
     found = ", ".join(f"{name} (null)" if is_absent(value) else name for name, value in row.values.items())
+    other = next((name for name in row.values if name not in column_names()), "NAME")
     return ValueError(
         f"{row.place} should have a column {' or '.join(names[:2])}{alternative}. Found {found}. "
-        f"Name another with `columns`, as in `columns.{names[0]}: {next(iter(row.values), 'name')}`."
+        f"Name another with `columns`, as in `columns.{names[0]}: {other}`."
     )

@@ -1,6 +1,6 @@
 """The options of a language data module in three groups that check themselves, and its files by name."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_abkd._utils import check_at_least, check_choice, check_interval
 from lightning_abkd.language.data._columns import check_columns
+from lightning_abkd.training import ResumableLoader, TrainingOrder
 
 T = TypeVar("T")
 Stage = Literal["train", "validation", "test"]
@@ -41,13 +42,18 @@ class Loading:
         check_at_least("batch_size", self.batch_size, 1)
 
     def loader(
-        self, rows: Sequence[T], collate: Callable[[list[T]], dict[str, Tensor]], shuffle: bool
+        self,
+        rows: Sequence[T],
+        collate: Callable[[list[T]], dict[str, Tensor]],
+        order: TrainingOrder | None = None,
     ) -> DataLoader[T]:
-        """Build the loader of a set whose rows `collate` joins into batches."""
-        return DataLoader(
+        """Build the loader of a set whose rows `collate` joins into batches, as they lie or in an order."""
+        kind = DataLoader if order is None else ResumableLoader
+        return kind(
             _Rows(rows),
             batch_size=self.batch_size,
-            shuffle=shuffle,
+            shuffle=False,
+            sampler=order,
             num_workers=self.num_workers,
             collate_fn=collate,
             persistent_workers=self.num_workers > 0,
@@ -161,10 +167,18 @@ def stages_of(stage: str, predict_set: Stage) -> list[Stage]:
     return needed.get(stage, ["test"])
 
 
-def files_of(sources: Iterable[str], train_file: str | None, named: Mapping[str, Mapping[str, str]]) -> list[Path]:
-    """Return the files of some sets; a set without its own is a part of the training data."""
+def source_of(stage: str, named: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the stage whose set a stage uses: without test files, the validation data are the test data."""
+    return "validation" if stage == "test" and not named["test"] else stage
+
+
+def needed_files(
+    stage: str, train_file: str | None, named: Mapping[str, Mapping[str, str]], predict_set: Stage
+) -> list[Path]:
+    """Return the files that a stage of Lightning needs; a set without its own is a part of the training data."""
     files: list[Path] = []
-    for source in sources:
+    for needed in stages_of(stage, predict_set):
+        source = source_of(needed, named)
         given = list(named.get(source, {}).values()) or ([] if train_file is None else [train_file])
         files.extend(map(Path, given))
     return files

@@ -82,7 +82,7 @@ def chat_of(record: Record, tokenizer: Tokenizer) -> Chat:
         ValueError: If the tokenizer has none.
     """
     _check_chat_template(tokenizer)
-    return Chat(tokenizer, record.conversation, record.tools)
+    return Chat(tokenizer, record.conversation, record.tools, record.options)
 
 
 def check_template(template: Template, tokenizer: Tokenizer) -> None:

@@ -18,6 +18,7 @@ class Record:
         messages: Conversation up to the response, each a mapping of role, content and further keys of the file.
         tools: Descriptions of the tools that the conversation may call, for the chat template.
         reply: The message that responds, where it holds more than role and content, such as tool_calls.
+        options: Further arguments of the chat template, the column `chat_template_kwargs` of TRL.
 
     Example:
         >>> Record(("3",), instruction="Add.", context="1 and 2").is_text
@@ -30,6 +31,7 @@ class Record:
     messages: tuple[Message, ...] = ()
     tools: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
     reply: Message | None = field(default=None, repr=False)
+    options: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @property
     def is_text(self) -> bool:

@@ -5,29 +5,20 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import Protocol
 
 from lightning_abkd._utils import require
+from lightning_abkd.language.data._arrow_files import read_arrow, read_folder, read_parquet
 from lightning_abkd.language.data._decoding import (
     BYTE_ORDER_MARK,
     COMPRESSED_SUFFIXES,
-    read_bytes,
     read_text,
     unified_lines,
 )
 
 _SUFFIXES = ".jsonl, .json, .csv, .tsv, .parquet, .arrow or .txt file, or a folder of datasets"
-
-
-class _Table(Protocol):
-    """A table of pyarrow."""
-
-    def to_pylist(self) -> list[dict[str, object]]:
-        """Return the rows."""
 
 
 def check_file(path: Path) -> None:
@@ -46,7 +37,12 @@ def check_file(path: Path) -> None:
 
 
 def check_files(paths: Iterable[Path]) -> None:
-    """Check files as `check_file` does, before the first of them is read."""
+    """Check files as `check_file` does, before the first of them is read.
+
+    Raises:
+        FileNotFoundError: As `check_file`.
+        ValueError: As `check_file`.
+    """
     for path in paths:
         check_file(path)
 
@@ -62,7 +58,7 @@ def read_rows(path: Path) -> list[object]:
     if path.is_dir():
         require("datasets", "language", "Reading saved data sets")
     check_file(path)
-    rows = _read_folder(path) if path.is_dir() else _reader(path)(path)
+    rows = read_folder(path) if path.is_dir() else _reader(path)(path)
     if not rows:
         raise ValueError(f"{path} should hold at least one record. Found an empty file.")
     return rows
@@ -75,8 +71,8 @@ def _reader(path: Path) -> Callable[[Path], list[object]]:
         ".ndjson": _read_json_lines,
         ".csv": _read_csv,
         ".tsv": _read_csv,
-        ".parquet": _read_parquet,
-        ".arrow": _read_arrow,
+        ".parquet": read_parquet,
+        ".arrow": read_arrow,
         ".txt": _read_text,
     }
     suffix = _suffix(path)
@@ -106,6 +102,8 @@ def _read_json(path: Path) -> list[object]:
         if error.msg == "Extra data" and text.lstrip().startswith("{"):
             return _read_json_lines(path)
         raise ValueError(f"{path} should be JSON. Found {error.msg} in line {error.lineno}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} should be JSON that can be read. Found: {error}.") from error
     if not isinstance(content, list):
         raise ValueError(f"{path} should hold a list of records. Found {type(content).__name__}.")
     return content
@@ -121,7 +119,7 @@ def _read_json_lines(path: Path) -> list[object]:
         if content.strip():
             try:
                 records.append(json.loads(content))
-            except ValueError:
+            except (ValueError, RecursionError):
                 broken.append(number)
     if broken:
         raise ValueError(
@@ -131,7 +129,8 @@ def _read_json_lines(path: Path) -> list[object]:
 
 
 def _read_csv(path: Path) -> list[object]:
-    text = read_text(path)
+    # Excel may say in a first line what separates fields.
+    text = re.sub(r"^sep=(.)\r?\n", "", read_text(path))
     with _fields_of_any_length():
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True)
         try:
@@ -169,59 +168,3 @@ def _fields_of_any_length() -> Iterator[None]:
         yield
     finally:
         csv.field_size_limit(limit)
-
-
-def _read_parquet(path: Path) -> list[object]:
-    parquet = require("pyarrow.parquet", "language", "Reading .parquet files")
-    pyarrow = require("pyarrow", "language", "Reading .parquet files")
-    try:
-        # A program that ends while the threads of pyarrow wait is now and then aborted.
-        table = parquet.read_table(pyarrow.BufferReader(read_bytes(path)), use_threads=False)
-    except (ValueError, OSError) as error:
-        raise _broken(path, "a parquet file", error) from error
-    return [_without_nulls(row) for row in table.to_pylist()]
-
-
-def _read_arrow(path: Path) -> list[object]:
-    pyarrow = require("pyarrow", "language", "Reading .arrow files")
-    try:
-        table = _arrow_table(pyarrow, read_bytes(path))
-    except (ValueError, OSError) as error:
-        raise _broken(path, "an Arrow file", error) from error
-    return [_without_nulls(row) for row in table.to_pylist()]
-
-
-def _arrow_table(pyarrow: ModuleType, data: bytes) -> _Table:
-    """Read what `pyarrow.feather` writes, a file, or what `datasets` keeps, a stream."""
-    open_table = pyarrow.ipc.open_file if data.startswith(b"ARROW1") else pyarrow.ipc.open_stream
-    table: _Table = open_table(data).read_all()
-    return table
-
-
-def _broken(path: Path, kind: str, error: Exception) -> ValueError:
-    return ValueError(f"{path} should be {kind}. Found a broken one: {str(error).splitlines()[0]}")
-
-
-def _read_folder(path: Path) -> list[object]:
-    datasets = require("datasets", "language", "Reading saved data sets")
-    content = datasets.load_from_disk(str(path))
-    splits = content if isinstance(content, datasets.DatasetDict) else {"": content}
-    if len(splits) != 1:
-        raise ValueError(f"{path} should hold one split. Found {', '.join(splits)}. Name one of its folders instead.")
-    return [_without_nulls(row) for split in splits.values() for row in split.with_format(None).to_list()]
-
-
-def _without_nulls(row: Mapping[str, object]) -> dict[str, object]:
-    """Return a row of Arrow without the nulls inside of its columns.
-
-    All structures of a column have the same keys there; what one of them lacked is filled with null.
-    """
-    return {name: _pruned(value) for name, value in row.items()}
-
-
-def _pruned(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {name: _pruned(part) for name, part in value.items() if part is not None}
-    if isinstance(value, list):
-        return [_pruned(part) for part in value]
-    return value

@@ -1,11 +1,13 @@
 """What became of the records of the files, in one table."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
+
+_PARTS = ("set aside for validation", "left out by train_size")
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,19 @@ class FileReport:
         rows: Number of its records.
         samples: Number of samples.
         counts: How often each thing happened.
+        parts: How many samples are used otherwise than for training.
     """
 
     path: Path
     rows: int
     samples: int
     counts: Counter[str]
+    parts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def amounts(self) -> Counter[str]:
+        """All numbers of the table."""
+        return self.counts + self.parts + Counter({"records": self.rows, "samples": self.samples})
 
     @property
     def reasons(self) -> str:
@@ -40,13 +49,16 @@ def table_of(reports: Sequence[FileReport]) -> str:
         dropped: empty response        2
         samples                        7
     """
-    counts = [Counter({"records": report.rows}) + report.counts for report in reports]
-    happened = dict.fromkeys(what for count in counts for what in count)
+    names = ["records", *_happened(report.counts for report in reports), "samples"]
+    names += _happened(report.parts for report in reports)
     lines = [["", *_names([report.path for report in reports])]]
-    lines += [[what, *(str(count[what]) for count in counts)] for what in happened]
-    lines.append(["samples", *(str(report.samples) for report in reports)])
+    lines += [[name, *(str(report.amounts[name]) for report in reports)] for name in names]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join(_line(cells, widths) for cells in lines)
+
+
+def _happened(counts: Iterable[Counter[str]]) -> list[str]:
+    return list(dict.fromkeys(what for count in counts for what in +count))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -58,6 +70,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     numbers = "  ".join(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
     return f"{cells[0].ljust(widths[0])}  {numbers}"
+
+
+def report_parts(reports: Sequence[FileReport], held_out: int, unused: int) -> None:
+    """Say of the file that was read last how many of its samples are not trained on."""
+    for report in reports[-1:]:
+        report.parts.update(dict(zip(_PARTS, (held_out, unused), strict=True)))
 
 
 def log_reports(reports: list[FileReport]) -> None:

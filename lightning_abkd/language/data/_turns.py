@@ -75,7 +75,15 @@ def conversation(row: Row, turns: Sequence[Message]) -> Record:
         messages=tuple(turns[:last]),
         tools=read_tools(row),
         reply=reply if reply.keys() - {"role", "content"} else None,
+        options=_options(row),
     )
+
+
+def _options(row: Row) -> Mapping[str, object]:
+    options = _parsed(row.values["chat_template_kwargs"]) if row.has("chat_template_kwargs") else {}
+    if not isinstance(options, Mapping):
+        raise ValueError(f"{row.place}, column chat_template_kwargs should be an object. Found {shown(options)}.")
+    return options
 
 
 def read_tools(row: Row) -> tuple[Mapping[str, object], ...]:

@@ -8,9 +8,16 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from lightning_abkd._utils import check_at_least, check_choice
+from lightning_abkd._utils import check_at_least, check_choice, check_positive
 from lightning_abkd.vision.data._image_files import ImageFiles
-from lightning_abkd.vision.data._image_folder import ImageFolder, class_folders, list_images, listed, one_spelling
+from lightning_abkd.vision.data._image_folder import (
+    ImageFolder,
+    check_folder,
+    class_folders,
+    list_images,
+    listed,
+    one_spelling,
+)
 from lightning_abkd.vision.data._images import ImageDataModule, SetName
 from lightning_abkd.vision.data._labels import UNLABELLED
 from lightning_abkd.vision.data._open_image import ImageMode
@@ -68,6 +75,7 @@ class ImageFolderDataModule(ImageDataModule):
         self.channels: Literal[1, 3] = channels
         self.mean = _per_channel("mean", mean, channels)
         self.std = _per_channel("std", std, channels)
+        check_positive("std", min(self.std))
         self.predict_dir = None if predict_dir is None else Path(predict_dir).expanduser()
         self._unlabelled: Samples | None = None
 
@@ -84,8 +92,10 @@ class ImageFolderDataModule(ImageDataModule):
 
     def prepare_data(self) -> None:
         """Check that the folders are there and have the same classes, before any image is listed."""
-        if self.predict_dir is not None and not self._has("train"):
-            return
+        if self.predict_dir is not None:
+            check_folder(self.predict_dir)
+            if not self._has("train"):
+                return
         others = [name for name in ("val", "test") if self._has(name)]
         for name in ("train", *(others or ["val"])):
             self._check_classes(name)

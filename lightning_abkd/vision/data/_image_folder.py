@@ -112,16 +112,23 @@ def list_images(folder: Path) -> list[Path]:
     Raises:
         FileNotFoundError: If there is none.
     """
+    check_folder(folder)
     names = _ImageNames(folder)
     walked = os.walk(folder, followlinks=True)
     found = sorted(path for place, _, files in walked for file in files if names(path := os.path.join(place, file)))
     if not found:
         raise FileNotFoundError(
             f"Folder `{folder}` should hold images, files that end with one of {', '.join(IMAGE_SUFFIXES)}. "
-            + (f"Found {len(names.others)} other files." if folder.is_dir() else "Found no such folder.")
+            f"Found {len(names.others)} other files."
         )
     names.report(len(found))
     return [Path(path) for path in found]
+
+
+def check_folder(folder: Path) -> None:
+    """Raise FileNotFoundError if there is no such folder of images."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"Folder `{folder}` should hold images. Found no such folder.")
 
 
 def listed(names: Sequence[str], shown: int) -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from lightning_abkd._utils import check_choice
+from lightning_abkd.training import ResumableData
 from lightning_abkd.vision.data._labels import class_of, read_labels
 from lightning_abkd.vision.data._options import Corruption, Loading, OnError, Split
 from lightning_abkd.vision.data._readable import find_readable
@@ -21,14 +21,15 @@ SetName = Literal["train", "validation", "test"]
 Loaders = DataLoader[Sample] | list[DataLoader[Sample]]
 
 
-class ImageDataModule(LightningDataModule, ABC):
+class ImageDataModule(ResumableData, ABC):
     """Loaders, split and label noise of an image data set; a subclass defines where the images come from.
 
     A subclass defines `num_classes`, `dataset(split)` and `transform(augment)`. Batches are `(images, labels)`: float32
     of shape (B, C, H, W) and int64 of shape (B,), or float32 (B, classes) where the data set lists probabilities.
     Split, subset and noise depend on `seed` alone; the order of the samples and the augmentations follow
-    `seed_everything`. The test set is also the one for `predict`. Every argument is an attribute, too, which may be set
-    until a set or a loader is built from it.
+    `seed_everything` and the epoch, and a resumed run goes on in both, also from the middle of an epoch. The test set
+    is also the one for `predict`. Every argument is an attribute, too, which may be set until a set or a loader is
+    built from it.
 
     Args:
         data_dir: Folder of the data set.
@@ -171,6 +172,7 @@ class ImageDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: If `validation_fraction` or `train_size` do not fit the number of training files.
         """
+        super().setup(stage)
         if stage in ("test", "predict"):
             self.sets["test"] = self._evaluation_set("test")
             return
@@ -236,7 +238,10 @@ class ImageDataModule(LightningDataModule, ABC):
         return self.sets[split]
 
     def _loader(self, split: SetName) -> DataLoader[Sample]:
-        return self._loading().loader(self._opened(split), train=split == "train")
+        samples = self._opened(split)
+        train = split == "train"
+        order = self.training_order(len(samples), self.batch_size, augments=True) if train else None
+        return self._loading().loader(samples, train, order)
 
     def _loading(self) -> Loading:
         return Loading(self.batch_size, self.eval_batch_size, self.num_workers, self.drop_last)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_abkd._utils import check_at_least, check_interval
+from lightning_abkd.training import ResumableLoader, TrainingOrder
 from lightning_abkd.vision.data._samples import Sample, long_tail, noisy_labels, stratified_split
 
 if TYPE_CHECKING:
@@ -69,12 +70,14 @@ class Loading:
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("eval_batch_size", self.eval_batch_size, 1)
 
-    def loader(self, samples: Dataset[Sample], train: bool) -> DataLoader[Sample]:
-        """Build the loader of a set: shuffled for training, in order for evaluation."""
-        return DataLoader(
+    def loader(self, samples: Dataset[Sample], train: bool, order: TrainingOrder | None = None) -> DataLoader[Sample]:
+        """Build the loader of a set: shuffled for training, in the order given if there is one; else as stored."""
+        kind = DataLoader if order is None else ResumableLoader
+        return kind(
             samples,
             batch_size=self.batch_size if train else self.eval_batch_size,
-            shuffle=train,
+            shuffle=train and order is None,
+            sampler=order,
             drop_last=train and self.drop_last,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

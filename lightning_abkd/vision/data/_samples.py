@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lightning_abkd.training import seeded_augmentation
 from lightning_abkd.vision.data._open_image import UnreadableImage
 
 View = Tensor | tuple[Tensor, Tensor]
@@ -76,8 +77,9 @@ class Samples(Dataset[Sample]):
         if self.labels.dim() == 1:
             label = int(label)
         stored = read_sample(self.stored, index)
-        weak = self.transform(stored)
-        image: View = weak if self.strong is None else (weak, self.strong(stored))
+        with seeded_augmentation(position):
+            weak = self.transform(stored)
+            image: View = weak if self.strong is None else (weak, self.strong(stored))
         return (image, label, index) if self.return_index else (image, label)
 
 

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from lightning_abkd._utils import check_at_least, check_interval, folder_or_hub, reading_pretrained
 from lightning_abkd.training import eval_mode
 from lightning_abkd.vision.data import read_class_names
+from lightning_abkd.vision.models._image_classifier import check_more_than_one
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPVisionModel
@@ -95,6 +96,7 @@ class PromptedCLIP(CLIPClassifier):
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Compute the projected features (B, D) of images (B, 3, H, W), before they are normalised."""
+        check_more_than_one(images, self.projector.training)
         vision = self.vision
         prompts = self.prompts.unsqueeze(1).expand(-1, len(images), -1, -1)
         hidden = vision.pre_layrnorm(torch.cat([vision.embeddings(images), prompts[0]], 1))

@@ -26,7 +26,7 @@ def timm_model(
     """Build a network of timm: `timm.create_model` with its ordinary arguments by name, as configs need them.
 
     None leaves an argument to the network. On a command line:
-    `--model.student lightning_abkd.models.timm_model --model.student.model_name resnet18`. The extra `vision`
+    `--model.student timm_model --model.student.model_name resnet18 --model.student.num_classes 10`. The extra `vision`
     installs timm.
 
     Args:

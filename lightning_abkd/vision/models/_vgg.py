@@ -39,7 +39,10 @@ class SmallVGG(ImageClassifier):
 
     def maps(self, x: Tensor) -> Tensor:
         """Compute the last maps (B, 512, h, w) of images (B, in_channels, H, W), H and W at least 8."""
-        large = min(x.shape[-2:]) >= 64
+        shorter = min(x.shape[-2:])
+        if shorter < 8:
+            raise ValueError(f"Images should have 8 pixels or more on each side for VGG. Found {tuple(x.shape)}.")
+        large = shorter >= 64
         for block in (self.block0, self.block1, self.block2):
             x = nn.functional.max_pool2d(block(x), 2)
         x = self.block3(x)

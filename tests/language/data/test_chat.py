@@ -53,6 +53,15 @@ def test_tools_that_are_written_are_not_missed():
     assert not Chat(byte_level(LLAMA), TURNS).drops_tools("")
 
 
+def test_tools_or_calls_alone_are_missed():
+    call = {"role": "assistant", "tool_calls": [{"function": {"name": "a", "arguments": ""}}]}
+    calls_alone = CHATML.replace("if tools", "if false")
+    tools_alone = CHATML.replace("m.tool_calls or []", "[]")
+    for template, dropped in ((CHATML, False), (calls_alone, True), (tools_alone, True)):
+        chat = Chat(byte_level(template), [TURNS[0], call], [{"name": "a"}])
+        assert chat.drops_tools(chat.text) == dropped
+
+
 def test_marks_of_the_template_are_read_where_there_are_some():
     marks = Chat(byte_level(MARKED), TURNS).counted_by_template()
     assert sum(marks) == len("Hello") + len("Bye") + 2
@@ -62,3 +71,8 @@ def test_marks_of_the_template_are_read_where_there_are_some():
 def test_what_the_template_refuses_is_said():
     with pytest.raises(ValueError, match="chat template can write. Found the roles user, assistant; .*: Never"):
         _ = Chat(byte_level("{{ raise_exception('Never') }}"), TURNS[:2]).text
+
+
+def test_arguments_of_the_template_reach_it():
+    chat = Chat(byte_level("{{ 'thinks' if thinking }}" + CHATML), TURNS, [{"name": "a"}], {"thinking": True})
+    assert chat.text.startswith("thinks<|im_start|>system")

@@ -33,6 +33,12 @@ def test_the_byte_order_mark_of_either_order_is_no_text(file):
         assert read_text(file) == TEXT
 
 
+def test_a_zero_character_at_the_start_is_no_sign_of_utf_16(file):
+    for text in ("a\0bcdefgh", "\0abcdefgh"):
+        file.write_text(text)
+        assert read_text(file) == text
+
+
 @pytest.mark.parametrize("compress", [gzip.compress, zstandard, bz2.compress, lzma.compress])
 def test_compressed_files_are_known_by_their_first_bytes(file, compress):
     file.write_bytes(compress(TEXT.encode()))

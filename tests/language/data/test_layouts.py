@@ -102,6 +102,7 @@ def test_the_choice_among_responses_is_counted():
         ({"instruction": None, "output": "a"}, r"a column instruction or prompt.* Found instruction \(null\), output"),
         ({"chosen": "a"}, "a column instruction or prompt, or a column rejected beside chosen. Found chosen"),
         ({"ask": "a"}, r"Found ask. Name another with `columns`, as in `columns.instruction: ask`"),
+        ({"question": "a", "gold": "b"}, r"a column output or response. .* as in `columns.output: gold`"),
         ({"input": "a", "preferred_output": [HO]}, "column input should be an object with messages. Found str"),
         ({"prompt": "a", "output": "b", "history": ["c"]}, "column history should be pairs of texts. Found list"),
         ({"instruction": "a", "instances": [{"output": ["b", 0.5]}]}, "instance 1, column output should be text"),

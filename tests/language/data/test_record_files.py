@@ -10,11 +10,6 @@ ROW = {"instruction": "Add.", "output": "3"}
 LINE = json.dumps(ROW)
 
 
-@pytest.fixture
-def pyarrow():
-    return pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra 'language'")
-
-
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -24,6 +19,7 @@ def pyarrow():
         ("lines.json", f"{LINE}\n{LINE}\n"),
         ("a.csv", "instruction,output\r\nAdd.,3\r\n"),
         ("excel.csv", "instruction;output\nAdd.;3\n"),
+        ("sep.csv", "sep=;\r\ninstruction;output\r\nAdd.;3\r\n"),
         ("a.tsv", "instruction\toutput\nAdd.\t3\n"),
     ],
 )
@@ -75,27 +71,6 @@ def test_broken_tables_are_named(tmp_path, text, message):
         read_rows(path)
 
 
-def test_arrow_files_and_streams_give_the_same_rows(tmp_path, pyarrow):
-    table = pyarrow.Table.from_pylist([ROW])
-    for name, new in (("file.arrow", pyarrow.ipc.new_file), ("stream.arrow", pyarrow.ipc.new_stream)):
-        with new(str(tmp_path / name), table.schema) as writer:
-            writer.write_table(table)
-        assert read_rows(tmp_path / name) == [ROW]
-
-
-def test_nulls_inside_of_an_arrow_column_are_what_a_row_lacked(tmp_path, pyarrow):
-    rows = [{"text": None, "tools": [{"a": 1}]}, {"text": "x", "tools": [{"b": {"c": 2}}]}]
-    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.Table.from_pylist(rows), path := tmp_path / "a.parquet")
-    assert read_rows(path) == rows
-
-
-@pytest.mark.parametrize(("name", "kind"), [("a.parquet", "a parquet file"), ("a.arrow", "an Arrow file")])
-def test_broken_binary_files_are_named(tmp_path, pyarrow, name, kind):
-    (path := tmp_path / name).write_bytes(b"PAR1 broken")
-    with pytest.raises(ValueError, match=f"{name} should be {kind}. Found a broken one: "):
-        read_rows(path)
-
-
 def test_files_are_checked_without_being_read(tmp_path):
     (tmp_path / "a.jsonl.zst").write_text("broken")
     check_file(tmp_path / "a.jsonl.zst")
@@ -104,3 +79,11 @@ def test_files_are_checked_without_being_read(tmp_path):
     (tmp_path / "a.doc.gz").touch()
     with pytest.raises(ValueError, match="Found the suffix '.doc' of .*a.doc.gz"):
         check_file(tmp_path / "a.doc.gz")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, f"[{'9' * 9_999}]"])
+def test_json_that_python_cannot_hold_is_named(tmp_path, text):
+    for name, message in (("a.json", "a.json should be JSON that can be read"), ("a.jsonl", "Found 1 broken lines")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_rows(tmp_path / name)

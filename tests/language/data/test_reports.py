@@ -1,7 +1,7 @@
 from collections import Counter
 from pathlib import Path
 
-from lightning_abkd.language.data._reports import FileReport, log_reports, table_of
+from lightning_abkd.language.data._reports import FileReport, log_reports, report_parts, table_of
 
 
 def report(name, **counts):
@@ -35,3 +35,10 @@ def test_each_report_is_logged_once(monkeypatch):
 def test_reasons_are_what_happened():
     assert report("a", cut=2, dropped=1).reasons == "cut: 2, dropped: 1"
     assert report("a").reasons == "no record"
+
+
+def test_what_is_not_trained_on_is_said_of_the_file_that_was_read_last():
+    reports = [report("a.jsonl"), report("b.jsonl")]
+    report_parts(reports, 2, 0)
+    report_parts([], 1, 1)
+    assert table_of(reports).split("\n")[-1].split() == ["set", "aside", "for", "validation", "0", "2"]

@@ -115,3 +115,9 @@ def test_empty_columns_of_tools_and_images_are_absent():
 def test_what_would_be_left_out_is_named(name, value):
     with pytest.raises(ValueError, match=f"Found .*{name}"):
         conversation(row(**{name: value}), [HI, HO])
+
+
+def test_arguments_of_the_template_are_kept():
+    assert conversation(row(chat_template_kwargs={"a": True}), [HI, HO]).options == {"a": True}
+    with pytest.raises(ValueError, match="column chat_template_kwargs should be an object. Found str 'x'"):
+        conversation(row(chat_template_kwargs="x"), [HI, HO])

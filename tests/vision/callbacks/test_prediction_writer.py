@@ -10,9 +10,10 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_abkd.callbacks import PredictionWriter
-from lightning_abkd.data import DigitsDataModule, ImageFolderDataModule
-from lightning_abkd.modules import DistillationModule
+from lightning_abkd.data import BaseToNewDataModule, DigitsDataModule, ImageFolderDataModule
+from lightning_abkd.modules import BaseToNewModule, DistillationModule
 from tests.training._training import dataset, loader, module, trainer
+from tests.vision.data._coop import write_coop
 from tests.vision.data._pictures import encoded, noise, write_folders
 
 pytestmark = pytest.mark.float32
@@ -65,10 +66,17 @@ def test_without_a_teacher_there_are_no_columns_for_it(tmp_path):
 
 
 def test_several_loaders_are_told_apart(tmp_path):
-    rows = predict(tmp_path, Plain(), [loader(6, 4), loader(3, 2, seed=1)])
+    rows = predict(tmp_path, module(), [loader(6, 4), loader(3, 2, seed=1)])
     assert [(row["loader"], row["sample"]) for row in rows] == [("0", str(i)) for i in range(6)] + [
         ("1", str(i)) for i in range(3)
     ]
+
+
+def test_batches_that_are_mappings_are_read_as_in_training(tmp_path):
+    pairs = dataset(5)
+    rows = [{"pixel_values": inputs, "labels": label} for inputs, label in pairs]
+    written = predict(tmp_path, module(), DataLoader(rows, 2))
+    assert written == predict(tmp_path, module(), DataLoader(pairs, 2))
 
 
 def test_what_is_not_one_row_of_logits_a_sample_is_refused(tmp_path):
@@ -157,6 +165,15 @@ def test_images_without_classes_are_predicted_with_the_names_of_the_training(tmp
     assert [row["class"] for row in rows] == list("aabb")
     rows = predict(tmp_path, brightness(), ImageFolderDataModule("nowhere", **options))
     assert [row["class"] for row in rows] == list("0011")
+
+
+def test_base_to_new_names_all_classes(tmp_path):
+    write_coop(tmp_path, "dtd", classes=3, per_class=1)
+    networks = [nn.Sequential(nn.Flatten(), nn.Linear(192, 3)) for _ in range(2)]
+    data = BaseToNewDataModule(tmp_path, "dtd", image_size=8, batch_size=2, return_index=True)
+    rows = predict(tmp_path, BaseToNewModule(*networks, task_weight=0.0), data)
+    assert [Path(row["file"]).name for row in rows] == ["test_0_0.jpg", "test_1_0.jpg", "test_2_0.jpg"]
+    assert {row["class"] for row in rows} | {row["teacher_class"] for row in rows} <= {"class_0", "class_1", "class_2"}
 
 
 def test_digits_are_numbered(tmp_path):

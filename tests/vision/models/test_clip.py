@@ -68,6 +68,13 @@ def test_only_prompts_and_projector_train(teacher, student):
     assert network.prompts.grad.flatten(1).norm(dim=1).gt(0).all()
 
 
+def test_a_training_batch_of_one_image_is_explained_and_one_to_classify_is_not(teacher, student):
+    network = prompted(student, teacher)
+    with pytest.raises(ValueError, match="at least two images for batch normalisation.*`drop_last: true`"):
+        network.train()(IMAGES[:1])
+    assert network.eval()(IMAGES[:1]).shape == (1, 3)
+
+
 def test_each_layer_gets_its_own_prompts_in_the_place_of_the_last_ones(teacher, student):
     network, lengths = prompted(student, teacher, depth=2), []
     for layer in network.vision.encoder.layers:

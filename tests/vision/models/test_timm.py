@@ -66,6 +66,7 @@ def test_a_wrong_name_is_told_what_there_is(stub):
 
 
 @pytest.mark.float32
+@pytest.mark.filterwarnings("ignore:The teacher seems to know nothing")
 def test_a_command_gives_the_arguments_of_a_network_by_their_names(stub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["abkd"])
@@ -73,7 +74,7 @@ def test_a_command_gives_the_arguments_of_a_network_by_their_names(stub, tmp_pat
     student = {"model_name": "resnet18", "num_classes": 10, "drop_rate": 0.1, "dict_kwargs.act_layer": "gelu"}
     options = [part for name, value in student.items() for part in (f"--model.student.{name}", str(value))]
     options += ["--trainer.limit_train_batches", "1", "--trainer.max_epochs", "1"]
-    cli = AbkdCLI(["fit", "--config", "mine.yaml", "--model.student", "lightning_abkd.models.timm_model", *options])
+    cli = AbkdCLI(["fit", "--config", "mine.yaml", "--model.student", "timm_model", *options])
     student["act_layer"] = student.pop("dict_kwargs.act_layer")
     assert cli.model.student.built_from == {"pretrained": False, **student}
     saved = yaml.safe_load((tmp_path / "logs" / "version_0" / "config.yaml").read_text())["model"]["init_args"]
