@@ -73,7 +73,7 @@ METHODS = {
     "reverse KL": Recipe(lambda: ReverseKL(4.0), 32.0),
     "Jensen-Shannon": Recipe(lambda: JensenShannon(temperature=4.0), 32.0),
     "α-β (0.8, 0.3)": Recipe(lambda: AlphaBetaDivergence(0.8, 0.3, 4.0), 32.0),
-    "α-β scheduled": Recipe(lambda: AlphaBetaDivergence(0.8, 0.3, 4.0), 32.0, callback=schedule),
+    "α-β scheduled": Recipe(lambda: AlphaBetaDivergence(1.0, 0.0, 4.0), 32.0, callback=schedule),
     "DKD": Recipe(lambda: DKD(non_target_weight=6.0), callback=warm_up),
     "AB-DKD (0.8, 0.2)": Recipe(ab_dkd, callback=warm_up),
     "LSD": Recipe(LSD, 9.0, 0.1),

@@ -24,6 +24,7 @@ from divergence import peak, step
 
 ROOT = Path(__file__).parent.parent
 POWERS = "(0.2, 0.7)"
+WHAT = "Forward KL from logits and its gradient: random logits, T = 1"
 OTHER = f"ours at {POWERS}"
 # Rows and classes: in the first list the classes grow, in the second the rows.
 SWEEPS = {
@@ -37,18 +38,22 @@ SWEEPS = {
     ),
     "quick": ([(64, 1000), (64, 4000)], [(16, 4000), (64, 4000)]),
 }
-# Okabe & Ito 2008, distinguishable with colour blindness too; related candidates share a colour and differ in the line.
+# Okabe & Ito 2008, distinguishable with colour blindness too; dashes and markers tell the lines apart in grey. Large
+# hollow markers are seen around those of a line that lies upon theirs.
 LINES = {
-    "ours": ("#D55E00", "o-"),
-    OTHER: ("#E69F00", "o:"),
-    "torch": ("#000000", "s--"),
-    "torch.compile": ("#000000", "s:"),
-    "F.kl_div": ("#0072B2", "^-."),
-    "literal": ("#CC79A7", "v--"),
-    "TRL": ("#009E73", "D--"),
-    "Liger KL": ("#56B4E9", "X--"),
-    "Liger JSD": ("#56B4E9", "P:"),
+    "ours": ("#D55E00", "o-", 5),
+    OTHER: ("#E69F00", "*:", 8),
+    "torch": ("#000000", "s--", 11),
+    "torch.compile": ("#000000", "s:", 9),
+    "F.kl_div": ("#0072B2", "^-.", 6),
+    "literal": ("#CC79A7", "v--", 6),
+    "TRL": ("#009E73", "D--", 5),
+    "Liger KL": ("#56B4E9", "X--", 6),
+    "Liger JSD": ("#56B4E9", "P:", 6),
 }
+LARGE = 9
+# The picture may stand alone, so that it names the library.
+NAMES = {"ours": "lightning_abkd", OTHER: f"lightning_abkd at {POWERS}"}
 # With fewer logits, other growth of a process hides that of its arrays.
 SMALLEST = 250_000
 
@@ -93,9 +98,11 @@ def shown(figures: Figures, name: str, growing: int, memory: bool) -> dict[int, 
 
 def draw(axis: Axes, figures: Figures, growing: int, memory: bool) -> None:
     """Draw time or memory over the number that grows."""
-    for name, (colour, style) in LINES.items():
+    for name, (colour, style, size) in LINES.items():
         points = shown(figures, name, growing, memory)
-        axis.loglog([*points], [*points.values()], style, color=colour, label=name, markersize=5, linewidth=1.6)
+        inside = "none" if size >= LARGE else colour
+        look = {"color": colour, "markersize": size, "markerfacecolor": inside, "linewidth": 1.6}
+        axis.loglog([*points], [*points.values()], style, label=NAMES.get(name, name), **look)
     axis.grid(which="major", alpha=0.4)
     axis.grid(which="minor", alpha=0.12)
 
@@ -114,15 +121,15 @@ def column(time: Axes, memory: Axes, figures: Figures, growing: int) -> None:
 
 def picture(path: Path, by_classes: Figures, by_rows: Figures, title: str) -> None:
     """Draw time above memory, over classes on the left and over rows on the right."""
-    figure = Figure(figsize=(11, 8.5), layout="constrained")
+    figure = Figure(figsize=(9, 8), layout="constrained")
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
     column(axes[0, 0], axes[1, 0], by_classes, growing=1)
     column(axes[0, 1], axes[1, 1], by_rows, growing=0)
     axes[0, 0].set_ylabel("milliseconds, forward and backward")
     axes[1, 0].set_ylabel("peak MiB beyond the inputs")
-    measured = {name for found in (by_classes | by_rows).values() for name in found}
+    measured = {NAMES.get(name, name) for found in (by_classes | by_rows).values() for name in found}
     handles = [line for line in axes[0, 0].lines if line.get_label() in measured]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(title)
     figure.savefig(path, dpi=130)
 
@@ -159,7 +166,7 @@ def main(options: list[str] | None = None) -> None:
     )
     file = ROOT / ("runs" if arguments.quick else "benchmarks") / f"{name}.png"
     file.parent.mkdir(exist_ok=True)
-    picture(file, by_classes, by_rows, f"Forward KL from logits and its gradient, {dtype_name(device)}")
+    picture(file, by_classes, by_rows, f"{WHAT}, {dtype_name(device)}")
     lines = table(["rows × classes", *LINES], rows_of(by_classes) + rows_of(by_rows))
     text = f"![time and memory]({file.name})\n\n{explanation(arguments)}\n\n{lines}"
     title = "Growth with classes and rows" + (" on a GPU" if device != "cpu" else "")

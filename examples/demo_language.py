@@ -118,7 +118,7 @@ def report(output: Path) -> None:
     text = aligned([["", *COLUMNS.values()], *rows])
     (output / "results.md").write_text(text + "\n")
     curves = {method: [output / "logs" / method / "metrics.csv"] for method in METHODS if method != BEFORE}
-    picture = plot_curves(curves, output / "curves.png", PANELS)
+    picture = plot_curves(curves, output / "curves.png", PANELS, "SmolLM2-135M on GSM8K, T = 1, batch 8")
     print(f"\n{text}\n\ntable     {output / 'results.md'}\npicture   {picture}")
     print(f"responses {output / 'responses'}")
 

@@ -44,6 +44,7 @@ METHODS = {
 }
 METRICS = {"accuracy": "accuracy", "agreement": "agreement", "calibration_error": "calibration error"}
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+TITLE = "digits, 500 training images with 30 % wrong labels, T = 2, batch 64"
 NEXT = """
 Next:
   .venv/bin/abkd fit --config configs/quickstart/student.yaml --model.divergence.temperature 3
@@ -165,8 +166,8 @@ def draw(output: Path, results: Results, seeds: range) -> dict[str, Path]:
     logs = {method: [output / "logs" / method / f"seed_{seed}" / "metrics.csv" for seed in seeds] for method in METHODS}
     tested = {method: [results[f"{method}/{seed}"]["accuracy"] for seed in seeds] for method in METHODS}
     return {
-        "curves": plot_curves(logs, output / "curves.png"),
-        "summary": draw_summary(logs, tested, output / "summary.png"),
+        "curves": plot_curves(logs, output / "curves.png", title=TITLE),
+        "summary": draw_summary(logs, tested, output / "summary.png", TITLE),
     }
 
 

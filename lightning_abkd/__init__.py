@@ -15,7 +15,7 @@ path, in a catalogue (`data`, `models`, `modules`, `callbacks`) or in a room (`l
 
 from typing import TYPE_CHECKING
 
-from lightning_abkd._utils import export_lazily
+from lightning_abkd._utils import export_lazily, forward_old_files
 
 __version__ = "0.1.0"
 
@@ -91,3 +91,5 @@ else:
             "vision",
         ],
     )
+
+forward_old_files([f"{__name__}.{catalogue}" for catalogue in ("data", "models", "modules", "callbacks")])

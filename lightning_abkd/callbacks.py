@@ -1,7 +1,7 @@
 """Lightning callbacks, under the paths that configs use.
 
-This file only lists names. Schedulers are defined in `lightning_abkd.training`, callbacks of language models in
-`lightning_abkd.language.callbacks`.
+This file only lists names. Schedulers are defined in `lightning_abkd.training`, those for images in
+`lightning_abkd.vision.callbacks`, those of language models in `lightning_abkd.language.callbacks`.
 """
 
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         AlphaBetaScheduler as AlphaBetaScheduler,
         HyperparameterScheduler as HyperparameterScheduler,
     )
+    from lightning_abkd.vision.callbacks import PredictionWriter as PredictionWriter
 else:
     export_lazily(
         __name__,
@@ -30,5 +31,6 @@ else:
                 "SavePretrained",
             ],
             "lightning_abkd.training": ["AlphaBetaScheduler", "HyperparameterScheduler"],
+            "lightning_abkd.vision.callbacks": ["PredictionWriter"],
         },
     )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ImageFolderDataModule as ImageFolderDataModule,
         LabelledImages as LabelledImages,
         image_transform as image_transform,
+        open_image as open_image,
         read_class_names as read_class_names,
     )
 else:
@@ -65,6 +66,7 @@ else:
                 "ImageFolderDataModule",
                 "LabelledImages",
                 "image_transform",
+                "open_image",
                 "read_class_names",
             ],
         },

@@ -1,7 +1,8 @@
-"""LightningModules that distil a frozen teacher into a student, under the paths that configs use.
+"""LightningModules that distil a frozen teacher into a student, and what they take, under the paths that configs use.
 
-This file only lists names. `DistillationModule` is defined in `lightning_abkd.training`, the language module and
-generation in `lightning_abkd.language`, and base-to-new generalisation in `lightning_abkd.vision`.
+This file only lists names. `DistillationModule` and learning-rate schedules are defined in `lightning_abkd.training`,
+the language module and generation in `lightning_abkd.language`, and base-to-new generalisation in
+`lightning_abkd.vision`.
 """
 
 from typing import TYPE_CHECKING
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
         Responder as Responder,
         Sampling as Sampling,
     )
-    from lightning_abkd.training import DistillationModule as DistillationModule
+    from lightning_abkd.training import (
+        DistillationModule as DistillationModule,
+        ProductLR as ProductLR,
+        SequenceLR as SequenceLR,
+        TransformersLR as TransformersLR,
+        WarmupConstantLR as WarmupConstantLR,
+        WarmupCosineLR as WarmupCosineLR,
+        WarmupLinearLR as WarmupLinearLR,
+        WholeCycleLR as WholeCycleLR,
+    )
     from lightning_abkd.vision import BaseToNewModule as BaseToNewModule
 else:
     export_lazily(
@@ -34,7 +44,16 @@ else:
                 "GeneratedResponses",
                 "Sampling",
             ],
-            "lightning_abkd.training": ["DistillationModule"],
+            "lightning_abkd.training": [
+                "DistillationModule",
+                "ProductLR",
+                "SequenceLR",
+                "TransformersLR",
+                "WarmupConstantLR",
+                "WarmupCosineLR",
+                "WarmupLinearLR",
+                "WholeCycleLR",
+            ],
             "lightning_abkd.vision": ["BaseToNewModule"],
         },
         renamed={"Answering": "Responder", "Responses": "GeneratedResponses", "StoredTeacher": "TeacherFromCache"},

@@ -23,6 +23,11 @@ class Schedule(ABC):
         0.3
     """
 
+    @property
+    def needs_total(self) -> bool:
+        """Whether values depend on `total`, which has to be known then."""
+        return True
+
     @abstractmethod
     def __call__(self, position: int, total: int) -> float:
         """Compute the value.
@@ -48,6 +53,7 @@ class Constant(Schedule):
         [0.5, 0.5]
     """
 
+    needs_total = False
     value: float
 
     def __post_init__(self) -> None:
@@ -71,6 +77,11 @@ class _Ramp(Schedule):
         check_finite("end", self.end)
         if self.length is not None:
             check_at_least("length", self.length, 1, "None takes the whole training.")
+
+    @property
+    def needs_total(self) -> bool:
+        """Whether there is no `length`."""
+        return self.length is None
 
     def __call__(self, position: int, total: int) -> float:
         """Compute the value; both ends are met exactly."""
@@ -148,10 +159,8 @@ class Exponential(_Ramp):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.start * self.end <= 0.0:
-            raise ValueError(
-                "Parameters `start` and `end` should be both positive or both negative. "
-                f"Found `start = {self.start}`, `end = {self.end}`. Use Linear or Cosine to pass through 0."
-            )
+            found = f"Found `start = {self.start}`, `end = {self.end}`. Use Linear or Cosine to pass through 0."
+            raise ValueError(f"Parameters `start` and `end` should be both positive or both negative. {found}")
 
     def _between(self, progress: float) -> float:
         # Both have the same sign, so the base is positive and the power is real.
@@ -175,6 +184,7 @@ class Piecewise(Schedule):
         [1.0, 1.0, 0.5, 0.0]
     """
 
+    needs_total = False
     values: list[float]
     milestones: list[int]
 
@@ -182,14 +192,11 @@ class Piecewise(Schedule):
         for index, value in enumerate(self.values):
             check_finite(f"values[{index}]", value)
         if len(self.values) != len(self.milestones) + 1:
-            raise ValueError(
-                "Parameter `values` should hold one value more than `milestones`. "
-                f"Found {len(self.values)} values and {len(self.milestones)} milestones."
-            )
+            found = f"Found {len(self.values)} values and {len(self.milestones)} milestones."
+            raise ValueError(f"Parameter `values` should hold one value more than `milestones`. {found}")
         if self.milestones != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
-            raise ValueError(
-                f"Parameter `milestones` should ascend from above 0. Found `milestones = {self.milestones}`."
-            )
+            found = f"Found `milestones = {self.milestones}`."
+            raise ValueError(f"Parameter `milestones` should ascend from above 0. {found}")
 
     def __call__(self, position: int, total: int) -> float:
         """Return the value of the piece that holds the position."""
@@ -219,12 +226,15 @@ class SequentialSchedule(Schedule):
 
     def __post_init__(self) -> None:
         if len(self.schedules) != len(self.lengths) + 1:
-            raise ValueError(
-                "Parameter `lengths` should hold one number fewer than `schedules`. "
-                f"Found {len(self.lengths)} lengths and {len(self.schedules)} schedules."
-            )
+            found = f"Found {len(self.lengths)} lengths and {len(self.schedules)} schedules."
+            raise ValueError(f"Parameter `lengths` should hold one number fewer than `schedules`. {found}")
         for index, length in enumerate(self.lengths):
             check_at_least(f"lengths[{index}]", length, 1)
+
+    @property
+    def needs_total(self) -> bool:
+        """Whether the last schedule does; the others are given their own lengths."""
+        return self.schedules[-1].needs_total
 
     def __call__(self, position: int, total: int) -> float:
         """Compute the value of the schedule whose part holds the position."""

@@ -5,6 +5,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# As somebody reads them who follows the links from the top.
+READ = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("start", "choose", "guides/own_divergence"))]
+READ += [path for path in PAGES if path not in READ]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
@@ -20,6 +23,15 @@ def all_blocks(kind: str) -> dict[str, str]:
         for path in PAGES
         for number, block in enumerate(blocks(path.read_text(), kind))
     }
+
+
+def commands(text: str) -> list[str]:
+    """Whole shell commands in the order of a page: lines of its blocks, and those in its prose that have an option."""
+    found = []
+    for block, line in re.findall(r"^```text\n(.*?)^```|`(abkd [^`|…]*? --[^`…]*)`", text, re.DOTALL | re.MULTILINE):
+        lines = [re.sub(r"\s+#.*", "", each) for each in block.splitlines()] or [" ".join(line.split())]
+        found += [each for each in lines if re.match(r"(?:[\w./]*/)?(?:abkd|make|python|pip|pre-commit)\s", each)]
+    return found
 
 
 def prose(text: str) -> str:

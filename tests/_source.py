@@ -17,6 +17,7 @@ FLOORS = {
     "data": 8, "models": 8, "modules": 8, "callbacks": 8,
     "diagnostics": 9,
     "cli": 10,
+    "__main__": 11,
 }  # fmt: skip
 BASE = {"torch", *sys.stdlib_module_names}
 NETWORKS = BASE | {"lightning", "torchvision", "torchmetrics", "transformers", "safetensors", "numpy", "PIL"}
@@ -28,14 +29,14 @@ THIRD_PARTY = {
     "vision": NETWORKS,
     "language": NETWORKS,
     "diagnostics": NETWORKS,
-    "cli": NETWORKS | {"jsonargparse"},
+    "cli": NETWORKS | {"jsonargparse", "yaml"},
 }
 PACKAGE = "lightning_abkd"
 CATALOGUES = ("data", "models", "modules", "callbacks")
 # The folder of tests that start from users' files and commands instead of a source file.
 FIELD = "field"
 # What a room's __init__ may import for itself.
-HELPERS = {"TYPE_CHECKING", "renamed_names", "export_lazily"}
+HELPERS = {"TYPE_CHECKING", "renamed_names", "export_lazily", "forward_old_files"}
 
 
 def sources(root: Path) -> dict[Path, ast.Module]:

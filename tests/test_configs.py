@@ -1,50 +1,27 @@
-import importlib
-import json
 import re
 import sys
-from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 import yaml
-from torchvision.models import ResNet34_Weights, resnet18, resnet34
+from torchvision.models import resnet18
 
 from lightning_abkd.cli import AbkdCLI
-from lightning_abkd.data import byte_tokenizer, read_records
-from lightning_abkd.models import WideResNet, causal_lm_from_config, lora
-from lightning_abkd.vision.data._coop import CoOpSet, names_file
-from tests.vision.data._coop import write_coop
-from tests.vision.data._formats import accept_any_checksum, write_cifar100, write_fashion_mnist
-from tests.vision.models._clips import write_clip
+from lightning_abkd.data import read_records
+from lightning_abkd.models import WideResNet
+from lightning_abkd.vision.data._coop import names_file
+from tests._home import COOP, ROOT, write_home, write_teacher
+from tests.vision.data._formats import accept_any_checksum
 
 pytestmark = pytest.mark.float32
 
-ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
 IMAGES = ("FashionMNISTDataModule", "CIFAR100DataModule", "ImageFolderDataModule")
 QUIET = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
 QUIET += ["--trainer.enable_model_summary", "false"]
 ONE = [*QUIET, "--data.num_workers", "0", "--data.batch_size", "4"]
 ONE += ["--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1"]
-
-SIZES = {"vocab_size": 384, "bos_token_id": 1, "eos_token_id": 1}
-GPT2 = SIZES | {"n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 176}
-LLAMA = SIZES | {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "max_position_embeddings": 176}
-NETWORKS = {
-    "openai-community/gpt2": ("gpt2", GPT2),
-    "openai-community/gpt2-xl": ("gpt2", GPT2),
-    "models/gpt2-dolly": ("gpt2", GPT2),
-    "models/gpt2-medium-dolly": ("gpt2", GPT2),
-    "models/gpt2-large-dolly": ("gpt2", GPT2),
-    "models/gpt2-xl-dolly": ("gpt2", GPT2 | {"n_layer": 2}),
-    "models/openllama-7b-dolly": ("llama", LLAMA | {"num_hidden_layers": 2}),
-    "openlm-research/open_llama_3b_v2": ("llama", LLAMA | {"num_hidden_layers": 1}),
-    "HuggingFaceTB/SmolLM2-135M-Instruct": ("llama", LLAMA | {"num_hidden_layers": 30}),
-}
-TEXTS = ["instructions"] + [f"dolly/{name}" for name in ("train", "valid", "test")]
-TEXTS += [f"{name}/test" for name in ("self_instruct", "vicuna", "sinst", "uinst")]
 
 
 def documented(path):
@@ -60,7 +37,6 @@ VERSIONED = {
     "cifar100/pairs/resnet56_resnet20": "runs/cifar100/resnet56_resnet20/ab",
     "base_to_new/dtd": "runs/base_to_new/dtd",
 }
-COOP = sorted(get_args(CoOpSet))
 COSINES = [each for each in FITS if "CosineAnnealingLR" in (ROOT / each[2]).read_text()]
 
 
@@ -68,47 +44,17 @@ def label(command):
     return " ".join(Path(part).stem for part in command if part != "--config")
 
 
-def write_teacher(command):
-    """Save an untrained network where one of the configs expects its teacher."""
-    for path in command[2::2]:
-        config = yaml.safe_load((ROOT / path).read_text())
-        spec = config.get("model", {}).get("init_args", {}).get("teacher", {}).get("init_args", {})
-        if "checkpoint" in spec:
-            module, _, name = spec["network"]["class_path"].rpartition(".")
-            network = getattr(importlib.import_module(module), name)(**spec["network"].get("init_args", {}))
-            Path(spec["checkpoint"]).parent.mkdir(parents=True, exist_ok=True)
-            torch.save(network.state_dict(), spec["checkpoint"])
+def read_again(cli):
+    """Return the options of the run whose config is the file that this run saves."""
+    parser = cli._subcommand_parsers["fit"]
+    parser.save(cli.config["fit"], "saved.yaml", skip_none=False, overwrite=True)
+    assert "Unable" not in Path("saved.yaml").read_text()
+    return parser.parse_args(["--config", "saved.yaml"]).as_dict() | {"config": None}
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Write small networks and texts where the configs expect their own, and return the folder."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "configs").symlink_to(ROOT / "configs")
-    tokenizer = byte_tokenizer()
-    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
-    for folder, (kind, options) in NETWORKS.items():
-        network = causal_lm_from_config(kind, options)
-        network.save_pretrained(home / folder)
-        tokenizer.save_pretrained(home / folder)
-    if find_spec("peft") is not None:
-        adapted = lora(causal_lm_from_config(*NETWORKS["openlm-research/open_llama_3b_v2"]))
-        adapted.save_pretrained(home / "models" / "openllama-3b-dolly-lora", save_embedding_layers=False)
-    lines = [json.dumps({"instruction": f"say {i}", "output": "x" * (1 + i % 5)}) for i in range(8)]
-    for text in TEXTS:
-        path = home / "data" / f"{text}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines))
-    write_fashion_mnist(home / "data", 40)
-    write_cifar100(home / "data", 40)
-    hub = home / "hub" / "checkpoints"
-    hub.mkdir(parents=True)
-    torch.save(resnet34().state_dict(), hub / Path(ResNet34_Weights.IMAGENET1K_V1.url).name)
-    for dataset in COOP:
-        write_coop(home / "data", dataset, classes=4, per_class=8)
-    for name, size in {"large-patch14": 7, "base-patch16": 6}.items():
-        write_clip(home / "openai" / f"clip-vit-{name}", size, layers=9, image_size=224)
-    return home
+    return write_home(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +87,7 @@ def test_every_experiment_runs_two_steps(command):
     cli = AbkdCLI([*command, *options])
     assert cli.trainer.global_step == 2
     assert torch.isfinite(cli.trainer.callback_metrics["train/loss"])
+    assert read_again(cli) == cli.config["fit"].as_dict() | {"config": None}
 
 
 @pytest.mark.parametrize("command", COSINES, ids=label)

@@ -1,4 +1,5 @@
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -13,9 +14,9 @@ from tests import _lowest as lowest, _source as source
 ROOT = Path(__file__).parent.parent
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 PROJECT = tomllib.loads(PYPROJECT)["project"]
-# Imported inside functions, where their absence names the extra; safetensors, numpy and PIL come with dependencies.
+# Imported inside functions, where their absence names the extra; the others come with dependencies.
 OPTIONAL = {"sklearn", "matplotlib", "peft", "rouge_score", "datasets", "pyarrow", "triton"}
-BROUGHT_ALONG = {"safetensors", "numpy", "PIL"}
+BROUGHT_ALONG = {"safetensors", "numpy", "PIL", "yaml"}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,7 @@ def wheel(tmp_path_factory):
 def test_wheel_holds_the_whole_package(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {str(path.relative_to(ROOT)) for path in (ROOT / "lightning_abkd").rglob("*.py")}
+    files |= {f"lightning_abkd/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yaml")}
     assert files | {"lightning_abkd/py.typed", "lightning_abkd/language/data/seed_tasks.jsonl"} <= names
     for name in ("LICENSE", "NOTICES"):
         assert any(path.endswith(f"licenses/{name}") for path in names)
@@ -44,14 +46,11 @@ def test_wheel_installs_the_command(wheel):
 
 def test_wheel_works_outside_the_checkout(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    code = (
-        "import sys; sys.path.insert(0, 'site'); import lightning_abkd.cli as cli; "
-        "sys.stdout.write(cli.__file__); sys.argv = ['abkd', '--help']; cli.main()"
-    )
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    site = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    command = [sys.executable, "-m", "lightning_abkd", "configs", "quickstart/student"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=site)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.startswith(str(tmp_path / "site"))
-    assert "Distil a frozen teacher into a student" in run.stdout
+    assert run.stdout == (ROOT / "configs" / "quickstart" / "student.yaml").read_text()
 
 
 def test_dependencies_are_what_is_imported():

@@ -14,9 +14,10 @@ from lightning_abkd._utils._arguments import (
 )
 from lightning_abkd._utils._autograd import Context
 from lightning_abkd._utils._extras import require
-from lightning_abkd._utils._files import folder_or_hub, write_whole
+from lightning_abkd._utils._files import folder_or_hub, reading_pretrained, write_whole
 from lightning_abkd._utils._identity import digest
 from lightning_abkd._utils._lazy import OLD_ADDRESSES, export_lazily, renamed_message, renamed_names
+from lightning_abkd._utils._old_files import forward_old_files
 from lightning_abkd._utils._rows import row_slices
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "digest",
     "export_lazily",
     "folder_or_hub",
+    "forward_old_files",
+    "reading_pretrained",
     "renamed_message",
     "renamed_names",
     "require",

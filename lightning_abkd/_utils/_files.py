@@ -45,4 +45,41 @@ def folder_or_hub(path: str) -> str:
     """
     if Path(path).is_dir() or _HUB_NAME.fullmatch(path):
         return path
-    raise FileNotFoundError(f"Parameter `path` should be a folder or owner/name on the hub. Found no folder {path!r}.")
+    raise FileNotFoundError(
+        f"Parameter `path` should be a folder or owner/name on the hub. Found no folder {path!r} in {Path.cwd()}."
+    )
+
+
+@contextmanager
+def reading_pretrained(path: str, what: str) -> Iterator[None]:
+    """Raise what transformers raises about a wrong path or a broken folder as one sentence that names it.
+
+    Errors about missing packages and memory stay as they are.
+
+    Raises:
+        FileNotFoundError: If `path` is no folder, and the hub gives nothing for it.
+        ValueError: If what is there cannot be read.
+
+    Example:
+        >>> with reading_pretrained(".", "a CLIP"):
+        ...     raise ValueError("No type.")
+        Traceback (most recent call last):
+        ValueError: Parameter `path` should lead to a CLIP. Found '.', which cannot be read (ValueError: No type.).
+    """
+    try:
+        yield
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # every reader has its own exceptions for broken files
+        kind = type(error).__name__
+        if "OutOfMemory" in kind:
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        if isinstance(error, OSError) and not Path(path).is_dir():
+            raise FileNotFoundError(
+                f"Parameter `path` should be a folder or owner/name on the hub. Found no folder {path!r} in "
+                f"{Path.cwd()}, and no such name in reach ({reason})."
+            ) from None
+        raise ValueError(
+            f"Parameter `path` should lead to {what}. Found {path!r}, which cannot be read ({kind}: {reason})."
+        ) from None

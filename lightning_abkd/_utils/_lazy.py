@@ -47,6 +47,8 @@ def export_lazily(
         return value
 
     namespace["__all__"] = sorted(place_of)
+    # A catalogue is one file; with a path, imports from its former files reach `forward_old_files`.
+    namespace.setdefault("__path__", [])
     namespace["__dir__"] = lambda: sorted({*filter(_is_special, namespace), *place_of, *rooms})
     namespace["__getattr__"] = __getattr__
 

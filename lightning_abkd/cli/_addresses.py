@@ -3,19 +3,20 @@
 import difflib
 import importlib
 import warnings
-from collections.abc import Callable
+from functools import cache
 from pkgutil import resolve_name
 from types import ModuleType
 
-from jsonargparse import _typehints, _util
+from jsonargparse import _util
 
-from lightning_abkd._utils import OLD_ADDRESSES
+from lightning_abkd.cli._calls import refuse_other_calls
+from lightning_abkd.cli._class_change import forget_defaults
+from lightning_abkd.cli._open_types import take_classes
+from lightning_abkd.cli._short_names import find_short_names
 
 _PACKAGE = "lightning_abkd"
 # A name that two rooms export is shown with the first of them.
 _ROOMS = ("modules", "data", "models", "callbacks", "losses", "metrics", "functional", "schedules")
-# How jsonargparse finds a class without an address.
-_RESOLVE: Callable[..., str] = _typehints.resolve_class_path_by_name
 _SIMILAR = 0.6
 _VERY_SIMILAR = 0.75
 
@@ -26,33 +27,29 @@ def public_addresses() -> list[str]:
     return [f"{room.__name__}.{name}" for room in rooms for name in _names(room)]
 
 
+@cache
+def public_objects() -> dict[str, object]:
+    """Import and return everything public, by its address."""
+    return {address: resolve_name(address) for address in public_addresses()}
+
+
 def show_public_addresses() -> None:
     """Make jsonargparse find every public class by its short name, and write it by its public address.
 
     jsonargparse finds only classes that are imported, so this imports everything public. Versions before 4.51 take no
     addresses: they write the shortest path that leads to a class.
     """
-    found = {address: resolve_name(address) for address in public_addresses()}
-    _find_old_short_names()
+    found = public_objects()
+    find_short_names(found)
+    take_classes(found)
+    forget_defaults()
+    refuse_other_calls()
     written = getattr(_util, "resolved_import_paths", None)
     if written is None:
         return
     for address, value in reversed(found.items()):
         if callable(value):
             written.add(value, address)
-
-
-def _find_old_short_names() -> None:
-    """Make jsonargparse find what an old name without an address means; loading it raises the warning."""
-    vars(_typehints)["resolve_class_path_by_name"] = _resolve_short_name
-
-
-def _resolve_short_name(base: object, name: str) -> str:
-    found = _RESOLVE(base, name)
-    if "." in found:
-        return found
-    old = {address.rpartition(".")[2]: address for address in OLD_ADDRESSES}
-    return old.get(found, found)
 
 
 def closest_address(class_path: str) -> str | None:

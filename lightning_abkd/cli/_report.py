@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pkgutil import resolve_name
 from typing import NamedTuple
 
+from lightning.pytorch import Trainer
+
 from lightning_abkd.cli._addresses import closest_address
 
 # A report is nested by indentation: below a key stand the classes that were tried, below a class its keys.
@@ -20,10 +22,17 @@ _CALLABLE = re.compile(
     r"Type .+ expects a function or a callable class: (?P<cause>.+)"
     r"\. Got value: (?:Namespace\(class_path=')?(?P<name>[\w.]+)"
 )
+_CALLABLE_WITHOUT_VALUE = re.compile(r"Type .+ expects a function or a callable class: (?P<cause>[^']+)$")
 _SHORT_NAME = re.compile(r"Expected a dot import path string: (?P<name>\S+)")
 _NOWHERE = re.compile(r"No module named 'lightning_abkd\..*'|module 'lightning_abkd\b.*' has no attribute '.*'")
-_UNKNOWN_OPTION = re.compile(r"Option '(?P<name>[\w.]+)' is not accepted")
+_UNKNOWN_OPTION = re.compile(r"Option '(?P<name>[\w.+]+)' is not accepted")
+_UNKNOWN_WORDS = re.compile(r"unrecognized arguments: --(?P<name>[\w.]+)\S*")
 _GIVEN = re.compile(r"Given value: (?P<value>.*)")
+# Classes that stand for the one that a config should have named.
+_BASES = ("LightningModule", "LightningDataModule", "Module", "DistillationLoss", "Callback", "Schedule")
+_TRAINER = inspect.signature(Trainer.__init__).parameters
+_DOTTED = re.compile(r"Got value: NestedArg\(key='(?P<key>[^']+)'")
+_WITHOUT_CLASS = re.compile(r"Not a valid subclass of (?P<base>\w+)\. Got value: \{'(?P<key>\w+)'")
 _TYPE = "Expected a "
 # A value that fits none of several types has one of these per type.
 _MISFITS = (_TYPE, "Not a valid subclass of ", "Import path does not correspond to a subclass of ")
@@ -113,6 +122,10 @@ def _cause(text: str, line: int, headers: list[_Header]) -> _Cause:
     if in_callable := _CALLABLE.match(text):
         text = in_callable["cause"]
         classes.append(in_callable["name"])
+    elif in_callable := _CALLABLE_WITHOUT_VALUE.match(text):
+        text = in_callable["cause"]
+    elif unknown := _UNKNOWN_WORDS.match(text):
+        text = f"Option {unknown['name']!r} is not accepted"
     return _Cause(text, line, keys, classes[-1] if classes else None)
 
 
@@ -121,6 +134,8 @@ def _missing_class(cause: _Cause) -> str | None:
     if name := _SHORT_NAME.match(cause.text):
         found_none = f"Found no class {name['name']!r}; give its path, such as package.module.Class."
         meant = closest_address(name["name"])
+        if meant and meant.endswith(f".{name['name']}"):
+            return f"{meant} does not fit here; `--{'.'.join(cause.keys)}.help` lists what does."
     elif cause.class_path and _NOWHERE.match(cause.text):
         found_none = f"Found no class {cause.class_path!r}."
         meant = closest_address(cause.class_path)
@@ -132,10 +147,19 @@ def _missing_class(cause: _Cause) -> str | None:
 def _misfit(cause: _Cause, causes: list[_Cause], lines: list[str]) -> str:
     """Return the sentence for a value that fits none of the types: all of them, and the value."""
     wanted = [other.text for other in causes if other.keys == cause.keys and other.class_path == cause.class_path]
+    if found := _WITHOUT_CLASS.match(wanted[0]):
+        return f"should name a {found['base']} by `class_path`. Found `{found['key']}`."
+    if dotted := _DOTTED.search(wanted[0]):
+        return f"takes a value and has no option {dotted['key']!r} of its own."
     text = " or ".join([wanted[0], *(other.removeprefix(_TYPE) for other in wanted[1:])])
-    given = (_GIVEN.match(line.strip()) for line in lines[cause.line :])
-    value = next((found["value"] for found in given if found), None)
+    value = _given(lines[cause.line :])
     return text if value is None or "Got value: " in text else f"{text}. Got value: {value}"
+
+
+def _given(lines: list[str]) -> str | None:
+    """Return the value that a report says was given, the first of them."""
+    given = (_GIVEN.match(line.strip()) for line in lines)
+    return next((found["value"] for found in given if found), None)
 
 
 def _accepted(cause: _Cause) -> str:
@@ -143,9 +167,17 @@ def _accepted(cause: _Cause) -> str:
     unknown = _UNKNOWN_OPTION.match(cause.text)
     if not unknown or not cause.class_path or "." not in cause.class_path:
         return ""
+    if cause.class_path.rpartition(".")[2] in _BASES:
+        return f"; the config names no class for `{'.'.join(cause.keys)}`. Add its `class_path`."
     accepted = _parameters(resolve_name(cause.class_path))
-    close = difflib.get_close_matches(unknown["name"], accepted, 1)
-    return f". Did you mean {close[0]!r}?" if close else f". It accepts {', '.join(accepted) or 'no options'}."
+    if close := difflib.get_close_matches(unknown["name"], accepted, 1):
+        return f". Did you mean {close[0]!r}?"
+    if unknown["name"].partition(".")[0] in _TRAINER:
+        return f". It belongs to the trainer, as `trainer.{unknown['name']}`."
+    last = (
+        " Options with a dot go to the last callback of the list." if cause.keys[-1:] == ("trainer.callbacks",) else ""
+    )
+    return f". It accepts {', '.join(accepted) or 'no options'}.{last}"
 
 
 def _parameters(target: Callable[..., object]) -> list[str]:

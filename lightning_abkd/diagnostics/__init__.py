@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         divergence_map as divergence_map,
         plot_divergence_map as plot_divergence_map,
     )
+    from lightning_abkd.diagnostics._points import plot_points as plot_points
 else:
     export_lazily(
         __name__,
@@ -23,6 +24,7 @@ else:
             "lightning_abkd.diagnostics._alpha_beta_plane": ["plot_alpha_beta_plane"],
             "lightning_abkd.diagnostics._curves": ["plot_curves", "read_metrics"],
             "lightning_abkd.diagnostics._divergence_map": ["DivergenceMap", "divergence_map", "plot_divergence_map"],
+            "lightning_abkd.diagnostics._points": ["plot_points"],
         },
         renamed={"sweep": "lightning_abkd.cli.sweep"},
     )

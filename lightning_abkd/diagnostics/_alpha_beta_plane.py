@@ -4,68 +4,92 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from lightning_abkd._utils import check_choice, require
 from lightning_abkd.diagnostics._figure import Figure, Panel
+from lightning_abkd.diagnostics._lines import digits
 
-_CELL_WIDTH = 1.1
+_CELL_WIDTH = 1.15
 _CELL_HEIGHT = 0.7 * _CELL_WIDTH
-_MARGIN_WIDTH = 2.6
+_NARROWEST = 2.5
+_MARGIN_WIDTH = 2.0
 _MARGIN_HEIGHT = 1.6
+_PAGE_WIDTH = 12.0
 _THREE_DECADES = 1000.0
+_NAMES = {(1.0, 0.0): "forward KL", (0.0, 1.0): "reverse KL"}
 
-Plane = Mapping[tuple[float, float], Sequence[float]]
+Point = tuple[float, float]
+Plane = Mapping[Point, Sequence[float]]
 
 
 class Cell(NamedTuple):
-    """What a map shows of one point: mean and standard deviation over the seeds that did not diverge."""
+    """What a map shows of one point: median, lowest and highest value of the seeds that did not diverge."""
 
-    mean: float
-    deviation: float
+    median: float
+    lowest: float
+    highest: float
     seeds: int
+    diverged: int = 0
 
     @property
     def text(self) -> str:
         """The numbers as the map shows them."""
-        if math.isnan(self.mean):
+        if math.isnan(self.median):
             return "diverged"
-        if math.isinf(self.mean):
+        if math.isinf(self.median):
             return "∞"
-        return f"{self.mean:#.4g}" + (f"\n± {self.deviation:#.2g}" if self.seeds > 1 else "")
+        lines = [digits(self.median)]
+        if self.seeds - self.diverged > 1:
+            lines.append(f"{digits(self.lowest)}–{digits(self.highest)}")
+        if self.diverged:
+            lines.append(f"{self.diverged} diverged")
+        return "\n".join(lines)
 
 
 def summarize_seeds(values: Sequence[float]) -> Cell:
-    """Compute mean and standard deviation over the seeds that have a value.
+    """Compute median, lowest and highest value over the seeds that have a value.
 
     Args:
         values: One value per seed, NaN where the training diverged.
 
     Returns:
-        Mean, NaN where all diverged; deviation, 0 where one value is left; number of seeds, diverged ones included.
+        Median, lowest and highest value, NaN where all diverged; number of seeds, and of those that diverged.
 
     Example:
-        >>> summarize_seeds([1.0, 3.0, float("nan")])
-        Cell(mean=2.0, deviation=1.4142135623730951, seeds=3)
+        >>> summarize_seeds([1.0, 3.0, 4.0, float("nan")])
+        Cell(median=3.0, lowest=1.0, highest=4.0, seeds=4, diverged=1)
     """
-    known = [value for value in values if not math.isnan(value)]
-    mean = statistics.fmean(known) if known else math.nan
-    deviation = statistics.stdev(known) if len(known) > 1 else 0.0
-    return Cell(mean, deviation, len(values))
+    known = [value for value in values if not math.isnan(value)] or [math.nan]
+    diverged = sum(map(math.isnan, values))
+    return Cell(statistics.median(known), min(known), max(known), len(values), diverged)
 
 
-def plot_alpha_beta_plane(values: Plane, output: str | Path, label: str = "accuracy") -> Path:
-    """Draw a heat map over α and β: in each cell the mean over its seeds, with its standard deviation.
+def plot_alpha_beta_plane(
+    values: Plane,
+    output: str | Path,
+    label: str = "accuracy",
+    mode: Literal["max", "min"] = "max",
+    best: Point | None = None,
+    title: str = "",
+) -> Path:
+    """Draw a heat map over α and β: in each cell the median of its seeds, with the lowest and the highest.
+
+    A frame marks the best point; forward KL (1, 0) and reverse KL (0, 1) are named where they are on the grid.
 
     Args:
         values: One value per seed by (α, β), not necessarily of a whole grid; NaN for a training that diverged.
         output: Picture to write; its suffix is the format.
         label: What is measured.
+        mode: Whether the best value is the largest ("max") or the smallest ("min").
+        best: Point to mark; None marks that with the best median.
+        title: What was trained: data, temperature, batch size.
 
     Returns:
         The path of the picture.
 
     Raises:
-        ValueError: If there are no values.
+        ValueError: If there are no values, or the mode is another word.
         ModuleNotFoundError: If matplotlib is missing.
 
     Example:
@@ -77,51 +101,91 @@ def plot_alpha_beta_plane(values: Plane, output: str | Path, label: str = "accur
     """
     if not values:
         raise ValueError("Parameter `values` should have at least one point (α, β). Found none.")
+    check_choice("mode", mode, ("max", "min"))
     seeds = max(len(runs) for runs in values.values())
-    title = f"{label}, mean ± sd over {seeds} seeds" if seeds > 1 else f"{label}, one seed"
-    return draw_planes({title: values}, output)
+    heading = f"{label}, median of {seeds} seeds (lowest–highest)" if seeds > 1 else f"{label}, one seed"
+    return draw_planes({heading: values}, output, title, best or best_point(values, mode))
 
 
-def draw_planes(planes: Mapping[str, Plane], output: str | Path) -> Path:
-    """Draw heat maps over α and β side by side, each as `plot_alpha_beta_plane` does, by their titles.
+def best_point(values: Plane, mode: str) -> Point | None:
+    """Return the point with the best median, if possible among those of which no seed diverged."""
+    cells = {point: summarize_seeds(seeds) for point, seeds in values.items()}
+    known = {point: cell for point, cell in cells.items() if not math.isnan(cell.median)}
+    whole = {point: cell for point, cell in known.items() if not cell.diverged}
+    choose = max if mode == "max" else min
+    candidates = whole or known
+    return choose(candidates, key=lambda point: candidates[point].median) if candidates else None
 
-    Values that are positive and spread over more than three decades are coloured by their logarithm.
+
+def draw_planes(planes: Mapping[str, Plane], output: str | Path, title: str = "", best: Point | None = None) -> Path:
+    """Draw heat maps over α and β, each as `plot_alpha_beta_plane` does, by their titles.
+
+    Maps stand side by side if they fit a page, else below each other. Values that are positive and spread over more
+    than three decades are coloured by their logarithm.
     """
-    figure = Figure(1, len(planes), _figure_size(list(planes.values())))
-    for panel, (title, values) in zip(figure.panels, planes.items(), strict=True):
+    width, height = _size(list(planes.values()))
+    columns = len(planes) if width * len(planes) <= _PAGE_WIDTH else 1
+    rows = -(-len(planes) // columns)
+    figure = Figure(rows, columns, (width * columns, height * rows))
+    for panel, (heading, values) in zip(figure.panels, planes.items(), strict=True):
         cells = {point: summarize_seeds(seeds) for point, seeds in values.items()}
-        _draw_cells(figure, panel, cells)
-        panel.set_title(title)
+        _draw_cells(figure, panel, cells, best)
+        panel.set_title(heading)
+    # A long title breaks over lines above a narrow map.
+    figure.page.suptitle(f"lightning_abkd: {title}" if title else "lightning_abkd", wrap=True)
     return figure.save(output)
 
 
-def _axis_values(points: Mapping[tuple[float, float], object]) -> tuple[list[float], list[float]]:
+def _axis_values(points: Mapping[Point, object]) -> tuple[list[float], list[float]]:
     """Return the values of α and those of β, each sorted."""
     return sorted({alpha for alpha, _ in points}), sorted({beta for _, beta in points})
 
 
-def _figure_size(planes: Sequence[Plane]) -> tuple[float, float]:
-    """Compute width and height in inches of maps side by side."""
+def _size(planes: Sequence[Plane]) -> tuple[float, float]:
+    """Compute width and height in inches that every map fits."""
     counts = [[len(values) for values in _axis_values(plane)] for plane in planes]
-    width = sum(_CELL_WIDTH * alphas + _MARGIN_WIDTH for alphas, _ in counts)
-    return width, _CELL_HEIGHT * max(betas for _, betas in counts) + _MARGIN_HEIGHT
+    width = _CELL_WIDTH * max(alphas for alphas, _ in counts)
+    height = _CELL_HEIGHT * max(betas for _, betas in counts)
+    return max(width, _NARROWEST) + _MARGIN_WIDTH, height + _MARGIN_HEIGHT
 
 
-def _draw_cells(figure: Figure, panel: Panel, cells: Mapping[tuple[float, float], Cell]) -> None:
+def _draw_cells(figure: Figure, panel: Panel, cells: Mapping[Point, Cell], best: Point | None) -> None:
     """Draw one map: a coloured cell with its numbers for every point, and the scale of colours beside it."""
     alphas, betas = _axis_values(cells)
-    means = {point: cell.mean for point, cell in cells.items()}
-    grid = [[means.get((alpha, beta), math.nan) for alpha in alphas] for beta in betas]
+    medians = {point: cell.median for point, cell in cells.items()}
+    grid = [[medians.get((alpha, beta), math.nan) for alpha in alphas] for beta in betas]
     # cividis looks nearly the same with and without colour blindness.
-    image = panel.axes.imshow(grid, cmap="cividis", norm=_colour_scale(means.values()), origin="lower", aspect="auto")
-    for (alpha, beta), cell in cells.items():
-        is_dark = math.isfinite(cell.mean) and image.norm(cell.mean) < 0.5
-        colour = "white" if is_dark else "black"
+    image = panel.axes.imshow(grid, cmap="cividis", norm=_colour_scale(medians.values()), origin="lower", aspect="auto")
+    for point, cell in cells.items():
+        is_dark = math.isfinite(cell.median) and image.norm(cell.median) < 0.5
+        place = alphas.index(point[0]), betas.index(point[1])
         panel.axes.text(
-            alphas.index(alpha), betas.index(beta), cell.text, ha="center", va="center", fontsize=9, color=colour
+            *place,
+            _text(point, cell, best),
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if is_dark else "black",
+            fontweight="bold" if point == best else "normal",
         )
+        if point == best:
+            _frame(panel, place)
     _label_axes(panel, alphas, betas)
     figure.page.colorbar(image, ax=panel.axes)
+
+
+def _text(point: Point, cell: Cell, best: Point | None) -> str:
+    """Return what a cell says: its numbers, the name of its point, and whether it is the best."""
+    lines = [cell.text, _NAMES.get(point, ""), "best" if point == best else ""]
+    return "\n".join(line for line in lines if line)
+
+
+def _frame(panel: Panel, place: tuple[int, int]) -> None:
+    """Draw a frame around a cell that is seen on bright and dark colours."""
+    patches = require("matplotlib.patches", "quickstart", "A picture")
+    corner = place[0] - 0.47, place[1] - 0.47
+    for colour, width in (("black", 5.0), ("white", 2.0)):
+        panel.axes.add_patch(patches.Rectangle(corner, 0.94, 0.94, fill=False, edgecolor=colour, linewidth=width))
 
 
 def _label_axes(panel: Panel, alphas: Sequence[float], betas: Sequence[float]) -> None:
@@ -132,7 +196,7 @@ def _label_axes(panel: Panel, alphas: Sequence[float], betas: Sequence[float]) -
     panel.axes.spines[:].set_visible(False)
 
 
-def _colour_scale(means: Iterable[float]) -> str:
+def _colour_scale(medians: Iterable[float]) -> str:
     """Choose matplotlib's name of the scale on which values are coloured."""
-    known = [mean for mean in means if math.isfinite(mean)]
+    known = [median for median in medians if math.isfinite(median)]
     return "log" if known and 0.0 < min(known) < max(known) / _THREE_DECADES else "linear"

@@ -1,26 +1,34 @@
 """Curves of runs over epochs, from the CSV logs of Lightning."""
 
 import csv
-import itertools
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lightning_abkd.diagnostics._figure import Figure, Panel
+from lightning_abkd.diagnostics._lines import Look, hidden, looks, medians
 
-# Okabe & Ito 2008: distinguishable with colour blindness too. From the eighth method on, lines are dashed.
-_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_DASHES = ("-", "--", ":")
 _COLUMNS = 2
 _WIDTH = 10.0
 _PANELS = {
     "train/alpha": "α (of the schedule)",
     "train/beta": "β (of the schedule)",
     "train/loss": "training loss of each objective",
-    "val/task_loss": "validation cross-entropy (nats)",
+    "val/task_loss": "validation cross-entropy",
     "val/accuracy": "validation accuracy",
     "val/agreement": "agreement with the teacher",
+}
+# What the y-axis of a panel counts, by the last part of a metric's name.
+_UNITS = {
+    "alpha": "α",
+    "beta": "β",
+    "loss": "loss",
+    "task_loss": "nats per position",
+    "divergence": "nats per position",
+    "accuracy": "share of positions",
+    "agreement": "share of positions",
+    "perplexity": "perplexity per token",
 }
 
 Curve = Sequence[float]
@@ -59,14 +67,20 @@ def read_metrics(path: str | Path) -> dict[str, list[float]]:
 
 
 def plot_curves(
-    runs: Mapping[str, Sequence[str | Path]], output: str | Path, panels: Mapping[str, str] | None = None
+    runs: Mapping[str, Sequence[str | Path]],
+    output: str | Path,
+    panels: Mapping[str, str] | None = None,
+    title: str = "",
 ) -> Path:
-    r"""Draw α, β, losses and accuracies over epochs: for each method the mean over its runs and their range.
+    r"""Draw α, β, losses and accuracies over epochs: for each method the median of its seeds, and each of them.
+
+    Lines differ in dashes and markers as well as in colour, and lines that hide each other are listed in their panel.
 
     Args:
         runs: Paths of metrics.csv files, one per seed, by the method's name.
         output: Picture to write; its suffix is the format.
         panels: Title of a panel by the metric that it shows; None shows what a classifier logs.
+        title: What was trained: data, temperature, batch size.
 
     Returns:
         The path of the picture.
@@ -91,14 +105,14 @@ def plot_curves(
     rows = -(-len(panels) // _COLUMNS)
     figure = Figure(rows, _COLUMNS, size=(_WIDTH, _WIDTH / 3 * rows), share_x=True)
     metrics = {method: [read_metrics(path) for path in paths] for method, paths in runs.items()}
-    for panel, (metric, title) in zip(figure.panels, panels.items(), strict=False):
+    for panel, (metric, heading) in zip(figure.panels, panels.items(), strict=False):
         _draw_curves(panel, {method: _curves_of(metric, measured) for method, measured in metrics.items()})
-        _dress(panel, title)
+        _dress(panel, heading, metric)
     _label_epochs(figure.panels[: len(panels)])
     for panel in figure.panels[len(panels) :]:
         panel.axes.set_visible(False)
     _draw_legend(figure, runs)
-    figure.page.suptitle(_title(max(len(paths) for paths in runs.values())))
+    figure.page.suptitle(_title(title, max(len(paths) for paths in runs.values())))
     return figure.save(output)
 
 
@@ -107,34 +121,43 @@ def _curves_of(metric: str, measured: Iterable[Mapping[str, Curve]]) -> list[Cur
     return [values[metric] for values in measured if metric in values]
 
 
-def _title(seeds: int) -> str:
-    return f"Mean over {seeds} seeds, shaded from the lowest to the highest" if seeds > 1 else "One seed"
+def _title(subject: str, seeds: int) -> str:
+    lines = f"thick: median of {seeds} seeds, thin: each seed" if seeds > 1 else "one seed"
+    return "\n".join(part for part in (f"lightning_abkd: {subject}" if subject else "", lines) if part)
 
 
 def _draw_curves(panel: Panel, curves: Mapping[str, Sequence[Curve]]) -> None:
-    """Draw the curves of every method's seeds, as one line and the range around it."""
-    means: list[float] = []
-    for (method, seeds), (dashes, colour) in zip(curves.items(), itertools.product(_DASHES, _COLOURS), strict=False):
-        if seeds:
-            means += _draw_mean_and_range(panel, seeds, method, colour, dashes)
-    if _spans_decades(means):
+    """Draw the curves of every method's seeds, and list the lines that hide each other."""
+    styles = looks(list(curves))
+    lines = {method: medians(seeds) for method, seeds in curves.items() if seeds}
+    for method, line in lines.items():
+        _draw_method(panel, curves[method], line, method, styles[method])
+    if _spans_decades([value for line in lines.values() for value in line]):
         panel.axes.set_yscale("log")
+    panel.note("\n".join(f"same line: {', '.join(group)}" for group in hidden(lines)))
 
 
-def _draw_mean_and_range(panel: Panel, seeds: Sequence[Curve], method: str, colour: str, dashes: str) -> list[float]:
-    """Draw the curves of one method over the epochs that all its seeds have; return their mean."""
-    epochs = list(zip(*seeds, strict=False))
-    numbers = range(1, len(epochs) + 1)
-    mean = [statistics.fmean(values) for values in epochs]
-    panel.axes.plot(numbers, mean, color=colour, linestyle=dashes, label=method, linewidth=1.6)
-    low = [min(values) for values in epochs]
-    high = [max(values) for values in epochs]
-    panel.axes.fill_between(numbers, low, high, color=colour, alpha=0.12, linewidth=0)
-    return mean
+def _draw_method(panel: Panel, seeds: Sequence[Curve], line: Curve, method: str, look: Look) -> None:
+    """Draw the median over the epochs that all seeds have, and every seed if there are several."""
+    for seed in seeds if len(seeds) > 1 else ():
+        panel.axes.plot(range(1, len(seed) + 1), seed, color=look.colour, linewidth=0.7, alpha=0.35)
+    panel.axes.plot(
+        range(1, len(line) + 1),
+        line,
+        color=look.colour,
+        linestyle=look.dashes,
+        marker=look.marker,
+        markevery=look.places(len(line)),
+        markersize=5,
+        label=method,
+        linewidth=1.8,
+    )
 
 
-def _dress(panel: Panel, title: str) -> None:
-    panel.set_title(title)
+def _dress(panel: Panel, heading: str, metric: str) -> None:
+    name = metric.rpartition("/")[2]
+    panel.set_title(heading)
+    panel.axes.set_ylabel(_UNITS.get(name, name))
     panel.axes.xaxis.get_major_locator().set_params(integer=True)
     panel.axes.grid(alpha=0.25)
     panel.axes.spines[["top", "right"]].set_visible(False)

@@ -15,7 +15,7 @@ _SIXTHS = tuple(i / 6 for i in range(7))
 
 
 class DivergenceMap(NamedTuple):
-    """Mean divergence and mean norm of its gradient, both (A, B), for A values of α and B of β.
+    """Mean divergence and mean norm of its gradient, both (A, B), for A values of α and B of β, and of what.
 
     Example: see `divergence_map`.
     """
@@ -24,6 +24,15 @@ class DivergenceMap(NamedTuple):
     betas: tuple[float, ...]
     values: Tensor
     gradient_norms: Tensor
+    temperature: float = 1.0
+    positions: int | None = None
+    classes: int | None = None
+
+    @property
+    def batch(self) -> str:
+        """What was measured, such as "T = 4, 64 positions of 100 classes"."""
+        counted = "" if self.positions is None else f", {self.positions:,} positions of {self.classes:,} classes"
+        return f"T = {self.temperature:g}{counted}"
 
 
 def divergence_map(
@@ -87,16 +96,21 @@ def divergence_map(
         teacher_logits = teacher_logits[mask]
     rows = alpha_beta_grid(student_logits, teacher_logits, alphas, betas, temperature)
     shape = (-1, len(alphas), len(betas))
-    means = [table.reshape(shape).mean(0) for table in rows]
-    return DivergenceMap(tuple(alphas), tuple(betas), *means)
+    values, norms = (table.reshape(shape).mean(0) for table in rows)
+    positions = student_logits.shape[:-1].numel()
+    classes = student_logits.shape[-1]
+    return DivergenceMap(tuple(alphas), tuple(betas), values, norms, temperature, positions, classes)
 
 
-def plot_divergence_map(measured: DivergenceMap, output: str | Path) -> Path:
+def plot_divergence_map(measured: DivergenceMap, output: str | Path, title: str = "") -> Path:
     """Draw a divergence map as two heat maps side by side: the divergence, and the norm of its gradient.
+
+    Forward KL (1, 0) and reverse KL (0, 1) are named where they are on the grid.
 
     Args:
         measured: What `divergence_map` returned.
         output: Picture to write; its suffix is the format.
+        title: What the batch is of, such as the data set.
 
     Returns:
         The path of the picture.
@@ -112,8 +126,9 @@ def plot_divergence_map(measured: DivergenceMap, output: str | Path) -> Path:
         ...     plot_divergence_map(measured, Path(folder, "map.svg")).read_text().startswith("<?xml")
         True
     """
-    tables = {"divergence": measured.values, "norm of its gradient": measured.gradient_norms}
-    return draw_planes({title: _by_point(measured, table) for title, table in tables.items()}, output)
+    tables = {"mean divergence": measured.values, "mean norm of its gradient": measured.gradient_norms}
+    planes = {heading: _by_point(measured, table) for heading, table in tables.items()}
+    return draw_planes(planes, output, ", ".join(part for part in (title, measured.batch) if part))
 
 
 def _by_point(measured: DivergenceMap, table: Tensor) -> dict[tuple[float, float], list[float]]:

@@ -6,6 +6,7 @@ from lightning_abkd._utils import require
 
 _DOTS_PER_INCH = 130
 _TITLE_SIZE = 11
+_NOTE_SIZE = 8
 
 
 class Panel:
@@ -26,6 +27,12 @@ class Panel:
     def set_title(self, title: str) -> None:
         """Write a title above the panel."""
         self.axes.set_title(title, fontsize=_TITLE_SIZE)
+
+    def note(self, text: str) -> None:
+        """Write a remark into the panel, where lines leave the most room."""
+        if text:
+            remark = self.axes.legend([], [], title=text, title_fontsize=_NOTE_SIZE, loc="best", frameon=True)
+            remark.get_frame().set_alpha(0.8)
 
 
 class Figure:

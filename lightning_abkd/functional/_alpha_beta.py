@@ -49,8 +49,8 @@ def alpha_beta_divergence(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, b
     so that (1, 0) is `forward_kl` and (0, 1) is `reverse_kl`. The released code has the factors 1/β, 1/α and 1/α in
     place of 1/β², 1/α² and 1/α². We follow the limits.
 
-    Computed as a second divided difference of exp (from the two slopes where abs(α + β) ≥ 0.25), for which α = 0,
-    β = 0 and α + β = 0 are ordinary points: value and gradient are continuous there.
+    Computed as a second divided difference of exp, for which α = 0, β = 0 and α + β = 0 are ordinary points: value and
+    gradient are continuous there. Where α, β ≥ 0 and α + β ≥ 0.25 the two slopes give the same value faster.
 
     A class at -inf on both sides contributes 0. A class at -inf for the teacher alone contributes q^(α+β) / (α(α+β)) if
     α and α + β are positive, and +inf otherwise. A class at -inf for the student alone contributes p^(α+β) / (β(α+β))
@@ -78,8 +78,8 @@ def alpha_beta_divergence(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, b
     check_same_shape(log_p, log_q, ("log_p", "log_q"))
     log_p = promote_to_float32(log_p, log_q)
     log_q = promote_to_float32(log_q, log_p)
-    far_from_zero = _is_far_from_zero(alpha + beta)
-    result: Tensor = _AlphaBeta.apply(log_p, log_q, _column(alpha, log_q), _column(beta, log_q), far_from_zero)
+    from_slopes = _follows_from_slopes(alpha, beta)
+    result: Tensor = _AlphaBeta.apply(log_p, log_q, _column(alpha, log_q), _column(beta, log_q), from_slopes)
     return result
 
 
@@ -125,12 +125,12 @@ class _AlphaBeta(torch.autograd.Function):
     """The divergence of each position, with both slopes computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Context, log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor, far_from_zero: bool) -> Tensor:
+    def forward(ctx: Context, log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor, from_slopes: bool) -> Tensor:
         u, v = bound_infinities(log_p, log_q)
         teacher: Tensor | None
         student: Tensor | None
         # Duality: D_αβ(p‖q) = D_βα(q‖p).
-        if far_from_zero:
+        if from_slopes:
             teacher = _slope(v, u, beta, alpha)
             student = _slope(u, v, alpha, beta)
             # Accurate to the rounding of d, like the divided difference, at a fraction of its cost.
@@ -154,11 +154,16 @@ class _AlphaBeta(torch.autograd.Function):
         return *(None if slope is None else -grad.unsqueeze(-1) * slope for slope in slopes), None, None, None
 
 
-def _is_far_from_zero(total: float | Tensor) -> bool:
-    """Return True if every α + β is far enough from 0 to divide by; False for numbers on a device, to avoid reading."""
-    if not isinstance(total, Tensor):
-        return abs(total) >= _SMALLEST_TOTAL
-    return can_read_without_sync(total) and bool((total.detach().abs() >= _SMALLEST_TOTAL).all())
+def _follows_from_slopes(alpha: float | Tensor, beta: float | Tensor) -> bool:
+    """Return True if the slopes give the value; False for exponents on a device, to avoid reading them.
+
+    Every α + β should be far enough from 0 to divide by. At negative exponents the slopes overflow before their sum.
+    """
+    total = alpha + beta
+    if isinstance(total, Tensor) and not can_read_without_sync(total):
+        return False
+    suits = (total >= _SMALLEST_TOTAL) & (alpha >= 0.0) & (beta >= 0.0)
+    return bool(suits.all()) if isinstance(suits, Tensor) else suits
 
 
 def _column(value: float | Tensor, like: Tensor) -> Tensor:
@@ -174,7 +179,8 @@ def _slope(u: Tensor, v: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     Here and below u = log p and v = log q, both finite.
     """
     d = u - v
-    larger = torch.maximum((alpha + beta) * v, (alpha * u).add_(beta * v)).exp_()
+    larger = torch.maximum((alpha + beta) * v, (alpha * u).add_(beta * v))
+    larger = _without_equal_classes(larger, d, alpha, beta).exp_()
     return larger.mul_(d).mul_(first_difference(d.mul_(alpha).abs_()))
 
 
@@ -192,8 +198,16 @@ def _terms(u: Tensor, v: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     gap = torch.where(student_larger, by_alpha.gap, by_beta.gap)
     next_gap = torch.where(student_larger, by_alpha.next_gap, by_beta.next_gap)
     # The lowest node joins the power in one exponent, so that neither factor overflows alone.
-    power = torch.exp(total * torch.maximum(u, v) - low * distance)
+    exponent = total * torch.maximum(u, v) - low * distance
+    power = _without_equal_classes(exponent, distance, alpha, beta).exp_()
     return power * distance.square() * second_difference(gap * distance, next_gap * distance)
+
+
+def _without_equal_classes(exponent: Tensor, distance: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    """Set the exponents of classes with p = q to 0, in place: the power may be inf otherwise, and inf · 0 is NaN."""
+    if not can_read_without_sync(alpha) or bool((torch.minimum(alpha, beta) < 0.0).any()):
+        exponent.masked_fill_(distance == 0.0, 0.0)
+    return exponent
 
 
 class _SortedNodes(NamedTuple):

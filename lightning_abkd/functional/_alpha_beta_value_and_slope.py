@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lightning_abkd._utils import check_same_shape
-from lightning_abkd.functional._alpha_beta import _column, _infinite_terms, _is_far_from_zero, _slope, _terms
+from lightning_abkd.functional._alpha_beta import _column, _follows_from_slopes, _infinite_terms, _slope, _terms
 from lightning_abkd.functional._numerics import bound_infinities, promote_to_float32
 
 
@@ -14,8 +14,9 @@ def alpha_beta_value_and_slope(
 ) -> tuple[Tensor, Tensor]:
     r"""Compute the α-β-divergence together with the weight g of each class, from which its gradient follows.
 
-    Both results equal those of `alpha_beta_divergence` and `alpha_beta_slope` to the last bit. Where abs(α + β) ≥ 0.25
-    the value follows from the slopes of both sides, so that the student's slope is computed once instead of twice:
+    Both results equal those of `alpha_beta_divergence` and `alpha_beta_slope` to the last bit. Where α, β ≥ 0 and
+    α + β ≥ 0.25 the value follows from the slopes of both sides, so that the student's slope is computed once instead
+    of twice:
 
     .. math::
 
@@ -55,7 +56,7 @@ def alpha_beta_value_and_slope(
     b = _column(beta, log_q)
     u, v = bound_infinities(log_p, log_q)
     slope = _slope(u, v, a, b)
-    if _is_far_from_zero(alpha + beta):
+    if _follows_from_slopes(alpha, beta):
         # Duality: D_αβ(p‖q) = D_βα(q‖p).
         teacher_slope = _slope(v, u, b, a)
         terms = teacher_slope.add_(slope).div_(-(a + b))

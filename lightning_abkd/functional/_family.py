@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from lightning_abkd._utils import check_interval
 from lightning_abkd.functional._alpha_beta import alpha_beta_divergence
 
 
@@ -94,13 +95,15 @@ def symmetric_kl(log_p: Tensor, log_q: Tensor, weight: float | Tensor = 0.5) -> 
         Divergence in nats, shape (...). Dtypes and derivatives as in `alpha_beta_divergence`.
 
     Raises:
-        ValueError: If the shapes of `log_p` and `log_q` differ.
+        ValueError: If `weight` is a number outside [0, 1], or the shapes of `log_p` and `log_q` differ.
 
     Example:
         >>> import torch
         >>> round(symmetric_kl(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log()).item(), 4)
         0.4394
     """
+    if not isinstance(weight, Tensor):
+        check_interval("weight", weight, "[0, 1]")
     return (1.0 - weight) * forward_kl(log_p, log_q) + weight * reverse_kl(log_p, log_q)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lightning_abkd._utils import Context, check_interval
+from lightning_abkd._utils import Context, check_interval, check_same_shape
 from lightning_abkd.functional._numerics import bound_infinities, promote_to_float32
 
 
@@ -35,7 +35,7 @@ def jensen_shannon(log_p: Tensor, log_q: Tensor, weight: float = 0.5) -> Tensor:
         and `log_q` are closed forms; second derivatives are not available.
 
     Raises:
-        ValueError: If `weight` is not inside (0, 1).
+        ValueError: If `weight` is not inside (0, 1), or the shapes of `log_p` and `log_q` differ.
 
     Example:
         >>> import torch
@@ -43,6 +43,7 @@ def jensen_shannon(log_p: Tensor, log_q: Tensor, weight: float = 0.5) -> Tensor:
         0.1017
     """
     check_interval("weight", weight, "(0, 1)", "Use `forward_kl` or `reverse_kl` for one direction alone.")
+    check_same_shape(log_p, log_q, ("log_p", "log_q"))
     log_p = promote_to_float32(log_p, log_q)
     log_q = promote_to_float32(log_q, log_p)
     with torch.no_grad():
@@ -78,7 +79,7 @@ def skewed_forward_kl(log_p: Tensor, log_q: Tensor, skew: float = 0.1) -> Tensor
         Divergence in nats, shape (...), at most -log λ. Derivatives as in `jensen_shannon`.
 
     Raises:
-        ValueError: If `skew` is not inside (0, 1).
+        ValueError: If `skew` is not inside (0, 1), or the shapes of `log_p` and `log_q` differ.
 
     Example:
         >>> import torch
@@ -86,6 +87,7 @@ def skewed_forward_kl(log_p: Tensor, log_q: Tensor, skew: float = 0.1) -> Tensor
         0.3653
     """
     check_interval("skew", skew, "(0, 1)", "At 0 the divergence is `forward_kl`.")
+    check_same_shape(log_p, log_q, ("log_p", "log_q"))
     return _skewed_kl(log_p, log_q, skew)
 
 
@@ -112,7 +114,7 @@ def skewed_reverse_kl(log_p: Tensor, log_q: Tensor, skew: float = 0.1) -> Tensor
         Divergence in nats, shape (...), at most -log λ. Derivatives as in `jensen_shannon`.
 
     Raises:
-        ValueError: If `skew` is not inside (0, 1).
+        ValueError: If `skew` is not inside (0, 1), or the shapes of `log_p` and `log_q` differ.
 
     Example:
         >>> import torch
@@ -120,6 +122,7 @@ def skewed_reverse_kl(log_p: Tensor, log_q: Tensor, skew: float = 0.1) -> Tensor
         0.3071
     """
     check_interval("skew", skew, "(0, 1)", "At 0 the divergence is `reverse_kl`.")
+    check_same_shape(log_p, log_q, ("log_p", "log_q"))
     return _skewed_kl(log_q, log_p, skew)
 
 

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from lightning_abkd._utils import check_same_shape
 from lightning_abkd.functional._numerics import promote_to_float32
 
 
@@ -25,11 +26,15 @@ def total_variation(log_p: Tensor, log_q: Tensor) -> Tensor:
     Returns:
         Distance, shape (...). Its gradient uses sign(p - q), which is 0 where p = q.
 
+    Raises:
+        ValueError: If the shapes of `log_p` and `log_q` differ.
+
     Example:
         >>> import torch
         >>> round(total_variation(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log()).item(), 4)
         0.4
     """
+    check_same_shape(log_p, log_q, ("log_p", "log_q"))
     log_p = promote_to_float32(log_p, log_q)
     log_q = promote_to_float32(log_q, log_p)
     return 0.5 * (log_p.exp() - log_q.exp()).abs().sum(-1)

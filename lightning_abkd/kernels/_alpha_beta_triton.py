@@ -4,7 +4,7 @@ The first sweep finds the normalisers, the second sums terms and slopes, the thi
 backwards, so that it starts with what is still in the cache. With u = log2 p, v = log2 q, d = log p - log q, the powers
 of a class at the sorted nodes m0 <= m1 <= m2 among 0, α and s = α + β are W_i = q^s (p/q)^m_i, that is q^s, p^α q^β and
 p^s. The term is their second divided difference (J12 - J01)/(m2 - m0), J_ij = (W_j - W_i)/(m_j - m_i). The slope is the
-difference between the nodes 0 and α. Where a difference cancels, its series replaces it.
+difference between the nodes 0 and α. Where a difference cancels, its series replaces it; for p = q it is 0.
 """
 
 import triton
@@ -38,7 +38,7 @@ def _difference(lower: tl.tensor, upper: tl.tensor, d: tl.tensor, gap: tl.tensor
     # (tanh y)/(2 y), interpolated at the Chebyshev nodes of y² in [0, 0.25] to 1.3e-8.
     half = 0.49999999 - y2 * (0.16666534 - y2 * (0.06662375 - y2 * (0.02649212 - y2 * 0.00856567)))
     direct = (upper - lower) * (1.0 / tl.where(gap == 0.0, 1.0, gap))
-    return tl.where(y2 < _PAIR_BOUND, d * (upper + lower) * half, direct)
+    return tl.where(y2 < _PAIR_BOUND, tl.where(d == 0.0, 0.0, d * (upper + lower)) * half, direct)
 
 
 @triton.jit
@@ -65,7 +65,7 @@ def _term(
     near = 0.5 + square * (1 / 24 + square * (1 / 720 + square * (1 / 40320)))
     near += cube * (1 / 120 + square * (1 / 2520) + cube * (1 / 40320))
     direct = (last - first) * (1.0 / tl.where(span == 0.0, 1.0, span))
-    return tl.where((span * span) * (d * d) < _TERM_BOUND, centre * (d * d) * near, direct)
+    return tl.where((span * span) * (d * d) < _TERM_BOUND, tl.where(d == 0.0, 0.0, centre * (d * d)) * near, direct)
 
 
 @triton.jit
@@ -197,7 +197,7 @@ def alpha_beta_kernel(
             high_power, centre = _power(u, v, high, total), _power(u, v, (low + middle + high) * (1 / 3), total)
             first = _difference(low_power, middle_power, d, middle - low)
             last = _difference(middle_power, high_power, d, high - middle)
-            infinite = (d <= least) | (d >= most) | (low_power + high_power == float("inf"))
+            infinite = (d != 0.0) & ((d <= least) | (d >= most) | (low_power + high_power == float("inf")))
             terms += tl.where(infinite, float("inf"), _term(first, last, centre, d, low, middle, high))
             slopes += _slope(u, v, d, a, total)
             if TEACHER:

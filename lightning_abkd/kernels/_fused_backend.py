@@ -67,6 +67,8 @@ class FusedBackend(EagerBackend):
         scale: float | Tensor = 1.0,
     ) -> Tensor | None:
         """Compute rows by sums or term by term; None where both are inaccurate or overflow."""
+        if not len(rows.student_logits):
+            return rows.student_logits.new_empty(0)
         if alpha.dim() or beta.dim():
             return alpha_beta_rows(rows.log_p, rows.log_q, alpha, beta, gradient, scale / rows.temperature)
         temperature = rows.temperature.item()

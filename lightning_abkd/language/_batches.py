@@ -2,15 +2,21 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
+from lightning_abkd.language._batch_form import ReadBatch
 from lightning_abkd.language.data import IGNORE_INDEX
 
 # Names to tensors: input_ids and labels (B, T), and whatever else networks or the module take.
 TokenBatch = Mapping[str, Tensor]
 
+# Size of the part of a batch that networks are compared on.
+_FEW_ROWS = 2
+_FEW_TOKENS = 16
+
 # Entries of a batch that the module reads and no network takes.
-_NOT_FOR_NETWORKS = ("labels", "index", "counted")
+_NOT_FOR_NETWORKS = ("labels", "index", "counted", "prompt_length")
 
 
 def backbone_inputs(batch: TokenBatch) -> dict[str, Tensor]:
@@ -27,6 +33,22 @@ def network_inputs(batch: TokenBatch, network: object) -> dict[str, Tensor | boo
     if hasattr(getattr(network, "config", None), "use_cache"):
         inputs["use_cache"] = False
     return inputs
+
+
+def few_tokens(batch: TokenBatch) -> dict[str, Tensor]:
+    """Return the first tokens of the first rows of what networks take from a batch."""
+    inputs = backbone_inputs(batch)
+    return {name: _first(value, batch["labels"].shape) for name, value in inputs.items()}
+
+
+def _first(value: Tensor, shape: torch.Size) -> Tensor:
+    """Cut a tensor (B, T, …), a mask (B, 1, T, T) or one value a row; leave what is shared by all rows."""
+    if not isinstance(value, Tensor) or value.dim() == 0:
+        return value
+    rows = value[:_FEW_ROWS] if len(value) == shape[0] else value
+    if value.dim() == 4 and value.shape[-2:] == (shape[1], shape[1]):
+        return rows[..., :_FEW_TOKENS, :_FEW_TOKENS]
+    return rows[:, :_FEW_TOKENS] if value.dim() > 1 and value.shape[1] == shape[1] else rows
 
 
 def counted_positions(labels: Tensor) -> Tensor:
@@ -46,7 +68,8 @@ def with_counted(batch: object) -> object:
     labels = batch.get("labels")
     if labels is None or labels.device.type != "cpu":
         return batch
-    return {**batch, "counted": counted_positions(labels)}
+    prepared = {**batch, "counted": counted_positions(labels)}
+    return ReadBatch(prepared) if isinstance(batch, ReadBatch) else prepared
 
 
 def rows_at(tokens: object, positions: Tensor) -> Tensor:

@@ -6,24 +6,19 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from lightning_abkd._utils import check_at_least
+from lightning_abkd.language._batch_form import ReadBatch
+from lightning_abkd.language._batch_reader import BatchReader
 from lightning_abkd.language._batches import TokenBatch, network_inputs
 from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.language._old_attributes import OldAttribute
-from lightning_abkd.language._paths import FromHiddenStates, FromLogits, TokenPath, check_needs_no_logits
+from lightning_abkd.language._own_responses import with_student_data
+from lightning_abkd.language._path_choice import PathChoice, PathWish
+from lightning_abkd.language._paths import TokenPath
 from lightning_abkd.language._token_terms import token_cross_entropy, token_metrics
 from lightning_abkd.language._vocabulary import common_vocabulary, log_padding
 from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
-from lightning_abkd.language.generation import (
-    GeneratedResponses,
-    OnPolicy,
-    Responder,
-    Sampling,
-    SpecialIds,
-    seed_of_stream,
-    special_ids_of,
-    with_responses,
-)
-from lightning_abkd.language.teachers import LanguageTeacher, TeacherFromCache, separate_head
+from lightning_abkd.language.generation import GeneratedResponses, OnPolicy, Responder, SpecialIds, special_ids_of
+from lightning_abkd.language.teachers import LanguageTeacher, TeacherFromCache
 from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training import DistillationModule, Signals, call, datamodule_of, logits_of
 
@@ -85,19 +80,43 @@ class LanguageDistillationModule(DistillationModule):
         check_at_least("vocabulary", 2 if vocabulary is None else vocabulary, 2)
         super().__init__(teacher, student, divergence, **options)
         self.vocabulary = vocabulary
+        self._found_vocabulary: int | None = None
         self.fused_head = fused_head
         self.student_data = student_data
         self._stored_teacher: TeacherFromCache | None = None
         self._responder = Responder()
-        self._path: TokenPath | None = None
         self._log_once = LogOnce()
+        self._choice = PathChoice(self._log_once)
+        self._reader: BatchReader | None = None
 
     def setup(self, stage: str) -> None:
         """Find the common ids of both networks; put the student into train mode and compile it if asked to."""
         super().setup(stage)
-        self._path = None
+        self._forget_networks()
+        if stage == "fit":
+            self._restart()
+        self._find_vocabulary()
+
+    def _restart(self) -> None:
+        """Forget an earlier fit, also one that stopped anywhere; a checkpoint that is resumed is read afterwards."""
+        self.train()
+        self._log_once.messages.clear()
+        if self.student_data is not None:
+            self.student_data.restart()
+        if self.vocabulary == self._found_vocabulary:
+            self.vocabulary = None
+
+    def _find_vocabulary(self) -> None:
+        """Find the common ids of all networks, unless they are given or known already."""
         if self.vocabulary is None:
-            self.vocabulary = common_vocabulary(self.student, self.teacher, self._tokenizer())
+            stored = self._stored_teacher
+            common = common_vocabulary(self.student, self.teacher, self._tokenizer())
+            self.vocabulary = common if stored is None else stored.cache.vocabulary
+            self._found_vocabulary = self.vocabulary
+
+    def _forget_networks(self) -> None:
+        self._choice = PathChoice(self._log_once)
+        self._reader = None
 
     @property
     def stored_teacher(self) -> TeacherFromCache | None:
@@ -107,18 +126,20 @@ class LanguageDistillationModule(DistillationModule):
     def use_stored_teacher(self, stored: TeacherFromCache) -> None:
         """Learn from stored outputs in training; evaluations keep the live teacher if there is one."""
         self._stored_teacher = stored
-        self._path = None
-        if self.vocabulary is None:
-            self.vocabulary = stored.cache.vocabulary
+        self._forget_networks()
+        self.expect_teacher()
+        self._find_vocabulary()
 
     def drop_teacher(self) -> None:
         """Release the teacher; from now on, what needs its outputs is left out unless they are stored."""
         self._teacher = None
-        self._path = None
+        self._forget_networks()
 
-    def respond_with(self, responder: Responder) -> None:
-        """Predict with the responses of this responder; by default the student responds."""
+    def respond_with(self, responder: Responder) -> Responder:
+        """Predict with the responses of this responder, and return the one before; by default the student responds."""
+        before = self._responder
         self._responder = responder
+        return before
 
     @property
     def special_ids(self) -> SpecialIds:
@@ -139,6 +160,7 @@ class LanguageDistillationModule(DistillationModule):
         Returns:
             student_logits and teacher_logits (B, T - 1, V), labels and mask (B, T - 1).
         """
+        batch = self._read(batch)
         labels = batch["labels"][:, 1:]
         signals = {"labels": labels, "mask": labels != IGNORE_INDEX}
         if self._teacher is not None:
@@ -159,49 +181,37 @@ class LanguageDistillationModule(DistillationModule):
         """Build perplexity on the labels and student entropy; with a teacher also agreement and teacher entropy."""
         return token_metrics(with_teacher=self._teacher is not None)
 
-    def _chosen_path(self) -> TokenPath:
-        """Return the way from batches to losses, chosen at the first batch with these networks and this trainer."""
-        if self._path is None:
-            self._path = self._choose_path()
-        return self._path
+    def _path_of(self, batch: TokenBatch) -> TokenPath:
+        wish = PathWish(
+            self.fused_head, self.student, self._teacher, self._stored_teacher, self.vocabulary, self._compile_student
+        )
+        return self._choice.path_for(self, LanguageDistillationModule, wish, batch)
 
-    def _choose_path(self) -> TokenPath:
-        """Choose hidden states if everything allows it; otherwise choose logits, and log why."""
-        if self.fused_head is False:
-            return FromLogits()
-        try:
-            check_needs_no_logits(self, LanguageDistillationModule)
-            student = separate_head(self.student)
-            if self._teacher is not None:
-                self._teacher.take_apart()
-        except ValueError as reason:
-            if self.fused_head or self._stored_teacher is not None:
-                raise ValueError(f"The loss cannot be computed from hidden states: {reason}.") from reason
-            self._log_once(f"Logits are computed in full: {reason}.")
-            return FromLogits()
-        if self._compile_student:
-            student.backbone.compile()
-        return FromHiddenStates(student, self._teacher, self._stored_teacher, self.vocabulary, self._log_once)
+    def _read(self, batch: object) -> ReadBatch:
+        if self._reader is None:
+            networks = {"student": self.student, "teacher": self.teacher}
+            self._reader = BatchReader(networks, self._tokenizer(), self._log_once)
+        if self._trainer is not None and self.trainer.predicting:
+            return self._reader.read(batch, "optional")
+        learns = self.divergence is not None and (self._teacher or self._stored_teacher) is not None
+        return self._reader.read(batch, "needed" if self.task_weight or not learns else "made")
 
     def prepare_on_host(self, batch: object) -> object:
-        """Prepare a batch for the chosen path, unless the student may still replace its responses."""
-        if self._path is None or self.student_data is not None:
-            return batch
-        return self._path.prepare_on_host(batch)
+        """Read a batch and prepare it for the chosen path, unless the student may still replace its responses."""
+        read = self._read(batch)
+        return read if self.student_data is not None else self._choice.prepare_on_host(read)
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """Compute the loss of a micro-batch, log its terms, and count its tokens."""
+        batch = self._read(batch)
         if self.student_data is not None:
-            progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
-            batch = self.student_data(batch, min(1.0, progress), self._with_own_responses)
-        return self._chosen_path().training_step(self, batch, batch_idx)
-
-    def _with_own_responses(self, batch: dict[str, Tensor], sampling: Sampling, seed: int) -> dict[str, Tensor]:
-        seed = seed_of_stream(seed, self.global_rank)
-        return with_responses(self.student, batch, sampling, self.special_ids, seed)
+            own = with_student_data(self, self.student_data, batch, lambda: self.special_ids)
+            batch = self._read(own)
+        return self._path_of(batch).training_step(self, batch, batch_idx)
 
     def _evaluate_batch(self, batch: TokenBatch, batch_idx: int, name: str) -> None:
-        for signals in self._chosen_path().evaluation_signals(self, batch):
+        batch = self._read(batch)
+        for signals in self._path_of(batch).evaluation_signals(self, batch):
             self._evaluate(signals, batch_idx, name)
 
     def validation_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -221,4 +231,4 @@ class LanguageDistillationModule(DistillationModule):
 
     def predict_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> GeneratedResponses:
         """Let a network respond to the batch's prompts, the student unless `respond_with` says otherwise."""
-        return self._responder.respond(self.student, self.teacher, batch, self.special_ids)
+        return self._responder.respond(self.student, self.teacher, self._read(batch), self.special_ids)

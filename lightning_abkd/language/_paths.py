@@ -8,9 +8,10 @@ from torch import Tensor
 
 from lightning_abkd.language._batches import TokenBatch, with_counted
 from lightning_abkd.language._log_once import LogOnce
-from lightning_abkd.language._token_rows import rowwise_divergence, token_rows
+from lightning_abkd.language._token_rows import TokenRows, rowwise_divergence, token_rows
 from lightning_abkd.language._vocabulary import log_padding
 from lightning_abkd.language.teachers import LanguageTeacher, SeparateHead, TeacherFromCache
+from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training import (
     DistillationModule,
     Signals,
@@ -23,6 +24,9 @@ from lightning_abkd.training import (
 
 class FromLogits:
     """Computes losses and metrics from the logits of whole batches, as every `DistillationModule` does."""
+
+    def check(self) -> None:
+        """Do nothing: logits are those of the networks as they are."""
 
     def prepare_on_host(self, batch: object) -> object:
         """Return the batch as it is."""
@@ -63,6 +67,15 @@ class FromHiddenStates:
         if self.teacher is not None:
             log_padding(self.vocabulary, self.teacher.take_apart().layer.out_features, "teacher", self.log_once)
 
+    def check(self) -> None:
+        """Raise ValueError, with the reason, if a network has come to compute more than its parts.
+
+        Callbacks may prune or parametrize an output layer, or add hooks, in the middle of a run.
+        """
+        self.student.check()
+        if self.teacher is not None:
+            self.teacher.take_apart().check()
+
     def prepare_on_host(self, batch: object) -> object:
         """Find the tokens that count while the labels are on the CPU; labels must not change afterwards."""
         return with_counted(batch)
@@ -71,6 +84,7 @@ class FromHiddenStates:
         """Compute the loss of a micro-batch, log its terms, and count its tokens."""
         rows = token_rows(batch, self.student, self.stored_teacher or self.teacher, self.vocabulary)
         count = len(rows.labels)
+        _check_compared(module.divergence, rows)
         if is_watched(module.device, batch_idx):
             check_labels(rows.labels, len(rows.head.weight))
         terms = rows.loss(module.divergence, module.task_weight, module.distillation_weight)
@@ -90,6 +104,14 @@ class FromHiddenStates:
 
 
 TokenPath = FromLogits | FromHiddenStates
+
+
+def _check_compared(divergence: DistillationLoss | None, rows: TokenRows) -> None:
+    if divergence is not None and rows.compare is None:
+        raise ValueError(
+            f"{type(divergence).__name__} asks for the signal `teacher_logits`. Found no teacher. "
+            "Give the module a `teacher`, or leave out its `divergence`."
+        )
 
 
 def check_needs_no_logits(module: DistillationModule, own: type[DistillationModule]) -> None:

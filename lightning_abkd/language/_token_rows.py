@@ -74,8 +74,12 @@ class TokenRows:
         return {name: float(torch.autograd.grad(loss, hidden)[0].float().norm()) for name, loss in losses.items()}
 
     def signals(self) -> Iterator[dict[str, Tensor]]:
-        """Yield the signals of an evaluation for a few tokens at a time, each as one row (1, n, …)."""
-        for rows in split_rows(len(self.hidden), len(self.head.weight), self.hidden.device.type):
+        """Yield the signals of an evaluation for a few tokens at a time, each as one row (1, n, …).
+
+        Without any token that is one part with no row, so that every process knows which values are logged.
+        """
+        parts = split_rows(len(self.hidden), len(self.head.weight), self.hidden.device.type)
+        for rows in parts or [slice(0, 0)]:
             logits = self.head.logits(self.hidden[rows]).to(torch.promote_types(self.hidden.dtype, torch.float32))
             signals = {"student_logits": logits, "labels": self.labels[rows]}
             if self.compare is not None:

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -41,9 +41,27 @@ class DistillationLoss(nn.Module):
         """Names of the signals that `forward` takes, including the optional ones."""
         return tuple(p.name for p in _parameters(type(self).forward))
 
-    def hyperparameter(self, name: str, value: float) -> None:
-        """Register a live number as a 0-dim float32 buffer, saved in checkpoints and changed in place."""
+    def hyperparameter(self, name: str, value: float, default: float | None = None) -> None:
+        """Register a live number as a 0-dim float32 buffer, saved in checkpoints and changed in place.
+
+        Args:
+            name: Name of the buffer.
+            value: The number that the loss is built with, which `built_with` returns from then on.
+            default: The number that it has unless an argument says otherwise; None takes the default of the argument of
+                the same name.
+        """
         self.register_buffer(name, torch.tensor(float(value), dtype=torch.float32))
+        vars(self).setdefault("_built_with", {})[name] = BuiltWith(float(value), default)
+
+    def built_with(self, name: str) -> "BuiltWith | None":
+        """Return what a live number was built with; None for what is none, or of a loss that nobody configured."""
+        found: BuiltWith | None = vars(self).get("_built_with", {}).get(name)
+        return found
+
+    @property
+    def constants(self) -> frozenset[str]:
+        """Names of buffers that are no live numbers although checkpoints hold them: no callback may change them."""
+        return frozenset()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DistillationLoss":
         # A cast of the module to half precision must not round α and β: they change the device but keep their dtype.
@@ -54,6 +72,22 @@ class DistillationLoss(nn.Module):
             if moved is not None and moved.dtype != buffer.dtype:
                 self._buffers[name] = buffer.to(moved.device)
         return self
+
+
+class BuiltWith(NamedTuple):
+    """The number that a hyperparameter was built with, and its default; None where that of the argument holds."""
+
+    value: float
+    default: float | None
+
+
+L = TypeVar("L", bound=DistillationLoss)
+
+
+def as_default(loss: L) -> L:
+    """Return a loss that stands in for an argument that was left out: none of its numbers was asked for."""
+    vars(loss).pop("_built_with", None)
+    return loss
 
 
 @functools.cache

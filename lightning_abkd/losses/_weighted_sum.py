@@ -59,7 +59,7 @@ class WeightedSum(DistillationLoss):
         super().__init__()
         self.add_module("losses", nn.ModuleDict(losses))
         for name in losses:
-            self.hyperparameter(f"{name}_weight", weights.get(name, 1.0))
+            self.hyperparameter(f"{name}_weight", weights.get(name, 1.0), default=1.0)
 
     @property
     def required_signals(self) -> tuple[str, ...]:

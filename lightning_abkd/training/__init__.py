@@ -24,8 +24,27 @@ if TYPE_CHECKING:
     from lightning_abkd.training._eval_mode import eval_mode as eval_mode
     from lightning_abkd.training._hyperparameter_scheduler import HyperparameterScheduler as HyperparameterScheduler
     from lightning_abkd.training._lightning import datamodule_of as datamodule_of
+    from lightning_abkd.training._lr_combinations import ProductLR as ProductLR, SequenceLR as SequenceLR
+    from lightning_abkd.training._lr_schedules import (
+        TransformersLR as TransformersLR,
+        WarmupConstantLR as WarmupConstantLR,
+        WarmupCosineLR as WarmupCosineLR,
+        WarmupLinearLR as WarmupLinearLR,
+        WholeCycleLR as WholeCycleLR,
+    )
+    from lightning_abkd.training._own_names import (
+        own_names as own_names,
+        own_state as own_state,
+        unwrap as unwrap,
+    )
     from lightning_abkd.training._step_log import is_logged as is_logged, log_step as log_step
     from lightning_abkd.training._teacher import Teacher as Teacher, TeacherDtype as TeacherDtype, call as call
+    from lightning_abkd.training._training_order import (
+        ResumableData as ResumableData,
+        ResumableLoader as ResumableLoader,
+        TrainingOrder as TrainingOrder,
+        seeded_augmentation as seeded_augmentation,
+    )
 else:
     export_lazily(
         __name__,
@@ -38,7 +57,22 @@ else:
             "lightning_abkd.training._eval_mode": ["eval_mode"],
             "lightning_abkd.training._hyperparameter_scheduler": ["HyperparameterScheduler"],
             "lightning_abkd.training._lightning": ["datamodule_of"],
+            "lightning_abkd.training._lr_combinations": ["ProductLR", "SequenceLR"],
+            "lightning_abkd.training._lr_schedules": [
+                "TransformersLR",
+                "WarmupConstantLR",
+                "WarmupCosineLR",
+                "WarmupLinearLR",
+                "WholeCycleLR",
+            ],
+            "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
             "lightning_abkd.training._step_log": ["is_logged", "log_step"],
+            "lightning_abkd.training._training_order": [
+                "ResumableData",
+                "ResumableLoader",
+                "TrainingOrder",
+                "seeded_augmentation",
+            ],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
         },
     )

@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 import lightning_abkd.training._checks as checks
@@ -20,15 +17,17 @@ from lightning_abkd.training._evaluated_module import EvaluatedModule
 from lightning_abkd.training._gradient_shares import GradientShares
 from lightning_abkd.training._labels import LabelReader
 from lightning_abkd.training._lightning import is_built_from_config
-from lightning_abkd.training._optimizers import Optimizers
+from lightning_abkd.training._module_state import ModuleState
+from lightning_abkd.training._optimization import Optimization
+from lightning_abkd.training._optimizers import DEFAULT_MONITOR, Optimizers
+from lightning_abkd.training._positions import Interval
 from lightning_abkd.training._signals import check_path, check_wanted, outputs
 from lightning_abkd.training._step_log import log_terms
-from lightning_abkd.training._step_mean import StepMean
 from lightning_abkd.training._teacher import Teacher, TeacherDtype
 from lightning_abkd.training._terms import Terms, distillation_terms, label_cross_entropy, step_count, weighted_sum
 
 
-class DistillationModule(EvaluatedModule):
+class DistillationModule(EvaluatedModule, Optimization, ModuleState):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
     As it stands it takes batches (inputs, labels) or (inputs, labels, index), or mappings with `pixel_values` and
@@ -54,7 +53,8 @@ class DistillationModule(EvaluatedModule):
         distillation_weight: Weight of the divergence; may be changed during training.
         optimizer: Maps parameters to an optimizer.
         lr_scheduler: Maps the optimizer to a learning-rate scheduler; None keeps the rate.
-        lr_interval: Whether the learning-rate scheduler steps after each "step" or "epoch".
+        lr_interval: Whether the learning-rate scheduler moves after each "step" or "epoch"; None takes what it counts:
+            steps for those of `lightning_abkd.modules` and torch's OneCycleLR and CyclicLR, else epochs.
         lr_monitor: Name of the logged value that a `ReduceLROnPlateau` watches.
         teacher_dtype: Dtype of the teacher's weights and arithmetic; None keeps its weights' dtype.
         compile_student: Compile the student with `torch.compile` before training.
@@ -89,8 +89,8 @@ class DistillationModule(EvaluatedModule):
         distillation_weight: float = 1.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
-        lr_interval: Literal["step", "epoch"] = "epoch",
-        lr_monitor: str = "val/loss",
+        lr_interval: Interval | None = None,
+        lr_monitor: str = DEFAULT_MONITOR,
         teacher_dtype: TeacherDtype | None = None,
         compile_student: bool = False,
         student_features: str | None = None,
@@ -105,10 +105,9 @@ class DistillationModule(EvaluatedModule):
         self.divergence = AlphaBetaDivergence() if divergence is None and teacher is not None else divergence
         self.task_weight = task_weight
         self.distillation_weight = distillation_weight
-        self._optimizers = Optimizers(optimizer, lr_scheduler, lr_interval, lr_monitor)
+        self.optimize_by(Optimizers(optimizer, lr_scheduler, lr_interval, lr_monitor))
         self._compile_student = compile_student
         self._paths = {"student": student_features, "teacher": teacher_features}
-        self._step_mean = StepMean()
         self._label_reader = LabelReader()
         self._shares = GradientShares()
         self.save_hyperparameters(ignore=["teacher", *(() if is_built_from_config() else self._objects)])
@@ -205,21 +204,9 @@ class DistillationModule(EvaluatedModule):
             checks.check_all_labelled(self.divergence, signals)
         return signals
 
-    def part_of_step(
-        self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int
-    ) -> Tensor:
-        """Return a micro-batch's part of the loss of its step, from its mean loss over `count` of `positions`."""
-        if checks.is_watched(self.device, batch_idx):
-            checks.check_not_nan(loss.detach(), signals, self.global_step)
-        return self._step_mean.add(loss, count, positions, self.trainer)
-
     def on_after_backward(self) -> None:
         """Log the share of each term in the gradient of the first batch, if one is small."""
         self._shares.report()
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Rescale the gradients to those of the mean loss over all counted positions of the step."""
-        self._step_mean.finish(optimizer, self.trainer)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor | tuple[object, ...]:
         """Compute the student's logits (B, C) of the inputs of a batch."""
@@ -235,10 +222,6 @@ class DistillationModule(EvaluatedModule):
         if self._compile_student:
             self.student.compile()
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimizer of all trainable parameters of student and divergence, and the learning-rate schedule."""
-        return self._optimizers.build(self)
-
     def save_student(self, path: str | Path) -> Path:
-        """Write the student's weights to a .pt or .safetensors file, readable without this library."""
+        """Write the student's weights by their own names to a .pt or .safetensors file, see `save_weights`."""
         return save_weights(self.student, path)

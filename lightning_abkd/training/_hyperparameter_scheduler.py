@@ -1,16 +1,20 @@
 """A callback that sets any number of a module."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from lightning_abkd._utils import check_choice
 from lightning_abkd.schedules import Constant, Schedule
+from lightning_abkd.training._length import training_length
+from lightning_abkd.training._lightning import callbacks_of
+from lightning_abkd.training._scheduled_number import ScheduledNumber
 from lightning_abkd.training._step_log import is_logged
+
+# Stands for the length of a training that no schedule asks for.
+_ENDLESS = 2**62
 
 
 class HyperparameterScheduler(Callback):
@@ -21,12 +25,17 @@ class HyperparameterScheduler(Callback):
     place, so that compiled code stays valid. All micro-batches of an optimizer step see the same value. The values are
     functions of the trainer's step or epoch, so that a resumed run continues exactly.
 
+    An option of a number that is scheduled has no effect. It should be left out or be the schedule's first value;
+    another one is refused, in Python as in a config.
+
     Args:
         schedules: A schedule, or a constant, for each path.
         interval: Whether positions are optimizer steps ("step") or epochs ("epoch").
 
     Raises:
-        ValueError: If `schedules` is empty, or the length of training is unknown when it is needed.
+        ValueError: If `schedules` is empty. At the start of a fit, if the length of training is unknown and a schedule
+            needs it, or if a number has another option, is a constant such as the α and β of `ReverseKL`, is trained,
+            or is set by another scheduler, too.
         AttributeError: At the start of a fit, if a path names no attribute.
         TypeError: At the start of a fit, if the attribute is neither a number nor a 0-dim floating tensor.
 
@@ -66,10 +75,17 @@ class HyperparameterScheduler(Callback):
         self._values = dict(state_dict["values"])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check every path before training starts."""
-        if stage == "fit":
-            for path in self._schedules:
-                self._check_path(pl_module, path)
+        """Check every path before training starts, and set the first values, with which a search of Lightning runs."""
+        if stage != "fit":
+            return
+        self._values = {}
+        self._check_alone(trainer)
+        first = self._at(0, _ENDLESS)
+        for number in self._numbers(pl_module):
+            number.check()
+            number.check_option(first[number.path])
+        self._set(pl_module, first)
+        self._values = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the first values, or after a resume those of the checkpoint."""
@@ -86,67 +102,28 @@ class HyperparameterScheduler(Callback):
             pl_module.log(f"train/{name}", torch.tensor(value), prog_bar=name in ("alpha", "beta"), batch_size=1)
 
     def _now(self, trainer: Trainer) -> dict[str, float]:
-        by_step = self._interval == "step"
-        position = trainer.global_step if by_step else trainer.current_epoch
-        total = trainer.estimated_stepping_batches if by_step else trainer.max_epochs or -1
-        if not 0 <= total < float("inf"):
-            raise ValueError(
-                f"{type(self).__name__} should know the length of the training. Found an endless trainer. "
-                "Set trainer.max_epochs or trainer.max_steps."
-            )
-        return {path: float(schedule(position, int(total))) for path, schedule in self._schedules.items()}
+        position = trainer.global_step if self._interval == "step" else trainer.current_epoch
+        needed = any(schedule.needs_total for schedule in self._schedules.values())
+        return self._at(position, training_length(trainer, self._interval, type(self).__name__) if needed else _ENDLESS)
+
+    def _at(self, position: int, total: int) -> dict[str, float]:
+        return {path: float(schedule(position, total)) for path, schedule in self._schedules.items()}
+
+    def _numbers(self, pl_module: LightningModule) -> list[ScheduledNumber]:
+        return [ScheduledNumber(pl_module, path, type(self).__name__) for path in self._schedules]
 
     def _set(self, pl_module: LightningModule, values: dict[str, float]) -> None:
-        for path, value in values.items():
-            owner = _owner_of(pl_module, path)
-            name = path.rpartition(".")[2]
-            target = getattr(owner, name)
-            if isinstance(target, Tensor):
-                with torch.no_grad():
-                    target.fill_(value)
-            else:
-                setattr(owner, name, value)
+        for number in self._numbers(pl_module):
+            number.set(values[number.path])
         self._values = values
 
-    def _check_path(self, pl_module: LightningModule, path: str) -> None:
-        owner: object = pl_module
-        passed: list[str] = []
-        for part in path.split("."):
-            if not hasattr(owner, part):
-                raise AttributeError(self._missing_attribute(path, ".".join(passed), owner, part))
-            owner = getattr(owner, part)
-            passed.append(part)
-        if not _is_number(owner):
-            raise TypeError(
-                f"{type(self).__name__} sets numbers and 0-dim floating tensors. "
-                f"Found a {type(owner).__name__} at {path!r}."
-            )
-
-    def _missing_attribute(self, path: str, prefix: str, owner: object, part: str) -> str:
-        numbers = _numbers_of(owner)
-        close = difflib.get_close_matches(part, numbers, 1)
-        advice = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(sorted(numbers)) or 'no numbers'}."
-        place = f"`{prefix}` ({type(owner).__name__})" if prefix else type(owner).__name__
-        return f"{type(self).__name__} should set {path!r}, but {place} has no attribute {part!r}. {advice}"
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, Tensor):
-        return value.dim() == 0 and value.is_floating_point()
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _numbers_of(owner: object) -> set[str]:
-    """Return the names of an object's numbers, and of its submodules, which may hold some."""
-    numbers = {name for name, value in vars(owner).items() if type(value) in (int, float) and name[0] != "_"}
-    if isinstance(owner, torch.nn.Module):
-        numbers |= {name for name, buffer in owner.named_buffers(recurse=False) if buffer.dim() == 0}
-        numbers |= {name for name, _ in owner.named_children()}
-    return numbers
-
-
-def _owner_of(pl_module: LightningModule, path: str) -> object:
-    owner: object = pl_module
-    for part in path.split(".")[:-1]:
-        owner = getattr(owner, part)
-    return owner
+    def _check_alone(self, trainer: Trainer) -> None:
+        """Raise ValueError if another scheduler of the trainer sets the same number."""
+        for other in callbacks_of(trainer):
+            if other is self or not isinstance(other, HyperparameterScheduler):
+                continue
+            if both := sorted(self._schedules.keys() & other._schedules.keys()):
+                raise ValueError(
+                    f"Only one scheduler should set {both[0]!r}. Found a {type(self).__name__} and a "
+                    f"{type(other).__name__} that do. Leave it out of one of them."
+                )

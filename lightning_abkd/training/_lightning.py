@@ -1,13 +1,15 @@
 """The only file that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
-`LightningModule._trainer`, `Trainer.log_every_n_steps`, `fit_loop.epoch_loop.restarting`.
+`LightningModule._trainer`, `Trainer.callbacks`, `Trainer.ckpt_path`, `Trainer.log_every_n_steps`,
+`Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`.
 """
 
 from collections.abc import Callable
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.trainer.states import TrainerFn
 
 
 def is_built_from_config() -> bool:
@@ -20,6 +22,24 @@ def datamodule_of(module: LightningModule) -> object:
     return None if module._trainer is None else getattr(module._trainer, "datamodule", None)
 
 
+def checkpoint_of(module: LightningModule) -> str | None:
+    """Return the checkpoint that a module's trainer was given, or None if there is none or no trainer."""
+    path = None if module._trainer is None else module._trainer.ckpt_path
+    return None if path is None else str(path)
+
+
+def resumes_fit(module: LightningModule) -> bool:
+    """Return True if a module's trainer goes on with a fit from a checkpoint."""
+    trainer = module._trainer
+    return trainer is not None and trainer.state.fn == TrainerFn.FITTING and trainer.ckpt_path is not None
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """Return the callbacks of a trainer."""
+    callbacks: list[Callback] = getattr(trainer, "callbacks")  # noqa: B009
+    return callbacks
+
+
 def log_interval(trainer: Trainer) -> int:
     """Return the number of training steps from one that is logged to the next; 0 if none is logged."""
     interval: int = getattr(trainer, "log_every_n_steps")  # noqa: B009
@@ -30,6 +50,22 @@ def resumes_within_epoch(trainer: Trainer) -> bool:
     """Return True for the first batch after a resume in the middle of an epoch."""
     restarting: bool = trainer.fit_loop.epoch_loop.restarting
     return restarting
+
+
+def epoch_and_batches(trainer: Trainer) -> tuple[int, int]:
+    """Return the current epoch of a fit and the number of its batches that training has taken already."""
+    loop = trainer.fit_loop
+    epoch: int = getattr(loop.epoch_progress.current, "processed")  # noqa: B009
+    return epoch, loop.epoch_loop.batch_progress.current.ready
+
+
+def data_ranks(trainer: Trainer) -> tuple[int, int]:
+    """Return the number of ranks that share the training data, and which one this is; one unless Lightning splits."""
+    connector = trainer._accelerator_connector
+    options = trainer.distributed_sampler_kwargs
+    if options is None or not (connector.use_distributed_sampler and connector.is_distributed):
+        return 1, 0
+    return options["num_replicas"], options["rank"]
 
 
 class HostBatches(LightningModule):

@@ -14,27 +14,45 @@ class StepMean:
     unit · micro-batches per step · ranks / (sum of counts). This undoes the averages that the trainer takes. A count is
     a number if it follows from the batch's size and a tensor if it follows from a mask, so that nothing waits for the
     device.
+
+    Nothing of it lives longer than a fit: it starts empty in each, and a copy of it is empty, too.
     """
 
     def __init__(self) -> None:
+        self.start()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "StepMean":
+        return StepMean()
+
+    def start(self) -> None:
+        """Forget what an earlier fit has counted, and its unit."""
         self._unit: float | None = None
+        self.start_step()
+
+    def start_step(self) -> None:
+        """Forget what an earlier step has counted."""
         self._count: int | Tensor = 0
 
     def add(self, mean: Tensor, count: int | Tensor, positions: int, trainer: Trainer) -> Tensor:
-        """Count the positions of a micro-batch and turn its mean loss into (sum of its losses) / unit.
+        """Count the positions of a micro-batch and turn its mean loss into its part of the step's.
 
         Args:
             mean: Mean loss over the counted positions, shape ().
             count: Number of counted positions.
             positions: Number of all positions; that of the first batch becomes the unit.
             trainer: The trainer, whose ranks agree on the unit.
+
+        Returns:
+            The mean loss, with the gradient of (sum of its losses) / unit. So callbacks that read the loss, such as the
+            search for a learning rate, see values that do not depend on how many positions a batch counts.
         """
         if self._unit is None:
             self._unit = float(trainer.strategy.broadcast(max(positions, 1)))
         self._count = self._count + count
         if isinstance(count, int) and count == self._unit:
             return mean
-        return mean * count / self._unit
+        part = mean * count / self._unit
+        return part + (mean - part).detach()
 
     @torch.no_grad()
     def finish(self, optimizer: Optimizer, trainer: Trainer) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from lightning_abkd.training import DistillationModule, Signals
 from lightning_abkd.vision.data import BaseToNewDataModule
 from lightning_abkd.vision.data._base_to_new import Part
+from lightning_abkd.vision.data._labels import UNLABELLED
 
 _HALVES: tuple[Literal["base"], Literal["new"]] = ("base", "new")
 
@@ -76,7 +77,7 @@ class BaseToNewModule(DistillationModule):
                 f"Found {found}. Pass them the `class_names` of this data set."
             )
         kept = {name: signals[name][:, classes.start : classes.stop] for name in signals if "_logits" in name}
-        return signals | kept | {"labels": signals["labels"] - classes.start}
+        return signals | kept | {"labels": _labels_among(classes, signals["labels"], data.num_classes)}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of the validation set."""
@@ -94,3 +95,11 @@ class BaseToNewModule(DistillationModule):
         # Two accuracies of 0 have a mean of 0, not 0 / 0.
         mean = 2 * base * new / (base + new).clamp(min=torch.finfo(base.dtype).tiny)
         self.log("test/harmonic_mean", mean)
+
+
+def _labels_among(classes: range, labels: Tensor, num_classes: int) -> Tensor:
+    """Number labels (B,) from the first of some classes, or keep the probabilities (B, C) of these classes."""
+    if labels.dim() == 2 and labels.shape[1] == num_classes:
+        return labels[:, classes.start : classes.stop]
+    whole = labels.to(torch.int64)
+    return torch.where(whole == UNLABELLED, whole, whole - classes.start)

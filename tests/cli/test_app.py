@@ -1,5 +1,4 @@
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -7,7 +6,7 @@ import yaml
 
 from lightning_abkd.losses import ReverseKL
 from lightning_abkd.modules import DistillationModule
-from tests.cli._commands import CONFIG, refused, run
+from tests.cli._commands import run
 
 pytestmark = pytest.mark.float32
 
@@ -38,29 +37,6 @@ def test_fit_test_and_predict_run_from_one_config(folder):
     result = run("test", "--ckpt_path", "best").trainer.callback_metrics
     assert {"test/accuracy", "test/agreement"} <= set(result)
     run("predict", "--ckpt_path", "checkpoints/last.ckpt", "--return_predictions", "true")
-
-
-def test_a_run_that_stopped_resumes_from_last():
-    run("fit", "--trainer.max_epochs", "1")
-    cli = run("fit", "--ckpt_path", "last")
-    assert cli.trainer.current_epoch == 2
-    assert cli.trainer.global_step == 2 * 6
-
-
-@pytest.mark.filterwarnings("ignore:The dirpath has changed")
-def test_best_survives_a_move_of_the_folder(folder):
-    run("fit", "--trainer.max_epochs", "1")
-    (folder / "checkpoints").rename(folder / "moved")
-    moved = CONFIG.replace("dirpath: checkpoints", "dirpath: moved")
-    (folder / "config.yaml").write_text(moved)
-    assert Path(run("test", "--ckpt_path", "best").trainer.ckpt_path) == folder / "moved" / "best.ckpt"
-
-
-@pytest.mark.filterwarnings("ignore:Checkpoint directory")
-def test_best_is_of_the_newest_run_in_the_folder(folder):
-    run("fit", "--trainer.max_epochs", "1")
-    run("fit", "--trainer.max_epochs", "1", "--seed_everything", "1")
-    assert Path(run("test", "--ckpt_path", "best").trainer.ckpt_path).name == "best-v1.ckpt"
 
 
 @pytest.mark.parametrize("options", [["--model.divergence.alpha", "0.3"], ["--model.divergence.init_args.alpha=0.3"]])
@@ -100,7 +76,3 @@ def test_a_checkpoint_rebuilds_its_module_without_the_teacher(folder):
     module = DistillationModule.load_from_checkpoint(folder / "checkpoints" / "last.ckpt")
     assert module.teacher is None
     torch.testing.assert_close(module.state_dict(), content["state_dict"])
-
-
-def test_best_without_an_earlier_run_says_what_it_needs(capsys):
-    assert "needs a ModelCheckpoint with `dirpath`" in refused(capsys, "--ckpt_path", "best", command="test")

@@ -14,12 +14,19 @@ def test_the_command_finds_modules_in_the_working_directory(folder, monkeypatch)
     assert sys.path[0] == str(folder)
 
 
-def test_the_list_of_commands_needs_no_class_of_the_library(monkeypatch, capsys):
+def test_the_list_of_commands_names_all_of_them(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["abkd", "--help"])
-    monkeypatch.setattr("lightning_abkd.cli._app.show_public_addresses", lambda: pytest.fail("imported all of them"))
-    with pytest.raises(SystemExit, match="0"):
+    main()
+    shown = capsys.readouterr().out
+    assert all(f"\n  {command} " in shown for command in ("fit", "validate", "test", "predict", "sweep"))
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("train", "Did you mean fit"), ("swep", "sweep"), ("x", "abkd --help")])
+def test_an_unknown_command_is_one_sentence(monkeypatch, capsys, typed, meant):
+    monkeypatch.setattr(sys, "argv", ["abkd", typed])
+    with pytest.raises(SystemExit, match="2"):
         main()
-    assert "abkd sweep --help" in capsys.readouterr().out
+    assert meant in capsys.readouterr().err
 
 
 def test_an_old_name_in_a_config_warns_the_user_once(folder, monkeypatch):

@@ -17,18 +17,20 @@ from tests.cli._commands import CONFIG, refused
         (["--model.divergence.aplha", "1"], "model.divergence .*AlphaBetaDivergence.*'aplha' is not accepted. Did you"),
         (["--model.divergence.gamma", "1"], "'gamma' is not accepted. It accepts alpha, beta, temperature"),
         (["--model.divergence", "{class_path: ReverseKL, init_args: {gamma: 1}}"], "'gamma' is not accepted"),
+        (["--trainer.callbacks.beta", "0.3"], r"'beta' is not accepted. .*Options with a dot go to the last callback"),
         (["--data.batch_siz", "1"], r"data \(.*DigitsDataModule\): .* is not accepted. Did you mean 'batch_size'"),
         (["--model.optimizer.lrr", "1"], r"optimizer \(torch.optim.AdamW\): .* is not accepted. Did you mean 'lr'"),
         (["--model.divergence.alpha", "much"], "model.divergence.alpha .*Expected a <class 'float'>. Got value: much"),
         (["--trainer.max_epochs", "many"], "trainer.max_epochs: Expected a <class 'int'>. Got value: many"),
         (["--seed_everything", "x"], "seed_everything: Expected a <class 'bool'> or <class 'int'>. Got value: x"),
+        (["--data.batch_size.x", "1"], r"data.batch_size \(.*\): takes a value and has no option 'x' of its own"),
         (["--model.divergence", "[1]"], r"Not a valid subclass of DistillationLoss. Got value: \[1\]"),
         (["--model.divergence", "torch.nn.Linear"], "not correspond to a subclass of .*Got value: torch.nn.Linear"),
         (["--model", "nowhere.Module"], r"model \(nowhere.Module\): No module named 'nowhere'$"),
         (["--model.student", "torch.nn.Linearr"], "module 'torch.nn' has no attribute 'Linearr'$"),
         (["--trainer.logger", "CSVLoger"], "trainer.logger: Found no class 'CSVLoger'; give its path, such as [^?]*$"),
-        (["--tariner.max_epochs", "3"], "unrecognized arguments: --tariner.max_epochs"),
-        (["--config", "missing.yaml"], "config: File does not exist: .*missing.yaml"),
+        (["--tariner.max_epochs", "3"], "Found no option `--tariner.max_epochs`. Did you mean `--trainer.max_epochs`"),
+        (["--config", "missing.yaml"], "`--config` should name a file. Found none at missing.yaml"),
     ],
 )
 def test_mistakes_are_one_sentence_before_training(capsys, options, message):
@@ -47,7 +49,7 @@ def test_mistakes_are_one_sentence_before_training(capsys, options, message):
         ),
         (["--model", "lightning_abkd.modul.DistillationModule"], "modules.DistillationModule"),
         (["--model", "lightning_abkd.a.b.DistillationModule"], "modules.DistillationModule"),
-        (["--model.teacher", "resnet20"], "models.resnet20"),
+        (["--model.teacher", "resnet20x"], "models.resnet20"),
         (["--model.student", "lightning_abkd.models.resnet200"], "models.resnet20"),
         (["--data", "DigitDataModule"], "data.DigitsDataModule"),
         (["--trainer.callbacks", "AlphaBetaSchedulr"], "callbacks.AlphaBetaScheduler"),
@@ -67,7 +69,33 @@ def test_key_inside_a_nested_class_is_named_in_full(capsys):
 
 def test_an_unknown_key_in_the_config_is_named(folder, capsys):
     (folder / "config.yaml").write_text(CONFIG.replace("max_epochs", "max_epoch"))
-    assert "does not accept option 'trainer.max_epoch'" in refused(capsys)
+    assert "Found no key `trainer.max_epoch`. Did you mean `trainer.max_epochs`?" in refused(capsys)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        (
+            "  class_path: lightning_abkd.modules.DistillationModule\n",
+            "",
+            "names no class for `model`. Add its `class_path",
+        ),
+        ("    teacher:", "    callbacks: []\n    teacher:", "It belongs to the trainer, as `trainer.callbacks`"),
+        (
+            "divergence: {class_path: ",
+            "divergence: {classpath: ",
+            "`classpath` is beside `init_args`. Did you mean `cl",
+        ),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_one_sentence(folder, capsys, right, wrong, message):
+    (folder / "config.yaml").write_text(CONFIG.replace(right, wrong))
+    assert message in refused(capsys)
+
+
+def test_a_class_that_does_not_fit_says_where_to_look(capsys):
+    message = refused(capsys, "--model.divergence", "resnet20")
+    assert message.endswith("models.resnet20 does not fit here; `--model.divergence.help` lists what does.")
 
 
 def test_report_without_a_known_cause_is_kept_whole():

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from lightning_abkd.cli import sweep
+from lightning_abkd.cli._errors import fail
+from lightning_abkd.cli._sweep import sweep_command
 
 
 class Trainings:
@@ -114,6 +116,110 @@ def test_a_metric_that_is_not_measured_stops_the_sweep_at_once_and_can_be_correc
 def test_a_missing_config_is_named():
     with pytest.raises(FileNotFoundError, match="Found no file at nowhere.yaml"):
         sweep(command("--config", "nowhere.yaml"), Trainings())
+
+
+def over(*options):
+    return [part for option in options for part in ("--over", option)]
+
+
+def test_any_options_and_any_grid_are_swept(folder):
+    seen = []
+    grid = over("model.divergence=JensenShannon,ReverseKL", "model.divergence.temperature=1,4", "seed_everything=0,1")
+    sweep(["--config", "mine.yaml", *grid], lambda options: seen.append(options[-4:-1]) or {"val/accuracy": 0.5})
+    assert len(seen) == 8
+    assert seen[-1] == ["--model.divergence=ReverseKL", "--model.divergence.temperature=4", "--seed_everything=1"]
+    row = "| ReverseKL | 4 | 0.5000 ± 0.0000 | 2 | 0 |"
+    assert row in (folder / "table.md").read_text().splitlines()
+    assert (folder / "points.png").is_file()
+
+
+def test_a_sweep_over_options_goes_on_where_it_was():
+    grid = ["--config", "mine.yaml", *over("model.task_weight=0,1,2")]
+    seen = []
+    sweep([*grid[:-1], "model.task_weight=0,2"], lambda options: {"val/accuracy": 0.5})
+    sweep(grid, lambda options: seen.append(options) or {"val/accuracy": 0.5})
+    assert [options[-3] for options in seen] == ["--model.task_weight=1"]
+
+
+def test_alpha_and_beta_may_be_swept_by_their_options_too(folder):
+    sweep(command(alpha="0.5", beta="0"), Trainings())
+    grid = over("model.divergence.alpha=0.5,1", "model.divergence.beta=0", "seed_everything=0,2")
+    sweep(["--config", "mine.yaml", *grid], trainings := Trainings())
+    assert trainings.seen == [(1.0, 0.0, 0), (1.0, 0.0, 2)]
+    assert (folder / "plane.png").is_file()
+
+
+def test_seeds_are_those_of_the_config_where_none_are_given(tmp_path):
+    (tmp_path / "mine.yaml").write_text("seed_everything: 3")
+    seen = []
+    for options in ([], ["--seed_everything", "7", "--folder", "b"]):
+        grid = ["--config", "mine.yaml", *over("a=1"), *options]
+        sweep(grid, lambda options: seen.append(options[-2]) or {"val/accuracy": 1})
+    assert seen == ["--seed_everything=3", "--seed_everything=7"]
+
+
+def test_a_point_that_fails_is_named_and_the_rest_goes_on(folder, capsys):
+    def train(options):
+        if "--a=2" in options:
+            raise RuntimeError("out of memory")
+        return {"val/accuracy": 0.5}
+
+    sweep(["--config", "mine.yaml", *over("a=1,2,3")], train)
+    out = capsys.readouterr().out
+    assert "the same command tries again:\n  a = 2, seed 0: out of memory\n" in out
+    assert len((folder / "table.md").read_text().splitlines()) == 2 + 2
+    assert "RuntimeError" in (folder / "a_2" / "seed_0" / "error.txt").read_text()
+    sweep(["--config", "mine.yaml", *over("a=1,2,3")], lambda options: {"val/accuracy": 0.5})
+    assert len((folder / "table.md").read_text().splitlines()) == 2 + 3
+
+
+def test_the_command_fails_after_all_points_if_one_failed(capsys):
+    def train(options):
+        fail("the file is missing")
+
+    with pytest.raises(SystemExit, match="1"):
+        sweep_command(["--config", "mine.yaml", *over("a=1,2")], train, lambda options: [])
+    assert "2 failed" in capsys.readouterr().out
+
+
+def test_options_are_checked_before_the_first_training():
+    checked = []
+
+    def check(options):
+        checked.append(options[-3:-1])
+        return fail("no 4") if "--b=4" in options else []
+
+    with pytest.raises(SystemExit, match="2"):
+        sweep(["--config", "mine.yaml", *over("a=1,2", "b=3,4")], lambda options: pytest.fail("trained"), check)
+    assert checked == [["--a=1", "--b=3"], ["--a=2", "--b=3"], ["--a=1", "--b=4"]]
+
+
+def test_an_interrupt_says_how_to_go_on(capsys):
+    with pytest.raises(KeyboardInterrupt):
+        sweep(command(), Trainings(dies_at=3))
+    assert "stopped with 5 points left. The same command goes on." in capsys.readouterr().err
+
+
+def test_a_config_may_be_swept_and_its_text_belongs_to_the_point(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.yaml").write_text(f"seed_everything: {name}")
+    seen = []
+
+    def train(options):
+        seen.append(options)
+        return {"val/accuracy": 1}
+
+    sweep(["--config", "mine.yaml", *over("config=a.yaml,b.yaml")], train)
+    assert [options[-3] for options in seen] == ["--config=a.yaml", "--config=b.yaml"]
+    (tmp_path / "b.yaml").write_text("seed_everything: 5")
+    with pytest.raises(ValueError, match="Found others"):
+        sweep(["--config", "mine.yaml", *over("config=a.yaml,b.yaml")], train)
+
+
+def test_results_of_another_grid_in_the_folder_are_left_alone(folder):
+    sweep(["--config", "mine.yaml", *over("a=1")], lambda options: {"val/accuracy": 1})
+    sweep(["--config", "mine.yaml", *over("b=1,2")], lambda options: {"val/accuracy": 1})
+    assert len((folder / "table.md").read_text().splitlines()) == 2 + 2
 
 
 def test_the_old_place_leads_here_with_a_warning():

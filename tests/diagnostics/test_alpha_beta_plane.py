@@ -3,28 +3,56 @@ import sys
 
 import pytest
 
-from lightning_abkd.diagnostics import plot_alpha_beta_plane
-from lightning_abkd.diagnostics._alpha_beta_plane import Cell, _colour_scale, summarize_seeds
+from lightning_abkd.diagnostics import _alpha_beta_plane as plane, plot_alpha_beta_plane
+from lightning_abkd.diagnostics._alpha_beta_plane import _colour_scale, best_point, summarize_seeds
 
 
-def test_mean_is_over_what_did_not_diverge():
-    # (1 + 3) / 2 = 2, and the deviation of 1 and 3 is √2.
-    assert summarize_seeds([1.0, math.nan, 3.0]) == pytest.approx((2.0, math.sqrt(2.0), 3))
-    assert summarize_seeds([1.0]) == (1.0, 0.0, 1)
-    assert math.isnan(summarize_seeds([math.nan]).mean)
+def test_median_is_over_what_did_not_diverge():
+    assert summarize_seeds([1.0, math.nan, 3.0, 8.0]) == (3.0, 1.0, 8.0, 4, 1)
+    assert summarize_seeds([1.0]) == (1.0, 1.0, 1.0, 1, 0)
+    assert math.isnan(summarize_seeds([math.nan]).median)
 
 
 @pytest.mark.parametrize(
-    ("cell", "text"),
+    ("values", "text"),
     [
-        (Cell(0.5, 0.0, 1), "0.5000"),
-        (Cell(0.5, 0.1, 2), "0.5000\n± 0.10"),
-        (Cell(math.nan, 0.0, 2), "diverged"),
-        (Cell(math.inf, 0.0, 1), "∞"),
+        ([0.5], "0.500"),
+        ([0.51234, 0.5, 0.6], "0.512\n0.500–0.600"),
+        ([0.5, math.nan], "0.500\n1 diverged"),
+        ([math.nan, math.nan], "diverged"),
+        ([math.inf], "∞"),
     ],
 )
-def test_cell_shows_its_numbers_or_what_became_of_them(cell, text):
-    assert cell.text == text
+def test_cell_shows_its_numbers_or_what_became_of_them(values, text):
+    assert summarize_seeds(values).text == text
+
+
+def test_best_is_the_highest_or_lowest_median_of_points_that_did_not_diverge():
+    values = {(0.0, 0.0): [0.9, math.nan], (1.0, 0.0): [0.1, 0.8, 0.8], (0.0, 1.0): [0.7, 0.7, 0.7]}
+    assert best_point(values, "max") == (1.0, 0.0)
+    assert best_point(values, "min") == (0.0, 1.0)
+    assert best_point({(0.0, 0.0): [math.nan]}, "max") is None
+
+
+def drawn(monkeypatch, values, **options):
+    figures = []
+    monkeypatch.setattr(plane.Figure, "save", lambda figure, output: figures.append(figure))
+    plot_alpha_beta_plane(values, "plane.png", "val/accuracy", **options)
+    return figures[0]
+
+
+def test_best_is_framed_and_the_two_kl_are_named(monkeypatch):
+    values = {(1.0, 0.0): [0.5, 0.7], (0.0, 1.0): [0.6, 0.8], (0.0, 0.0): [0.9, 0.9]}
+    axes = drawn(monkeypatch, values).panels[0].axes
+    texts = [text.get_text() for text in axes.texts]
+    assert texts == ["0.600\n0.500–0.700\nforward KL", "0.700\n0.600–0.800\nreverse KL", "0.900\n0.900–0.900\nbest"]
+    # A black and a white frame around α = 0, β = 0, the lowest cell on the left.
+    assert [patch.get_xy() for patch in axes.patches] == [(-0.47, -0.47)] * 2
+
+
+def test_title_names_the_library_and_what_was_trained(monkeypatch):
+    page = drawn(monkeypatch, {(1.0, 0.0): [0.5]}, title="digits, T = 4, batch 64").page
+    assert page.get_suptitle() == "lightning_abkd: digits, T = 4, batch 64"
 
 
 @pytest.mark.parametrize(
@@ -54,3 +82,8 @@ def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'lightning-abkd\[quickstart\]'"):
         plot_alpha_beta_plane({(0.5, 0.5): [0.7]}, tmp_path / "plane.png")
+
+
+def test_mode_is_one_of_two_words(tmp_path):
+    with pytest.raises(ValueError, match="`mode`"):
+        plot_alpha_beta_plane({(0.5, 0.5): [0.7]}, tmp_path / "plane.png", mode="best")

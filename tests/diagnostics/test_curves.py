@@ -44,18 +44,42 @@ def drawn(monkeypatch, runs, *panels):
     return figures[0]
 
 
-def test_line_is_the_mean_over_the_seeds_and_its_band_their_range(tmp_path, monkeypatch):
-    runs = {"a": [write(tmp_path / "1.csv"), write(tmp_path / "2.csv", 0.1)]}
+def test_title_says_what_was_trained_and_what_the_lines_are():
+    assert (
+        _curves._title("digits, T = 2", 5) == "lightning_abkd: digits, T = 2\nthick: median of 5 seeds, thin: each seed"
+    )
+
+
+def test_line_is_the_median_of_the_seeds_and_every_seed_is_drawn(tmp_path, monkeypatch):
+    runs = {"a": [write(tmp_path / f"{seed}.csv", offset) for seed, offset in enumerate((0.0, 0.1, 0.9))]}
+    *seeds, median = drawn(monkeypatch, runs, "train/loss").panels[0].axes.lines
+    # Epoch 1: (2 + 1) / 2 = 1.5, 1.6 and 2.4; epoch 2: 0.5 in all.
+    assert list(median.get_ydata()) == pytest.approx([1.6, 0.5])
+    assert [line.get_ydata()[0] for line in seeds] == pytest.approx([1.5, 1.6, 2.4])
+
+
+def test_one_seed_is_one_line(tmp_path, monkeypatch):
+    figure = drawn(monkeypatch, {"a": [write(tmp_path / "1.csv")]}, "train/loss")
+    assert len(figure.panels[0].axes.lines) == 1
+    assert figure.page.get_suptitle() == "one seed"
+
+
+def test_lines_that_hide_each_other_are_listed(tmp_path, monkeypatch):
+    runs = {"a": [write(tmp_path / "1.csv")], "b": [write(tmp_path / "2.csv")], "c": [write(tmp_path / "3.csv", 0.3)]}
     axes = drawn(monkeypatch, runs, "train/loss").panels[0].axes
-    # Epoch 1: ((2 + 1) / 2 + (2.1 + 1.1) / 2) / 2 = 1.55; epoch 2: 0.5 in both.
-    assert list(axes.lines[0].get_ydata()) == pytest.approx([1.55, 0.5])
-    assert axes.collections[0].get_paths()[0].vertices[:, 1].max() == pytest.approx(1.6)
+    assert axes.get_legend().get_title().get_text() == "same line: a, b"
+
+
+def test_axes_say_what_they_count(tmp_path, monkeypatch):
+    figure = drawn(monkeypatch, {"a": [write(tmp_path / "1.csv")]}, "val/accuracy", "val/other")
+    assert [panel.axes.get_ylabel() for panel in figure.panels] == ["share of positions", "other"]
 
 
 def test_more_methods_than_colours_are_all_drawn_and_told_apart(tmp_path, monkeypatch):
     runs = {f"method {number}": [write(tmp_path / f"{number}.csv")] for number in range(9)}
     figure = drawn(monkeypatch, runs, "train/loss")
-    looks = {(line.get_color(), line.get_linestyle()) for line in figure.panels[0].axes.lines}
+    # In grey too: the colour is not looked at.
+    looks = {(line.get_marker(), line.get_linestyle()) for line in figure.panels[0].axes.lines}
     assert len(looks) == 9
     assert [text.get_text() for text in figure.page.legends[0].get_texts()] == list(runs)
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightning_abkd.diagnostics import divergence_map, plot_divergence_map
+from lightning_abkd.diagnostics import _alpha_beta_plane, divergence_map, plot_divergence_map
 from lightning_abkd.losses import AlphaBetaDivergence
 
 
@@ -41,3 +41,16 @@ def test_picture_is_drawn_with_infinite_points(tmp_path):
     assert measured.values[0, 0] == math.inf
     picture = plot_divergence_map(measured, tmp_path / "new" / "map.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_title_says_temperature_and_batch():
+    measured = divergence_map(torch.randn(2, 3, 5), torch.randn(2, 3, 5), temperature=4.0)
+    assert measured.batch == "T = 4, 6 positions of 5 classes"
+
+
+def test_wide_maps_stand_below_each_other(monkeypatch):
+    figures = []
+    monkeypatch.setattr(_alpha_beta_plane.Figure, "save", lambda figure, output: figures.append(figure))
+    for alphas in ([0.0, 1.0], [number / 6 for number in range(7)]):
+        plot_divergence_map(divergence_map(torch.randn(2, 5), torch.randn(2, 5), alphas, [0.0, 0.5]), "map.png")
+    assert [figure.grid.shape for figure in figures] == [(1, 2), (2, 1)]

@@ -127,3 +127,12 @@ def test_a_language_teacher_that_knows_nothing_is_said(tmp_path):
     data = DataLoader(rows() * 5, 8)
     with pytest.warns(UserWarning, match="The teacher seems to know nothing of val: its 16 classes are nearly equally"):
         validated(tmp_path, data, teacher=causal_lm_from_config("gpt2", SIZES))
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:Using `DistributedSampler` with the data")
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_process_without_a_counted_token_does_not_stop_the_others(tmp_path, expected, fused):
+    # The second process gets every second sample.
+    empty = {"input_ids": rows()[0]["input_ids"], "labels": torch.full((8,), -100)}
+    data = [sample for row in rows() for sample in (row, empty)]
+    assert_expected(validated(tmp_path, DataLoader(data, 4), devices=2, fused_head=fused), expected)

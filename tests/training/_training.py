@@ -46,6 +46,11 @@ def module(**options: Any) -> DistillationModule:
     return DistillationModule(**options)
 
 
+def plain_module(**options: Any) -> DistillationModule:
+    """A module whose divergence is at its defaults, so that schedules may set all of its numbers."""
+    return module(divergence=AlphaBetaDivergence(), **options)
+
+
 def trainer(folder: Path, **options: Any) -> Trainer:
     return Trainer(
         **{

@@ -3,6 +3,7 @@ import torch
 from jsonargparse import ArgumentParser
 from safetensors.torch import save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from lightning_abkd.models import load_pretrained, load_weights, save_weights
 
@@ -117,3 +118,54 @@ def test_file_without_weights_says_so(tmp_path):
 def test_saved_weights_load_again(tmp_path, name):
     path = save_weights(network(1), tmp_path / name)
     assert same(load_weights(network(), path), network(1))
+
+
+class Remembers(nn.Module):
+    def __init__(self, remembered):
+        super().__init__()
+        self.remembered = remembered
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def get_extra_state(self):
+        return {"remembered": self.remembered}
+
+    def set_extra_state(self, state):
+        self.remembered = state["remembered"]
+
+
+def test_extra_state_is_written_and_read(tmp_path):
+    path = save_weights(Remembers(3), tmp_path / "extra.pt")
+    assert load_weights(Remembers(0), path).remembered == 3
+    with pytest.raises(ValueError, match="Found `_extra_state`, dict. Write a .pt file"):
+        save_weights(Remembers(3), tmp_path / "extra.safetensors")
+
+
+def test_a_network_without_weights_takes_none(tmp_path):
+    path = save_weights(network(1), tmp_path / "weights.pt")
+    with pytest.raises(ValueError, match="7 unexpected in the file"):
+        load_weights(nn.Flatten(), path)
+
+
+def test_a_network_without_memory_says_so(tmp_path):
+    path = save_weights(network(1), tmp_path / "weights.pt")
+    with torch.device("meta"):
+        empty = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    with pytest.raises(ValueError, match=r"Found `0.weight` on the device meta. Call `network.to_empty"):
+        load_weights(empty, path)
+
+
+def test_a_lazy_network_takes_the_shapes_of_the_file(tmp_path):
+    path = save_weights(nn.Sequential(nn.Linear(4, 3)), tmp_path / "weights.pt")
+    assert load_weights(nn.Sequential(nn.LazyLinear(3)), path)[0].weight.shape == (3, 4)
+
+
+def test_files_of_old_torch_are_read(tmp_path):
+    torch.save(prefixed("module."), path := tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert same(load_weights(network(), path), network(1))
+
+
+def test_wrapped_networks_are_filled(tmp_path):
+    path = save_weights(network(1), tmp_path / "weights.pt")
+    averaged = AveragedModel(torch.compile(network()))
+    assert same(load_weights(averaged, path).module._orig_mod, network(1))
+    assert averaged.n_averaged == 0

@@ -185,7 +185,7 @@ def test_student_is_put_into_train_mode(tmp_path):
 
 def checkpointed(folder, **options):
     callback = ModelCheckpoint(folder, filename="{step}", save_last=True, every_n_train_steps=1, save_top_k=-1)
-    scheduler = AlphaBetaScheduler(alpha=Linear(1.0, 0.0), beta=Linear(0.0, 1.0))
+    scheduler = AlphaBetaScheduler(alpha=Linear(0.8, 0.0), beta=Linear(0.3, 1.0))
     return trainer(folder, callbacks=[callback, scheduler], enable_checkpointing=True, max_epochs=3, **options)
 
 

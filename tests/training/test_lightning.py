@@ -1,5 +1,6 @@
 import pytest
 from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.callbacks import LambdaCallback
 
 from lightning_abkd.modules import DistillationModule
 from lightning_abkd.training import _lightning as adapter
@@ -30,6 +31,22 @@ def test_data_module_is_found_and_none_is_no_error(tmp_path):
     assert adapter.datamodule_of(model) is None
     trainer(tmp_path).validate(model, datamodule=(data := Data()), verbose=False)
     assert adapter.datamodule_of(model) is data
+
+
+def test_a_resumed_fit_and_its_checkpoint_are_known(tmp_path):
+    model, seen = module(), []
+    assert adapter.checkpoint_of(model) is None
+    assert not adapter.resumes_fit(model)
+    trainer(tmp_path, max_epochs=1).fit(model, loader())
+    model.trainer.save_checkpoint(path := tmp_path / "a.ckpt")
+    callback = LambdaCallback(
+        on_load_checkpoint=lambda *_: seen.append((adapter.checkpoint_of(again), adapter.resumes_fit(again)))
+    )
+    again = module()
+    trainer(tmp_path, callbacks=[callback]).fit(again, loader(), ckpt_path=path)
+    trainer(tmp_path, callbacks=[callback]).validate(again, loader(), ckpt_path=path, verbose=False)
+    assert seen == [(str(path), True), (str(path), False)]
+    assert callback in adapter.callbacks_of(again.trainer)
 
 
 def test_log_interval_is_the_trainers(tmp_path):

@@ -1,9 +1,11 @@
+import pytest
 import torch
+from lightning.pytorch import cli
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 
 from lightning_abkd.training._optimizers import Optimizers
-from tests.training._training import sgd
+from tests.training._training import loader, module, sgd, trainer
 
 
 def test_frozen_parameters_are_left_out():
@@ -26,3 +28,40 @@ def test_rate_follows_the_schedule():
     built["optimizer"].step()
     built["lr_scheduler"]["scheduler"].step()
     assert built["optimizer"].param_groups[0]["lr"] == 0.05
+
+
+def plateau(tmp_path, schedule, **options):
+    net = module(lr_scheduler=schedule, **{k: options.pop(k) for k in ("lr_monitor",) if k in options})
+    run = trainer(tmp_path, **options)
+    run.fit(net, loader(), loader(seed=1))
+    return run.lr_scheduler_configs[0]
+
+
+def test_a_plateau_watches_what_it_names_itself(tmp_path):
+    def own(optimizer):
+        return cli.ReduceLROnPlateau(optimizer, "val/accuracy")
+
+    assert plateau(tmp_path, own).monitor == "val/accuracy"
+    with pytest.raises(ValueError, match="Only one of `lr_monitor` and the scheduler's `monitor`"):
+        plateau(tmp_path, own, lr_monitor="train/loss")
+
+
+def test_a_plateau_moves_where_there_is_a_new_value(tmp_path):
+    assert plateau(tmp_path, ReduceLROnPlateau, check_val_every_n_epoch=2).frequency == 2
+    assert plateau(tmp_path, ReduceLROnPlateau, lr_monitor="train/loss", limit_val_batches=0).frequency == 1
+    with pytest.raises(ValueError, match="Found `lr_monitor = 'val/loss'` and no validation"):
+        plateau(tmp_path, ReduceLROnPlateau, limit_val_batches=0)
+
+
+def test_batches_move_the_schedules_of_torch_that_count_them():
+    options = Optimizers(sgd, lambda o: OneCycleLR(o, 0.1, total_steps=9), None, "")
+    assert options.build(nn.Linear(2, 3))["lr_scheduler"]["interval"] == "step"
+    assert (
+        Optimizers(sgd, lambda o: StepLR(o, 1), None, "").build(nn.Linear(2, 3))["lr_scheduler"]["interval"] == "epoch"
+    )
+
+
+def test_a_rate_without_effect_is_said(caplog):
+    caplog.set_level("INFO")
+    Optimizers(sgd, lambda o: OneCycleLR(o, 0.5, total_steps=9), None, "").build(nn.Linear(2, 3))
+    assert "OneCycleLR takes its own `max_lr = 0.5`; the optimizer's `lr = 0.1` has no effect" in caplog.text

@@ -12,6 +12,7 @@ from lightning_abkd.callbacks import HyperparameterScheduler
 from lightning_abkd.losses import CRD, ITRD, MLKD, DistillationLoss, ForwardKL, WeightedSum
 from lightning_abkd.models import resnet8
 from lightning_abkd.modules import DistillationModule
+from lightning_abkd.schedules import Piecewise
 from lightning_abkd.training._batches import views_of
 from tests.training._training import CLASSES, INPUTS, loader, network, sgd, trainer
 
@@ -136,7 +137,9 @@ def test_parameters_of_a_loss_train_and_are_saved(tmp_path):
 
 
 def test_terms_of_a_sum_are_logged_by_their_names(tmp_path):
-    scheduler = HyperparameterScheduler({"divergence.crd_weight": 0.25, "divergence.losses.kd.temperature": 2.0})
+    scheduler = HyperparameterScheduler(
+        {"divergence.crd_weight": Piecewise([0.5, 0.25], [1]), "divergence.losses.kd.temperature": 2.0}
+    )
     run = trainer(tmp_path, callbacks=[scheduler], accumulate_grad_batches=2)
     run.fit(model := contrasted(distillation_weight=2.0, task_weight=0.1), indexed(), indexed())
     logged = {name: float(value) for name, value in run.callback_metrics.items()}

@@ -13,7 +13,7 @@ from lightning_abkd.losses import AlphaBetaDivergence, JensenShannon
 from lightning_abkd.schedules import Linear
 from tests.language._text import language_module
 from tests.training._syncs import CountWaits, ForbidWaits
-from tests.training._training import loader, module, sgd, trainer
+from tests.training._training import loader, module, plain_module, sgd, trainer
 
 
 class Losses(Callback):
@@ -64,7 +64,7 @@ def test_loggers_get_the_values_of_their_own_step(tmp_path, micro):
     logger = CSVLogger(tmp_path, name="", version="")
     options = {"logger": logger, "log_every_n_steps": 2, "accumulate_grad_batches": micro, "max_epochs": 1}
     run = trainer(tmp_path, **options, callbacks=[scheduler(), seen := Losses()])
-    run.fit(module(), loader(64))
+    run.fit(plain_module(), loader(64))
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     rows = [row for row in csv.DictReader(lines) if row["train/loss"]]
     steps = [int(row["step"]) for row in rows]

@@ -5,6 +5,7 @@ from lightning import Trainer
 from lightning_abkd.data import BaseToNewDataModule, DigitsDataModule
 from lightning_abkd.losses import DKD, AlphaBetaDivergence
 from lightning_abkd.modules import BaseToNewModule
+from lightning_abkd.vision._base_to_new import _labels_among
 from tests.vision.data._coop import write_coop
 
 pytestmark = pytest.mark.float32
@@ -110,3 +111,12 @@ def test_networks_of_other_classes_are_an_error(root):
 def test_other_data_are_an_error():
     with pytest.raises(TypeError, match="should have a BaseToNewDataModule.* Found DigitsDataModule"):
         Trainer(max_epochs=1, **QUIET).fit(module(), datamodule=DigitsDataModule())
+
+
+def test_labels_of_a_half_are_numbered_from_its_first_class():
+    assert _labels_among(range(3, 5), torch.tensor([3, 4, -100], dtype=torch.int16), 5).tolist() == [0, 1, -100]
+
+
+def test_mixed_labels_keep_the_probabilities_of_the_half():
+    mixed = torch.tensor([[0.25, 0.75, 0.0, 0.0, 0.0]])
+    assert _labels_among(range(3), mixed, 5).tolist() == [[0.25, 0.75, 0.0]]

@@ -158,7 +158,7 @@ class ResponseEvaluation(Callback):
 
     def _respond(self, run: LanguageRun, prompts: dict[int, Tensor], seed: int) -> list[Tensor]:
         network = run.responding_network(self.network)
-        seed = seed_of_stream(min(prompts), seed)
+        seed = seed_of_stream(seed, min(prompts))
         return respond(network, list(prompts.values()), self.sampling, run.module.special_ids, seed)
 
     def _file(self, trainer: Trainer, scored: ScoredSet) -> Path:

@@ -8,6 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lightning_abkd._utils import check_choice
+from lightning_abkd.language import LanguageDistillationModule
 from lightning_abkd.language.callbacks._language_run import LanguageRun, language_run
 from lightning_abkd.language.callbacks._response_file import ResponseFile
 from lightning_abkd.language.data import TextSample, read_records
@@ -62,6 +63,7 @@ class ResponseWriter(Callback):
         self.seed = seed
         self._responses = ResponseFile(self.file)
         self._samples: list[TextSample] = []
+        self._before: Responder | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check that the network can respond to the set."""
@@ -83,7 +85,8 @@ class ResponseWriter(Callback):
         run = language_run(self, trainer, pl_module)
         self._samples = run.prompted_sets(run.data.predict_set)[0]
         done = self._responses.resume(self._origin(run), len(self._samples), run.data.batch_size)
-        run.module.respond_with(Responder(self.network, self.sampling, self.seed, frozenset(range(done))))
+        responder = Responder(self.network, self.sampling, self.seed, frozenset(range(done)))
+        self._before = run.module.respond_with(responder)
 
     def on_predict_batch_end(
         self,
@@ -99,8 +102,18 @@ class ResponseWriter(Callback):
         rows = [_row(self._samples[i], text, i) for i, text in zip(outputs.samples, texts, strict=True)]
         self._responses.append(rows)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the module its own responder back; the next prediction may be another's."""
+        self._give_back(pl_module)
+
+    def _give_back(self, module: LightningModule) -> None:
+        if self._before is not None and isinstance(module, LanguageDistillationModule):
+            module.respond_with(self._before)
+            self._before = None
+
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log how many responses there are."""
+        self._give_back(pl_module)
         records = read_records(self.file)
         empty = sum(not record.responses[0].strip() for record in records)
         rank_zero_info(
@@ -122,5 +135,7 @@ def _row(sample: TextSample, text: str, index: int) -> dict[str, object]:
     """Build a record as `read_records` reads it."""
     record = sample.record
     if record.messages:
-        return {"messages": [*record.messages, {"role": "assistant", "content": text}], "index": index}
+        messages = [*record.messages, {"role": "assistant", "content": text}]
+        others = {"tools": record.tools, "chat_template_kwargs": record.options}
+        return {"messages": messages, **{name: value for name, value in others.items() if value}, "index": index}
     return {"instruction": record.instruction, "input": record.context, "output": text, "index": index}

@@ -12,7 +12,7 @@ from torch import nn
 
 from lightning_abkd._utils import check_choice
 from lightning_abkd.language.models import merge_adapters
-from lightning_abkd.training import load_weights
+from lightning_abkd.training import load_weights, own_state, unwrap
 
 Which = Literal["last", "best"]
 
@@ -27,7 +27,7 @@ class SavePretrained(Callback):
 
     Rank zero writes when a fit has ended. A fit that was interrupted or failed writes nothing, so that the folder only
     holds students trained to the end. A `fast_dev_run` writes nothing either. The tokenizer is the `tokenizer` of the
-    data module, if there is one. The training weights are not changed.
+    data module, if there is one. The training weights are not changed. A compiled student is written by its own names.
 
     Args:
         folder: Where to write; it is created. `AutoModelForCausalLM.from_pretrained(folder)` reads it.
@@ -54,6 +54,7 @@ class SavePretrained(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check before training that the student can be written."""
         student = getattr(pl_module, "student", None)
+        student = unwrap(student) if isinstance(student, nn.Module) else student
         if stage == "fit" and not isinstance(student, _Pretrained):
             raise TypeError(
                 f"SavePretrained should find a network of transformers as `student` of {type(pl_module).__name__}. "
@@ -73,6 +74,7 @@ class SavePretrained(Callback):
 
     def _save_student(self, student: nn.Module, best_path: str | None) -> None:
         """Write the student with the weights of a checkpoint, or with those that it has; it is not changed."""
+        student = unwrap(student)
         is_adapted = hasattr(student, "merge_and_unload")
         is_merged = is_adapted and self.merge_adapters
         if best_path is not None or is_merged:
@@ -81,8 +83,13 @@ class SavePretrained(Callback):
             load_weights(student, best_path, "student.")
         if is_merged:
             student = merge_adapters(student)
-        # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
-        options = {"save_embedding_layers": False} if is_adapted and not is_merged else {}
+        options: dict[str, object] = {}
+        if is_adapted and not is_merged:
+            # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
+            options["save_embedding_layers"] = False
+        elif own_state(student).keys() != student.state_dict().keys():
+            # Compiled parts would leave their mark on the names.
+            options["state_dict"] = own_state(student)
         save: Callable[..., object] = getattr(student, "save_pretrained")  # noqa: B009
         save(self.folder, **options)
 

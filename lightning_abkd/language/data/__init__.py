@@ -12,7 +12,8 @@ from lightning_abkd._utils import export_lazily
 if TYPE_CHECKING:
     from lightning_abkd.language.data._instructions import InstructionDataModule as InstructionDataModule
     from lightning_abkd.language.data._prompts import alpaca_prompt as alpaca_prompt
-    from lightning_abkd.language.data._records import Record as Record, read_records as read_records
+    from lightning_abkd.language.data._record import Record as Record
+    from lightning_abkd.language.data._records import read_records as read_records
     from lightning_abkd.language.data._text_samples import (
         IGNORE_INDEX as IGNORE_INDEX,
         TextSample as TextSample,
@@ -33,7 +34,8 @@ else:
         {
             "lightning_abkd.language.data._instructions": ["InstructionDataModule"],
             "lightning_abkd.language.data._prompts": ["alpaca_prompt"],
-            "lightning_abkd.language.data._records": ["Record", "read_records"],
+            "lightning_abkd.language.data._record": ["Record"],
+            "lightning_abkd.language.data._records": ["read_records"],
             "lightning_abkd.language.data._text_samples": ["IGNORE_INDEX", "TextSample", "collate", "pad_batch"],
             "lightning_abkd.language.data._tokenizers": [
                 "Tokenizer",

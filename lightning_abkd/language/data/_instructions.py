@@ -1,36 +1,45 @@
 """Instructions, conversations and plain text for causal language models."""
 
-from collections.abc import Sequence
-from functools import partial
-from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Literal, get_args
 
-from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
-from torch.utils.data import DataLoader
-
 from lightning_abkd._utils import check_choice, digest
-from lightning_abkd.language.data._options import Lengths, Loading, Split, files_by_name
-from lightning_abkd.language.data._packing import collate_packed, pack
+from lightning_abkd.language.data._loaders import Loaders, Packed, packed_loader, packed_rows, padded_loader
+from lightning_abkd.language.data._options import (
+    Layout,
+    Lengths,
+    Loading,
+    Split,
+    Stage,
+    Turns,
+    files_by_stage,
+    needed_files,
+    source_of,
+    stages_of,
+)
 from lightning_abkd.language.data._prompts import Template, check_template
-from lightning_abkd.language.data._text_samples import TextSample, collate, contents, read_samples
-from lightning_abkd.language.data._tokenizers import as_tokenizer, byte_tokenizer, check_same_tokens, padding_id
+from lightning_abkd.language.data._record_files import check_files
+from lightning_abkd.language.data._reports import FileReport, log_reports, report_parts
+from lightning_abkd.language.data._sample_writer import SampleWriter, read_samples
+from lightning_abkd.language.data._text_samples import TextSample, contents
+from lightning_abkd.language.data._tokenizers import (
+    as_tokenizer,
+    byte_tokenizer,
+    check_same_tokens,
+    optional_tokenizer,
+    padding_id,
+)
+from lightning_abkd.training import ResumableData, TrainingOrder
 
-Stage = Literal["train", "validation", "test"]
-Numbered = tuple[int, TextSample]
-Packed = list[TextSample]
-Loader = DataLoader[Numbered] | DataLoader[Packed]
-Loaders = Loader | Sequence[Loader]
 
-
-class InstructionDataModule(LightningDataModule):
+class InstructionDataModule(ResumableData):
     """Instructions or conversations, whose prompts are left out of the loss, or plain text, all of which is counted.
 
     Files are those of `read_records`. A batch holds input_ids, attention_mask and labels, each int64 of shape (B, T),
     padded on the right to the longest sample. Labels are -100 on prompt and padding, and are not shifted. The index
     (B,) holds the positions of the samples in their set, for `record`. Responses end with the end-of-text token. No
-    other special token is added.
+    other special token is added. What the tokenizer's chat template writes is taken as it is, tools and end of turn
+    included. A table of what was read, cut and dropped, and why, is logged once at the start. A resumed run goes on in
+    the order of its data, also from the middle of an epoch.
 
     With `packing`, training batches hold input_ids, labels and position_ids instead, with several samples per row.
     Networks of transformers tell these apart by the positions if they are called without mask and with
@@ -43,8 +52,7 @@ class InstructionDataModule(LightningDataModule):
             `validation_fraction` of the training data.
         test_file: As `validation_file`; None tests on the validation data.
         max_length: Longest sample in tokens, at least 2; longer responses are cut, longer plain texts split.
-        max_prompt_length: Longest prompt in tokens, at least 1; samples with a longer one are dropped. How many were
-            cut or dropped is logged once per file.
+        max_prompt_length: Longest prompt in tokens, at least 1; samples with a longer one are dropped.
         batch_size: Samples per batch, at least 1; with `packing`, rows per training batch.
         validation_fraction: Share of the training data set aside, in (0, 1).
         seed: Seed of the split, of `train_size` and of the packing.
@@ -56,6 +64,10 @@ class InstructionDataModule(LightningDataModule):
         predict_set: Set that `predict_dataloader` returns, in its order.
         train_size: Number of training samples to use, at least 1, chosen after the validation set is set aside; all if
             None.
+        columns: Columns of the files that have other names, by the names of `read_records`, as in
+            `columns={"instruction": "question"}`.
+        labelled_turns: Turns of the assistant in a conversation that have labels, the last or every one that the file
+            gives no weight of 0. Where the chat template marks what is generated, only that has labels.
 
     Raises:
         TypeError: If `tokenizer` or `teacher_tokenizer` is not a tokenizer.
@@ -80,6 +92,8 @@ class InstructionDataModule(LightningDataModule):
     train_size: int | None
     max_length: int
     max_prompt_length: int
+    columns: dict[str, str] | None
+    labelled_turns: Turns
 
     def __init__(
         self,
@@ -98,27 +112,28 @@ class InstructionDataModule(LightningDataModule):
         packing: bool = False,
         predict_set: Stage = "test",
         train_size: int | None = None,
+        columns: dict[str, str] | None = None,
+        labelled_turns: Turns = "last",
     ) -> None:
         loading = Loading(batch_size, num_workers)
         split = Split(validation_fraction, seed, train_size)
         lengths = Lengths(max_length, max_prompt_length)
+        layout = Layout(columns, labelled_turns)
         check_choice("predict_set", predict_set, get_args(Stage))
         super().__init__()
-        vars(self).update(vars(loading) | vars(split) | vars(lengths))
+        vars(self).update(vars(loading) | vars(split) | vars(lengths) | vars(layout))
         self.tokenizer = as_tokenizer("tokenizer", byte_tokenizer() if tokenizer is None else tokenizer)
-        self.teacher_tokenizer = (
-            None if teacher_tokenizer is None else as_tokenizer("teacher_tokenizer", teacher_tokenizer)
-        )
+        self.teacher_tokenizer = optional_tokenizer("teacher_tokenizer", teacher_tokenizer)
         check_template(template, self.tokenizer)
         self.padding = padding_id(self.tokenizer)
         self.train_file = train_file
-        self.files = {"validation": files_by_name("validation_file", validation_file)}
-        self.files["test"] = files_by_name("test_file", test_file)
+        self.files = files_by_stage(validation_file, test_file)
         self.template = template
         self.packing = packing
         self.predict_set = predict_set
         self.sets: dict[str, dict[str, list[TextSample]]] = {}
         self.rows: list[Packed] = []
+        self._reports: list[FileReport] = []
 
     def setup(self, stage: str) -> None:
         """Compare the tokenizers and read the files of the stage, each once.
@@ -126,11 +141,13 @@ class InstructionDataModule(LightningDataModule):
         Args:
             stage: "fit", "validate", "test" or "predict".
         """
+        super().setup(stage)
         if self.teacher_tokenizer is not None:
             check_same_tokens(self.tokenizer, self.teacher_tokenizer)
-        stages: dict[str, list[Stage]] = {"fit": ["train", "validation"], "validate": ["validation"]}
-        for name in stages.get(stage, [self.predict_set if stage == "predict" else "test"]):
-            self._open(name)
+        check_files(needed_files(stage, self.train_file, self.files, self.predict_set))
+        for name in stages_of(stage, self.predict_set):
+            self._read_once(name)
+        log_reports(self._reports)
 
     def record(self, stage: Stage, index: int, name: str | None = None) -> TextSample:
         """Look up the sample that a batch's `index` stands for.
@@ -164,8 +181,8 @@ class InstructionDataModule(LightningDataModule):
         """Return the shuffled loader of the training set."""
         samples = self._open("train")[""]
         if self.packing:
-            return self._loading().loader(self.rows, partial(collate_packed, padding=self.padding), shuffle=True)
-        return self._padded_loader(samples, shuffle=True)
+            return packed_loader(self._loading(), self.rows, self.padding, self._order(len(self.rows)))
+        return padded_loader(self._loading(), samples, self.padding, self._order(len(samples)))
 
     def val_dataloader(self) -> Loaders:
         """Return the loader of the validation set, or a list of those of the named sets."""
@@ -180,9 +197,15 @@ class InstructionDataModule(LightningDataModule):
         return self._loaders(self.predict_set)
 
     def _source(self, stage: str) -> str:
-        return "validation" if stage == "test" and not self.files["test"] else stage
+        return source_of(stage, self.files)
 
     def _open(self, stage: Stage) -> dict[str, list[TextSample]]:
+        """Return the sets of a stage, which are read on first use, and say what was read."""
+        sets = self._read_once(stage)
+        log_reports(self._reports)
+        return sets
+
+    def _read_once(self, stage: Stage) -> dict[str, list[TextSample]]:
         """Return the sets of a stage, which are read on first use; every rank reads the same."""
         source = self._source(stage)
         if source not in self.sets:
@@ -200,27 +223,25 @@ class InstructionDataModule(LightningDataModule):
         if held_out:
             self.sets["validation"] = {"": [samples[i] for i in order[:held_out]]}
         train = [samples[i] for i in split.limit(order[held_out:])]
+        report_parts(self._reports, held_out, len(samples) - held_out - len(train))
         if self.packing:
-            self.rows = self._packed(train)
+            self.rows = packed_rows(train, self.max_length, self.seed)
         self.sets["train"] = {"": train}
 
-    def _packed(self, samples: list[TextSample]) -> list[Packed]:
-        rows = pack([len(sample) for sample in samples], self.max_length, self.seed)
-        rank_zero_info(f"Packed {len(samples)} samples into {len(rows)} rows of up to {self.max_length} tokens.")
-        return [[samples[i] for i in row] for row in rows]
-
     def _read(self, file: str | None) -> list[TextSample]:
-        source = files("lightning_abkd.language.data") / "seed_tasks.jsonl" if file is None else Path(file)
-        with as_file(source) as path:
-            return read_samples(path, self.tokenizer, self.template, Lengths(self.max_length, self.max_prompt_length))
+        lengths = Lengths(self.max_length, self.max_prompt_length)
+        writer = SampleWriter(self.tokenizer, self.template, lengths, self.labelled_turns)
+        read = read_samples(file, writer, self.columns)
+        self._reports.append(read.report)
+        return read.samples
 
-    def _padded_loader(self, samples: list[TextSample], shuffle: bool) -> DataLoader[Numbered]:
-        return self._loading().loader(list(enumerate(samples)), partial(collate, padding=self.padding), shuffle)
+    def _order(self, size: int) -> TrainingOrder:
+        return self.training_order(size, self.batch_size, augments=False)
 
     def _loading(self) -> Loading:
         return Loading(self.batch_size, self.num_workers)
 
     def _loaders(self, stage: Stage) -> Loaders:
         sets = self._open(stage)
-        loaders = [self._padded_loader(samples, shuffle=False) for samples in sets.values()]
+        loaders = [padded_loader(self._loading(), samples, self.padding) for samples in sets.values()]
         return loaders[0] if "" in sets else loaders

@@ -1,16 +1,21 @@
 """The options of a language data module in three groups that check themselves, and its files by name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_abkd._utils import check_at_least, check_interval
+from lightning_abkd._utils import check_at_least, check_choice, check_interval
+from lightning_abkd.language.data._columns import check_columns
+from lightning_abkd.training import ResumableLoader, TrainingOrder
 
 T = TypeVar("T")
+Stage = Literal["train", "validation", "test"]
+Turns = Literal["last", "every"]
 
 
 class _Rows(Dataset[T]):
@@ -37,13 +42,18 @@ class Loading:
         check_at_least("batch_size", self.batch_size, 1)
 
     def loader(
-        self, rows: Sequence[T], collate: Callable[[list[T]], dict[str, Tensor]], shuffle: bool
+        self,
+        rows: Sequence[T],
+        collate: Callable[[list[T]], dict[str, Tensor]],
+        order: TrainingOrder | None = None,
     ) -> DataLoader[T]:
-        """Build the loader of a set whose rows `collate` joins into batches."""
-        return DataLoader(
+        """Build the loader of a set whose rows `collate` joins into batches, as they lie or in an order."""
+        kind = DataLoader if order is None else ResumableLoader
+        return kind(
             _Rows(rows),
             batch_size=self.batch_size,
-            shuffle=shuffle,
+            shuffle=False,
+            sampler=order,
             num_workers=self.num_workers,
             collate_fn=collate,
             persistent_workers=self.num_workers > 0,
@@ -106,6 +116,32 @@ class Lengths:
             )
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How files are read; the arguments are those of `InstructionDataModule`."""
+
+    columns: dict[str, str] | None
+    labelled_turns: Turns
+
+    def __post_init__(self) -> None:
+        check_columns(self.columns)
+        check_choice("labelled_turns", self.labelled_turns, get_args(Turns))
+
+
+def files_by_stage(
+    validation_file: str | dict[str, str] | None, test_file: str | dict[str, str] | None
+) -> dict[str, dict[str, str]]:
+    """Return the files of a module that are not training data, by stage and name.
+
+    Raises:
+        ValueError: As `files_by_name`.
+    """
+    return {
+        "validation": files_by_name("validation_file", validation_file),
+        "test": files_by_name("test_file", test_file),
+    }
+
+
 def files_by_name(parameter: str, given: str | dict[str, str] | None) -> dict[str, str]:
     """Return files by name; a single file has the empty name.
 
@@ -119,3 +155,30 @@ def files_by_name(parameter: str, given: str | dict[str, str] | None) -> dict[st
     if not given or "" in given:
         raise ValueError(f"Parameter `{parameter}` should name every file. Found `{parameter} = {given}`.")
     return given
+
+
+def stages_of(stage: str, predict_set: Stage) -> list[Stage]:
+    """Return the stages whose sets a stage of Lightning needs."""
+    needed: dict[str, list[Stage]] = {
+        "fit": ["train", "validation"],
+        "validate": ["validation"],
+        "predict": [predict_set],
+    }
+    return needed.get(stage, ["test"])
+
+
+def source_of(stage: str, named: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the stage whose set a stage uses: without test files, the validation data are the test data."""
+    return "validation" if stage == "test" and not named["test"] else stage
+
+
+def needed_files(
+    stage: str, train_file: str | None, named: Mapping[str, Mapping[str, str]], predict_set: Stage
+) -> list[Path]:
+    """Return the files that a stage of Lightning needs; a set without its own is a part of the training data."""
+    files: list[Path] = []
+    for needed in stages_of(stage, predict_set):
+        source = source_of(needed, named)
+        given = list(named.get(source, {}).values()) or ([] if train_file is None else [train_file])
+        files.extend(map(Path, given))
+    return files

@@ -1,12 +1,14 @@
 """Prompts: the instruction or conversation of a record as text."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
-from lightning_abkd.language.data._records import Record
+from lightning_abkd.language.data._chat import Chat
+from lightning_abkd.language.data._record import Record
 from lightning_abkd.language.data._tokenizers import Tokenizer
 
-Template = Callable[[str, str], str] | Literal["chat"] | None
+# The word comes first: jsonargparse writes a value by the first type, and "chat" as a function would be unreadable.
+Template = Literal["chat"] | Callable[[str, str], str] | None
 
 _ALPACA = (
     "Below is an instruction that describes a task{context}. "
@@ -50,12 +52,37 @@ def prompt_of(record: Record, template: Template, tokenizer: Tokenizer) -> str:
     """
     if record.is_text:
         return ""
-    if not record.messages and template != "chat":
-        return (template or alpaca_prompt)(record.instruction or "", record.context)
+    if not takes_chat(record, template):
+        return task_prompt(record, template)
+    return chat_of(record, tokenizer).prompt
+
+
+def takes_chat(record: Record, template: Template) -> bool:
+    """Return whether the tokenizer's chat template writes a record."""
+    return bool(record.messages) or (template == "chat" and not record.is_text)
+
+
+def task_prompt(record: Record, template: Template) -> str:
+    """Write the prompt of an instruction by a function.
+
+    Raises:
+        TypeError: If the function returns something else than text.
+    """
+    write = alpaca_prompt if template is None or template == "chat" else template
+    prompt: object = write(record.instruction or "", record.context)
+    if not isinstance(prompt, str):
+        raise TypeError(f"Parameter `template` should return text. Found {type(prompt).__name__}.")
+    return prompt
+
+
+def chat_of(record: Record, tokenizer: Tokenizer) -> Chat:
+    """Return a record as a conversation that the tokenizer's chat template writes.
+
+    Raises:
+        ValueError: If the tokenizer has none.
+    """
     _check_chat_template(tokenizer)
-    content = "\n\n".join(part for part in (record.instruction, record.context) if part)
-    conversation: list[Mapping[str, str]] = list(record.messages) or [{"role": "user", "content": content}]
-    return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+    return Chat(tokenizer, record.conversation, record.tools, record.options)
 
 
 def check_template(template: Template, tokenizer: Tokenizer) -> None:

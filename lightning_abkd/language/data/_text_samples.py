@@ -2,18 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lightning_abkd.language.data._options import Lengths
-from lightning_abkd.language.data._prompts import Template, prompt_of
-from lightning_abkd.language.data._records import Record, read_records
-from lightning_abkd.language.data._tokenizers import Tokenizer
+from lightning_abkd.language.data._record import Record
 
 # The label of positions that do not count; the default `ignore_index` of torch and transformers.
 IGNORE_INDEX = -100
@@ -31,6 +26,7 @@ class TextSample:
         tokens: Ids of prompt and response, int32 of shape (T,).
         prompt_length: Number of tokens that belong to the prompt.
         record: The record of the file, before a template wrote its prompt.
+        counted: Which tokens have labels, of shape (T,); None: all that do not belong to the prompt.
 
     Example:
         >>> sample = TextSample("2+2=", ("4",), np.array([5, 6, 7, 8, 9], dtype=np.int32), prompt_length=4)
@@ -44,6 +40,7 @@ class TextSample:
     tokens: np.ndarray[tuple[int], np.dtype[np.int32]]
     prompt_length: int
     record: Record = _NO_RECORD
+    counted: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -55,76 +52,20 @@ class TextSample:
 
     @property
     def labels(self) -> Tensor:
-        """Ids with `IGNORE_INDEX` on the prompt, not shifted, int64 of shape (T,)."""
+        """Ids with `IGNORE_INDEX` where none is counted, such as the prompt; not shifted, int64 of shape (T,)."""
         labels = self.input_ids
-        labels[: self.prompt_length] = IGNORE_INDEX
+        if self.counted is None:
+            labels[: self.prompt_length] = IGNORE_INDEX
+        else:
+            labels[~torch.from_numpy(self.counted)] = IGNORE_INDEX
         return labels
 
-
-def read_samples(path: Path, tokenizer: Tokenizer, template: Template, lengths: Lengths) -> list[TextSample]:
-    """Read a file and turn it into tokens; how many samples were dropped and cut is logged once.
-
-    Responses and documents end with the end-of-text token. A document longer than `max_length` becomes consecutive
-    blocks. A last block of one token is left out, because nothing can be predicted from it.
-
-    Args:
-        path: File or folder for `read_records`.
-        tokenizer: Tokenizer.
-        template: As in `prompt_of`.
-        lengths: Longest sample, to which responses are cut, and longest prompt; samples with a longer one are dropped.
-
-    Returns:
-        Samples in the order of the file.
-
-    Raises:
-        ValueError: If the file is broken or no sample fits.
-    """
-    writer = _SampleWriter(tokenizer, template, lengths)
-    samples = [sample for record in read_records(path) for sample in writer.samples(record)]
-    if writer.dropped or writer.cut:
-        rank_zero_info(
-            f"{path.name}: {len(samples)} samples; dropped {writer.dropped} with an empty response or a prompt of more "
-            f"than {lengths.max_prompt_length} tokens, cut {writer.cut} to {lengths.max_length} tokens."
-        )
-    if not samples:
-        raise ValueError(f"{path} should hold a sample that fits. Found none. Raise `max_prompt_length`.")
-    return samples
-
-
-@dataclass
-class _SampleWriter:
-    """Turns records into samples, and counts those that it dropped or cut."""
-
-    tokenizer: Tokenizer
-    template: Template
-    lengths: Lengths
-    dropped: int = 0
-    cut: int = 0
-
-    def samples(self, record: Record) -> list[TextSample]:
-        """Return the sample of a record: several for a long document, none if it is dropped."""
-        prompt = prompt_of(record, self.template, self.tokenizer)
-        prompt_ids = self._encode(prompt)
-        response = record.responses[0]
-        if len(prompt_ids) > self.lengths.max_prompt_length or not response.strip():
-            self.dropped += 1
-            return []
-        end = self.tokenizer.eos_token_id
-        ids = [*prompt_ids, *self._encode(response), *([] if end is None else [end])]
-        blocks = self._split(ids) if record.is_text else [self._cut(ids)]
-        arrays = [np.array(block, dtype=np.int32) for block in blocks if len(block) > 1]
-        return [TextSample(prompt, record.responses, array, len(prompt_ids), record) for array in arrays]
-
-    def _encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=False, verbose=False)
-
-    def _split(self, ids: list[int]) -> list[list[int]]:
-        longest = self.lengths.max_length
-        return [ids[start : start + longest] for start in range(0, len(ids), longest)]
-
-    def _cut(self, ids: list[int]) -> list[int]:
-        self.cut += len(ids) > self.lengths.max_length
-        return ids[: self.lengths.max_length]
+    @property
+    def label_count(self) -> int:
+        """Number of labels that a loss counts: the first token is never predicted."""
+        if self.counted is None:
+            return len(self) - max(1, self.prompt_length)
+        return int(self.counted[1:].sum())
 
 
 def contents(samples: Sequence[TextSample]) -> Iterator[bytes]:
@@ -132,6 +73,8 @@ def contents(samples: Sequence[TextSample]) -> Iterator[bytes]:
     yield np.array([(len(sample), sample.prompt_length) for sample in samples], np.int64).tobytes()
     for sample in samples:
         yield sample.tokens.tobytes()
+        if sample.counted is not None:
+            yield sample.counted.tobytes()
 
 
 def collate(samples: Sequence[tuple[int, TextSample]], padding: int) -> dict[str, Tensor]:
@@ -142,7 +85,8 @@ def collate(samples: Sequence[tuple[int, TextSample]], padding: int) -> dict[str
         padding: Id to pad with.
 
     Returns:
-        What `pad_batch` returns, and index of shape (B,), the positions; all int64.
+        What `pad_batch` returns, and index of shape (B,), the positions; all int64. If a sample says which tokens are
+        counted, also prompt_length of shape (B,): the number of tokens before the last response.
 
     Example:
         >>> samples = [TextSample("a", ("b",), np.array(ids, dtype=np.int32), 1) for ids in ([5, 6], [5, 6, 7])]
@@ -152,7 +96,10 @@ def collate(samples: Sequence[tuple[int, TextSample]], padding: int) -> dict[str
     """
     rows = [sample for _, sample in samples]
     batch = pad_batch([row.input_ids for row in rows], [row.labels for row in rows], padding)
-    return batch | {"index": torch.tensor([index for index, _ in samples])}
+    batch["index"] = torch.tensor([index for index, _ in samples])
+    if any(row.counted is not None for row in rows):
+        batch["prompt_length"] = torch.tensor([row.prompt_length for row in rows])
+    return batch
 
 
 def pad_batch(rows: Sequence[Tensor], labels: Sequence[Tensor], padding: int) -> dict[str, Tensor]:

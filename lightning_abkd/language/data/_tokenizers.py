@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Protocol, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -29,10 +29,8 @@ class Tokenizer(Protocol):
     def get_vocab(self) -> dict[str, int]:
         """Return the id of every token, added ones included."""
 
-    def apply_chat_template(
-        self, conversation: list[Mapping[str, str]], tokenize: bool = True, add_generation_prompt: bool = False
-    ) -> str:
-        """Write a conversation as text; called only on tokenizers with a `chat_template`."""
+    def apply_chat_template(self, conversation: list[Mapping[str, object]], **options: Any) -> object:
+        """Write a conversation as text or ids; called only on tokenizers with a `chat_template`."""
 
 
 def byte_tokenizer() -> Tokenizer:
@@ -82,6 +80,15 @@ def as_tokenizer(parameter: str, given: object) -> Tokenizer:
         f"Parameter `{parameter}` should be a tokenizer of transformers. Found {type(given).__name__}. "
         "Load one with `lightning_abkd.data.load_tokenizer`."
     )
+
+
+def optional_tokenizer(parameter: str, given: object | None) -> Tokenizer | None:
+    """Return the object if it is a tokenizer, or None.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    return None if given is None else as_tokenizer(parameter, given)
 
 
 def _is_tokenizer(given: object) -> TypeGuard[Tokenizer]:

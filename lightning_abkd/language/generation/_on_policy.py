@@ -9,10 +9,14 @@ from torch import Tensor, nn
 
 from lightning_abkd._utils import check_at_least, check_choice, check_interval
 from lightning_abkd.language.data import pad_batch
-from lightning_abkd.language.generation._sampling import Sampling
+from lightning_abkd.language.generation._sampling import Sampling, seed_of_stream
 
 Batch = dict[str, Tensor]
 Replay = Literal["decreasing", "increasing", "constant"]
+
+# The draws of a batch: whether it is replaced, and the student's responses.
+_CHOICE = 1
+_RESPONSE = 2
 
 
 class _State(TypedDict, total=False):
@@ -27,7 +31,7 @@ class OnPolicy(nn.Module):
 
     Agarwal et al. 2024 (GKD), arXiv 2306.13649: the student learns from the teacher's distributions on its own
     responses. Draws depend on the seed and on the number of batches so far, which checkpoints keep: a resumed run
-    draws what an uninterrupted one would.
+    draws what an uninterrupted one would, and another fit of the same module starts anew.
 
     Args:
         fraction: Share of the batches in [0, 1]; GKD's λ, 0.5 there.
@@ -59,10 +63,15 @@ class OnPolicy(nn.Module):
             progress: Share of the training that is done, in [0, 1].
             respond: Function of a batch, a sampling and a seed that returns the batch with the student's responses.
         """
-        generator = torch.Generator().manual_seed(self.seed + self.batches)
+        own = seed_of_stream(self.seed, self.batches)
         self.batches += 1
-        seed = self.seed + self.batches
+        generator = torch.Generator().manual_seed(seed_of_stream(own, _CHOICE))
+        seed = seed_of_stream(own, _RESPONSE)
         return self._choose(batch, progress, generator, lambda given: respond(given, self.sampling, seed))
+
+    def restart(self) -> None:
+        """Forget what has been drawn, for a fit that starts anew; a checkpoint that is resumed restores it."""
+        self.batches = 0
 
     def _choose(
         self, batch: Batch, progress: float, generator: torch.Generator, respond: Callable[[Batch], Batch]
@@ -134,12 +143,20 @@ class AdaptiveOffPolicy(OnPolicy):
         check_at_least("capacity", capacity, 1)
         check_choice("replay", replay, get_args(Replay))
         super().__init__(threshold, sampling, seed)
+        self._first_threshold = threshold
         self.step = step
         self.tolerance = tolerance
         self.capacity = capacity
         self.replay = replay
         self.recorded: float | None = None
         self.buffer: deque[tuple[Tensor, Tensor]] = deque(maxlen=capacity)
+
+    def restart(self) -> None:
+        """Forget what has been drawn, recorded and remembered, for a fit that starts anew."""
+        super().restart()
+        self.threshold = self._first_threshold
+        self.recorded = None
+        self.buffer.clear()
 
     def validated(self, loss: float) -> None:
         """Raise the threshold if the cross-entropy of a validation has risen by the tolerance."""

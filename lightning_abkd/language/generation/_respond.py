@@ -15,7 +15,7 @@ from lightning_abkd.training import eval_mode
 
 
 def prompts_of(batch: Mapping[str, Tensor]) -> list[Tensor]:
-    """Return the prompt (T_i,) of each row of a batch: the ids before its first label.
+    """Return the prompt (T_i,) of each row of a batch: its `prompt_length` ids, or else those before its first label.
 
     Raises:
         ValueError: If the batch is packed.
@@ -31,6 +31,9 @@ def prompts_of(batch: Mapping[str, Tensor]) -> list[Tensor]:
     # A row without labels is all prompt.
     counted = batch.get("labels", torch.full_like(ids, IGNORE_INDEX)) != IGNORE_INDEX
     before = (counted.cumsum(-1) == 0) & attended
+    if "prompt_length" in batch:
+        # Rows are padded on the right.
+        before = torch.arange(ids.shape[1], device=ids.device) < batch["prompt_length"].unsqueeze(1)
     return [row[keep] for row, keep in zip(ids, before, strict=True)]
 
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 
 from lightning_abkd.language.generation._respond import prompts_of, respond
-from lightning_abkd.language.generation._sampling import Sampling, SpecialIds
+from lightning_abkd.language.generation._sampling import Sampling, SpecialIds, seed_of_stream
 
 Role = Literal["student", "teacher"]
 
@@ -33,8 +33,8 @@ class Responder:
     Args:
         network: Network that responds, "student" or "teacher".
         sampling: How to draw.
-        seed: Seed. The draws of a batch use it plus the position of the batch's first sample, so that a run may resume
-            in the middle of a set.
+        seed: Seed. The draws of a batch depend on it and on the position of the batch's first sample, so that a run may
+            resume in the middle of a set.
         done: Positions of samples that have their response already.
 
     Example:
@@ -69,5 +69,5 @@ class Responder:
         if not pending:
             return GeneratedResponses([], [])
         prompts = [prompt for _, prompt in pending]
-        ids = respond(network, prompts, self.sampling, special, self.seed + samples[0])
+        ids = respond(network, prompts, self.sampling, special, seed_of_stream(self.seed, samples[0]))
         return GeneratedResponses([sample for sample, _ in pending], ids)

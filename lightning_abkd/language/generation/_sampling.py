@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lightning_abkd._utils import check_at_least, check_interval
+from lightning_abkd._utils import check_at_least, check_interval, digest
+from lightning_abkd.language._networks import embedding_rows
 from lightning_abkd.language.data import Tokenizer
 
 
@@ -76,17 +77,25 @@ def special_ids_of(tokenizer: Tokenizer | None, network: nn.Module, vocabulary: 
     if isinstance(end, list):
         end = end[0]
     padding = getattr(source, "pad_token_id", None)
-    if padding is None:
-        # Padded positions are masked, so any id will do.
-        padding = end or 0
+    rows = embedding_rows(network)
+    if padding is None or (rows is not None and padding >= rows):
+        # Padded positions are masked, so any id will do; that of an added token may be beyond the embedding.
+        padding = end if end is not None and (rows is None or end < rows) else 0
     return SpecialIds(end, padding, vocabulary)
 
 
 def seed_of_stream(seed: int, stream: int) -> int:
-    """Compute the seed of one of several streams of draws; the seeds are too far apart for streams to meet.
+    """Compute the seed of one of several streams of draws.
+
+    The seeds of streams have nothing in common, also with those of another seed, so that streams may be split again.
+
+    Args:
+        seed: Seed of all streams.
+        stream: Number of the stream, such as a rank, a batch or the position of a sample; 0 keeps the seed.
 
     Example:
-        >>> seed_of_stream(3, stream=0), seed_of_stream(3, stream=1)
-        (3, 1000006)
+        >>> len({seed_of_stream(seed, stream) for seed in range(10) for stream in range(10)})
+        100
     """
-    return seed + 1_000_003 * stream
+    # 60 bits, because torch takes no more than 63.
+    return seed if stream == 0 else int(digest(f"{seed} {stream}".encode())[:15], 16)

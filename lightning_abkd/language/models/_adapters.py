@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from lightning_abkd._utils import check_at_least, check_interval, require
+from lightning_abkd._utils import check_at_least, check_interval, reading_pretrained, require
 
 
 def lora(
@@ -48,6 +48,7 @@ def lora(
 
     Raises:
         ValueError: If `rank` or `dropout` is outside its range, or the network has adapters already.
+        FileNotFoundError: If `path` is no folder, and the hub gives nothing for it.
         TypeError: If the network is not a causal language model of transformers.
         ModuleNotFoundError: If peft is missing.
 
@@ -65,7 +66,8 @@ def lora(
     with _known_warnings_ignored():
         adapted: nn.Module
         if path is not None:
-            adapted = peft.PeftModel.from_pretrained(network, path, is_trainable=True)
+            with reading_pretrained(path, "adapters"):
+                adapted = peft.PeftModel.from_pretrained(network, path, is_trainable=True)
         else:
             sizes = {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout}
             config = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=target_modules, **sizes)

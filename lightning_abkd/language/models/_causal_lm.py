@@ -1,16 +1,19 @@
 """Causal language models of transformers, built by annotated functions that a config can name."""
 
 import importlib.util
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import nn
 
-from lightning_abkd._utils import folder_or_hub, require
+from lightning_abkd._utils import folder_or_hub, reading_pretrained, require
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["int8", "4bit"]
+# The model, and names by what was not right with them, typed as for networks of any class.
+_Loaded = tuple[nn.Module, Mapping[str, Collection[str]]]
 
 
 def causal_lm(
@@ -37,7 +40,8 @@ def causal_lm(
 
     Raises:
         FileNotFoundError: If `path` is neither a folder nor owner/name, or lacks the GGUF file.
-        ValueError: If the model is not a causal language model, or `quantization` and `gguf_file` are both given.
+        ValueError: If the model is not a causal language model, its files cannot be read or lack some weights, or
+            `quantization` and `gguf_file` are both given.
         ModuleNotFoundError: If the package that reads GGUF or quantizes is missing.
 
     Example:
@@ -56,15 +60,21 @@ def causal_lm(
         "quantization_config": _quantization_config(dtype, gguf_file, quantization),
     }
     if gguf_file is None:
-        _check_causal(AutoConfig.from_pretrained(path), path)
-    given = {name: option for name, option in options.items() if option is not None}
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), gguf_file=gguf_file, **given)
+        with reading_pretrained(path, "a causal language model"):
+            config = AutoConfig.from_pretrained(path)
+        _check_causal(config, path)
+    given: dict[str, object] = {name: option for name, option in options.items() if option is not None}
+    given |= {"dtype": getattr(torch, dtype), "gguf_file": gguf_file, "output_loading_info": True}
+    load: Callable[..., _Loaded] = getattr(AutoModelForCausalLM, "from_pretrained")  # noqa: B009
+    with reading_pretrained(path, "a causal language model"):
+        model, found = load(path, **given)
+    _check_complete(path, sorted(found["missing_keys"]))
     if gradient_checkpointing:
         # transformers before 5.24 has only the former name.
-        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+        enable = next(getattr(model, name) for name in names if hasattr(model, name))
         enable({"use_reentrant": False})
-    network: nn.Module = model
-    return network
+    return model
 
 
 def causal_lm_from_config(model_type: str, options: dict[str, int | float | str | bool] | None = None) -> nn.Module:
@@ -101,6 +111,16 @@ def _check_file(path: str, gguf_file: str | None) -> None:
     """Raise FileNotFoundError if a local folder lacks the GGUF file."""
     if gguf_file is not None and Path(path).is_dir() and not Path(path, gguf_file).is_file():
         raise FileNotFoundError(f"Parameter `gguf_file` should be a file in {path}. Found none named {gguf_file!r}.")
+
+
+def _check_complete(path: str, missing: list[str]) -> None:
+    """Raise ValueError if weights were not in the files, which leaves them random."""
+    if missing:
+        more = ", …" if len(missing) > 3 else ""
+        raise ValueError(
+            f"{path} should hold all weights of a causal language model. Found {len(missing)} missing "
+            f"({', '.join(missing[:3])}{more}). Save the whole model, its output layer included."
+        )
 
 
 def _quantization_config(dtype: Dtype, gguf_file: str | None, quantization: Quantization | None) -> object | None:

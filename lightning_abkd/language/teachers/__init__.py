@@ -14,10 +14,12 @@ if TYPE_CHECKING:
         model_identity as model_identity,
     )
     from lightning_abkd.language.teachers._cache_meta import (
+        CacheDtype as CacheDtype,
         CacheKind as CacheKind,
         CacheStatistics as CacheStatistics,
     )
     from lightning_abkd.language.teachers._cache_writer import TeacherCacheWriter as TeacherCacheWriter
+    from lightning_abkd.language.teachers._counted_outputs import CountedOutputs as CountedOutputs
     from lightning_abkd.language.teachers._language_teacher import (
         LanguageTeacher as LanguageTeacher,
         TeacherAnswer as TeacherAnswer,
@@ -34,8 +36,9 @@ else:
         {
             "lightning_abkd.language.teachers._cache": ["TeacherCache"],
             "lightning_abkd.language.teachers._cache_identity": ["CacheIdentity", "model_identity"],
-            "lightning_abkd.language.teachers._cache_meta": ["CacheKind", "CacheStatistics"],
+            "lightning_abkd.language.teachers._cache_meta": ["CacheDtype", "CacheKind", "CacheStatistics"],
             "lightning_abkd.language.teachers._cache_writer": ["TeacherCacheWriter"],
+            "lightning_abkd.language.teachers._counted_outputs": ["CountedOutputs"],
             "lightning_abkd.language.teachers._language_teacher": ["LanguageTeacher", "TeacherAnswer", "TokenTeacher"],
             "lightning_abkd.language.teachers._separate_head": ["SeparateHead", "separate_head"],
             "lightning_abkd.language.teachers._teacher_from_cache": ["TeacherFromCache"],

@@ -28,6 +28,7 @@ class TeacherCache:
         folder: Where the cache is.
         identity: What it was written from.
         kind: "hidden" or "top_k".
+        dtype: Dtype of the log-probabilities of "top_k".
         width: D of the kind "hidden", k of "top_k".
         vocabulary: V.
         token_counts: Counted tokens of every sample, shape (samples,), int64.
@@ -66,6 +67,7 @@ class TeacherCache:
         self._meta = meta
         self.identity = meta.identity
         self.kind = meta.kind
+        self.dtype = meta.dtype
         self.statistics = meta.statistics
         self.width = meta.width
         self.vocabulary = meta.vocabulary

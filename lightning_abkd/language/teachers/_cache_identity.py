@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lightning_abkd._utils import digest
+from lightning_abkd.training import own_names, unwrap
 
 _SAMPLED_VALUES = 64
 
@@ -34,8 +35,8 @@ def model_identity(network: nn.Module) -> str:
     """Name a network: its class, where its configuration says it comes from, and a fingerprint of its parameters.
 
     The fingerprint is the start of a SHA-256 over names, shapes, dtypes and at most 64 values of every parameter, the
-    same on every device and in every process. A change that misses all of these values goes unnoticed; training changes
-    them all. A network loaded in another dtype has another identity, since its outputs differ.
+    same on every device and in every process, compiled or not. A change that misses all of these values goes unnoticed;
+    training changes them all. A network loaded in another dtype has another identity, since its outputs differ.
 
     Args:
         network: Any network. Of a configuration of transformers its `name_or_path` is used; of a local folder only the
@@ -48,6 +49,7 @@ def model_identity(network: nn.Module) -> str:
         >>> model_identity(nn.Linear(2, 1).requires_grad_(False)).startswith("Linear ")
         True
     """
+    network = unwrap(network)
     source = str(getattr(getattr(network, "config", None), "name_or_path", ""))
     if source.startswith((".", "/", "~")) or source.count("/") != 1:
         source = Path(source).name
@@ -55,8 +57,10 @@ def model_identity(network: nn.Module) -> str:
 
 
 def _samples_of_parameters(network: nn.Module) -> Iterator[bytes]:
-    for name, parameter in network.named_parameters():
-        yield f"{name} {tuple(parameter.shape)} {parameter.dtype};".encode()
+    parameters = dict(network.named_parameters())
+    for name, own in own_names(network, parameters).items():
+        parameter = parameters[name]
+        yield f"{own} {tuple(parameter.shape)} {parameter.dtype};".encode()
         # An odd stride visits all columns of a matrix whose width is a power of two.
         stride = math.ceil(parameter.numel() / _SAMPLED_VALUES) | 1
         values = parameter.detach().reshape(-1)[::stride].cpu().contiguous()

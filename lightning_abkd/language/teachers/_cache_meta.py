@@ -10,6 +10,7 @@ from lightning_abkd._utils import write_whole
 from lightning_abkd.language.teachers._cache_identity import CacheIdentity
 
 CacheKind = Literal["hidden", "top_k"]
+CacheDtype = Literal["float16", "float32"]
 
 _FILE = "meta.json"
 _VERSION = 1
@@ -48,6 +49,8 @@ class CacheMeta:
     tokens: int
     scale: float = 1.0
     softcap: float | None = None
+    # Caches of release 0.1 do not name it.
+    dtype: CacheDtype = "float16"
     statistics: CacheStatistics | None = None
 
     @property
@@ -59,7 +62,7 @@ class CacheMeta:
         return {
             **shared,
             "ids": ("i4", (self.tokens, self.width)),
-            "log_p": ("f2", (self.tokens, self.width + 1)),
+            "log_p": (f"f{self._log_p_bytes}", (self.tokens, self.width + 1)),
             "lost": ("f8", (self.samples, 2)),
         }
 
@@ -72,8 +75,12 @@ class CacheMeta:
 
     @property
     def bytes_per_token(self) -> int:
-        """Bytes on disk per token: 2 D, or 4 k + 2 (k + 1)."""
-        return 2 * self.width if self.kind == "hidden" else 4 * self.width + 2 * (self.width + 1)
+        """Bytes on disk per token: 2 D, or 4 k + 2 (k + 1), or 4 k + 4 (k + 1) in float32."""
+        return 2 * self.width if self.kind == "hidden" else 4 * self.width + self._log_p_bytes * (self.width + 1)
+
+    @property
+    def _log_p_bytes(self) -> int:
+        return 4 if self.dtype == "float32" else 2
 
     def check_kind(self, kind: CacheKind) -> None:
         """Raise ValueError unless the cache is of this kind."""

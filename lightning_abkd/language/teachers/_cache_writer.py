@@ -14,6 +14,7 @@ from lightning_abkd.functional import largest_classes
 from lightning_abkd.language.teachers._cache_files import create_files, open_arrays
 from lightning_abkd.language.teachers._cache_identity import CacheIdentity, differences
 from lightning_abkd.language.teachers._cache_meta import (
+    CacheDtype,
     CacheKind,
     CacheMeta,
     CacheStatistics,
@@ -29,10 +30,11 @@ class TeacherCacheWriter:
     """Writes a teacher's outputs at the counted tokens of a data set, in any order and over several attempts.
 
     There are two kinds. "hidden" stores last hidden states in bfloat16 and the output head once, 2 D bytes per token:
-    the teacher's logits up to that rounding. "top_k" stores the k largest log-probabilities in float16, their ids in
-    int32 and the logarithm of the remaining mass, 6 k + 2 bytes per token: an approximation, whose error is in
-    `statistics`. Rounding to float16 changes a log-probability by at most 2⁻¹¹ of its value, which costs below 2e-5
-    nats of forward KL for any V up to e¹²; truncation costs far more.
+    the teacher's logits up to that rounding. "top_k" stores the k largest log-probabilities in `dtype`, their ids in
+    int32 and the logarithm of the remaining mass: an approximation, whose error is in `statistics`. In float16 it takes
+    6 k + 2 bytes per token, and rounding changes a log-probability by at most 2⁻¹¹ of its value (0.002 at -4, 0.004 at
+    -8). This costs below 2e-5 nats of forward KL for any V up to e¹²; truncation costs far more. In float32 it takes
+    8 k + 4 bytes, and rounding is below 1e-6. A class of probability 0 is stored exactly, as -inf.
 
     The files have their final size from the start. A sample counts as done once its data have reached the disk. After
     a kill, another writer with the same arguments continues, and only the last batch is written again. There is one
@@ -46,6 +48,7 @@ class TeacherCacheWriter:
         width: D for the kind "hidden"; k with 1 <= k < V for "top_k".
         vocabulary: V.
         head: The teacher's output head with a weight (V, D), for the kind "hidden" alone.
+        dtype: Dtype of the log-probabilities of "top_k", "float16" or "float32"; "hidden" has bfloat16 always.
 
     Raises:
         ValueError: If a parameter does not fit the others, or the folder holds another cache or a broken one.
@@ -72,13 +75,17 @@ class TeacherCacheWriter:
         width: int,
         vocabulary: int,
         head: OutputHead | None = None,
+        dtype: CacheDtype = "float16",
     ) -> None:
         counts = torch.as_tensor(token_counts, dtype=torch.int64, device="cpu")
         check_choice("kind", kind, get_args(CacheKind))
+        check_choice("dtype", dtype, get_args(CacheDtype))
         _check_counts(counts)
         _check_sizes(kind, width, vocabulary, head)
         self.folder = Path(folder)
         meta = CacheMeta(identity, kind, width, vocabulary, len(counts), int(counts.sum()))
+        if kind == "top_k":
+            meta = replace(meta, dtype=dtype)
         if head is not None:
             meta = replace(meta, scale=head.scale, softcap=head.softcap)
         if has_meta(self.folder):
@@ -152,13 +159,17 @@ class TeacherCacheWriter:
                 shape (N, V).
 
         Raises:
-            ValueError: If the cache is of another kind, the shape does not fit `token_counts`, or a number is inf or
-                nan.
+            ValueError: If the cache is of another kind, the shape does not fit `token_counts`, or a number is nan or
+                +inf. A logit of -inf, of a class that cannot be, is stored exactly.
         """
         indices = self._check_batch("top_k", indices, logits, self._meta.vocabulary)
-        largest = largest_classes(logits, self._meta.width)
-        if largest.log_p.isnan().any():
-            raise ValueError("Parameter `logits` should be numbers. Found inf or nan. Change the teacher's precision.")
+        largest = largest_classes(logits, self._meta.width, getattr(torch, self._meta.dtype))
+        broken = largest.log_p.isnan().any(-1).nonzero()
+        if len(broken):
+            raise ValueError(
+                "Parameter `logits` should be numbers, or -inf for a class that cannot be. Its row "
+                f"{int(broken[0])} is not. Found inf or nan. Change the teacher's precision."
+            )
         owners = torch.arange(len(indices)).repeat_interleave(self._samples.counts[indices])
         lost = largest.lost.new_zeros(len(indices), 2).index_add_(0, owners, largest.lost)
         self._store(indices, {"ids": largest.ids, "log_p": largest.log_p}, {"lost": lost})

@@ -57,14 +57,17 @@ class LanguageTeacher(Teacher):
         # Kept here, so that copies of the student's module do not copy the teacher with it.
         self._separate: SeparateHead | None = None
 
-    def take_apart(self) -> SeparateHead:
-        """Return the network's backbone and output layer, found at the first call.
+    def take_apart(self, inputs: TokenBatch | None = None) -> SeparateHead:
+        """Return the network's backbone and output layer, found at the first call and whenever `inputs` are given.
+
+        Args:
+            inputs: A few tokens to compare the whole and its parts on, see `separate_head`.
 
         Raises:
             ValueError: If the network cannot be taken apart, with the reason.
         """
-        if self._separate is None:
-            self._separate = separate_head(self.network)
+        if self._separate is None or inputs is not None:
+            self._separate = separate_head(self.network, inputs)
         return self._separate
 
     def answer(self, batch: TokenBatch, counted: Tensor, vocabulary: int | None) -> TeacherAnswer:

@@ -1,15 +1,32 @@
 """A causal language model taken apart into the backbone, which computes hidden states, and the head on top of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from lightning_abkd.language._batches import TokenBatch
 from lightning_abkd.language._networks import text_config
+from lightning_abkd.language.teachers._output_layer import check_no_hooks, plain_layer
+from lightning_abkd.language.teachers._same_logits import check_same_logits
 from lightning_abkd.losses import OutputHead
-from lightning_abkd.training import eval_mode
+
+
+class _Outside(NamedTuple):
+    """What lies around the backbone of a network.
+
+    Args:
+        name: Name of the network.
+        modules: The modules that contain the backbone, the network itself first.
+        forwards: The `forward` that an object of them has in place of its class's, or None, one for each module.
+        layer_of: Returns the output layer that the network has now.
+    """
+
+    name: str
+    modules: tuple[nn.Module, ...]
+    forwards: tuple[object, ...]
+    layer_of: Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,7 @@ class SeparateHead:
     layer: nn.Linear
     scale: float = 1.0
     softcap: float | None = None
+    _outside: _Outside | None = field(default=None, repr=False, compare=False)
 
     def hidden(self, **inputs: Tensor) -> Tensor:
         """Compute the last hidden states (B, T, D); no cache of keys and values is built."""
@@ -40,6 +58,23 @@ class SeparateHead:
         head = OutputHead(self.layer.weight, self.layer.bias, self.scale, self.softcap)
         return head if vocabulary is None else head.cut(vocabulary)
 
+    def check(self) -> None:
+        """Raise ValueError, with the reason, if the network has come to compute something else than its parts.
+
+        Hooks, pruning, parametrizations, adapters and other output layers may come in the middle of a run. This is
+        cheap enough for every step.
+
+        Raises:
+            ValueError: If the parts do not stand in for the network any more.
+        """
+        outside = self._outside
+        plain_layer(self.layer, "the network" if outside is None else outside.name)
+        if outside is None:
+            return
+        check_no_hooks(outside.modules, outside.name, "the network")
+        if outside.layer_of() is not self.layer or _own_forwards(outside.modules) != outside.forwards:
+            raise ValueError(f"{outside.name} has changed since it was taken apart")
+
 
 class _LogitTransform(NamedTuple):
     """Factor and soft-cap that a network applies to the outputs of its output layer."""
@@ -48,15 +83,18 @@ class _LogitTransform(NamedTuple):
     softcap: float | None
 
 
-def separate_head(network: nn.Module) -> SeparateHead:
+def separate_head(network: nn.Module, inputs: TokenBatch | None = None) -> SeparateHead:
     """Take a causal language model of transformers apart, and check that its parts compute the same logits.
 
     Supported are the bias of the output layer, a factor of the logits (`logit_scale` of Cohere, `logits_scaling` of
-    Granite) and a soft-cap (`final_logit_softcapping` of Gemma 2). Adapters inside the backbone stay active. The check
-    runs the whole and its parts on a few tokens in eval mode.
+    Granite) and a soft-cap (`final_logit_softcapping` of Gemma 2). Adapters inside the backbone stay active. An output
+    layer that is more than its weight is refused: one with hooks, pruning, parametrizations, adapters or quantized
+    weights. The check runs the whole and its parts on a few tokens, in eval mode and, if the network trains, in train
+    mode with the same random numbers. Afterwards modes, buffers and random state are as before.
 
     Args:
         network: A model of transformers, or an adapted one of peft.
+        inputs: A few tokens to compare on, as the keyword arguments of the network; None takes the first four ids.
 
     Returns:
         Its parts.
@@ -71,7 +109,8 @@ def separate_head(network: nn.Module) -> SeparateHead:
         torch.Size([16, 8])
     """
     parts = _parts_of(network)
-    _check_same_logits(network, parts)
+    parts.check()
+    check_same_logits(network, parts.hidden, parts.head(), inputs)
     return parts
 
 
@@ -81,15 +120,25 @@ def _parts_of(network: nn.Module) -> SeparateHead:
     unwrap: Callable[[], nn.Module] = getattr(network, "get_base_model", lambda: network)
     inner = unwrap()
     layer_of: Callable[[], object] = getattr(inner, "get_output_embeddings", lambda: None)
-    layer = layer_of()
-    # A subclass, such as a quantized layer, may compute something else than its weight says.
-    if type(layer) is not nn.Linear:
-        raise ValueError(f"{name} has {type(layer).__name__} as its output layer, not a plain linear one")
+    layer = plain_layer(layer_of(), name)
     backbone = getattr(inner, "base_model", None)
     if not isinstance(backbone, nn.Module) or backbone is inner:
         raise ValueError(f"{name} has no backbone (`base_model`)")
     transform = _logit_transform(inner)
-    return SeparateHead(backbone, layer, transform.scale, transform.softcap)
+    around = _modules_around(network, backbone)
+    outside = _Outside(name, around, _own_forwards(around), layer_of)
+    return SeparateHead(backbone, layer, transform.scale, transform.softcap, outside)
+
+
+def _modules_around(network: nn.Module, backbone: nn.Module) -> tuple[nn.Module, ...]:
+    """Return the modules of a network that contain its backbone, the network itself first."""
+    path = next((path for path, module in network.named_modules() if module is backbone), "")
+    names = path.split(".")[:-1]
+    return (network, *(network.get_submodule(".".join(names[: depth + 1])) for depth in range(len(names))))
+
+
+def _own_forwards(modules: tuple[nn.Module, ...]) -> tuple[object, ...]:
+    return tuple(vars(module).get("forward") for module in modules)
 
 
 def _logit_transform(network: nn.Module) -> _LogitTransform:
@@ -98,20 +147,3 @@ def _logit_transform(network: nn.Module) -> _LogitTransform:
     scale = float(options.get("logit_scale") or 1.0) / float(options.get("logits_scaling") or 1.0)
     softcap = options.get("final_logit_softcapping")
     return _LogitTransform(scale, None if softcap is None else float(softcap))
-
-
-def _check_same_logits(network: nn.Module, parts: SeparateHead) -> None:
-    """Raise ValueError if the parts of a network compute other logits than the whole."""
-    name = type(network).__name__
-    device = parts.layer.weight.device
-    with eval_mode(network), torch.autocast(device.type, enabled=False):
-        ids = torch.arange(min(4, parts.layer.out_features), device=device).unsqueeze(0)
-        mask = torch.ones_like(ids)
-        whole: Tensor = network(input_ids=ids, attention_mask=mask).logits
-        try:
-            separate = parts.head().logits(parts.hidden(input_ids=ids, attention_mask=mask))
-        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"the backbone of {name} cannot be called alone ({error})") from error
-    tolerance = 1e-4 if whole.dtype in (torch.float32, torch.float64) else 0.02
-    if whole.shape != separate.shape or not torch.allclose(whole, separate, rtol=tolerance, atol=tolerance):
-        raise ValueError(f"{name} computes more than its output layer between its last hidden states and its logits")

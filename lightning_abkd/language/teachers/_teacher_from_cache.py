@@ -57,7 +57,7 @@ class TeacherFromCache:
         return self._hidden_comparison(index) if self.cache.kind == "hidden" else self._bucket_comparison(index)
 
     def _hidden_comparison(self, index: Tensor) -> PairedLogits:
-        if self._head is None:
+        if self._head is None or self._head.weight.device != index.device:
             self._head = self.cache.head().to(index.device)
         return compare_with_head(self.cache.hidden(index).to(index.device), self._head)
 

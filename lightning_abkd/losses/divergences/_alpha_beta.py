@@ -1,7 +1,12 @@
 """The α-β-divergence and the lines and points of its family, as losses."""
 
+import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_abkd import functional
 from lightning_abkd._utils import check_finite
@@ -64,11 +69,52 @@ class AlphaBetaDivergence(ConstantMember):
         return self.alpha, self.beta
 
 
-class ForwardKL(AlphaBetaDivergence):
+class _NamedPoint(AlphaBetaDivergence):
+    """A point (α, β) that has a name of its own and stays where it is; arguments as in `AlphaBetaDivergence`.
+
+    The buffers `alpha` and `beta` are there for checkpoints, which have always held them, and for the metrics.
+    """
+
+    point: ClassVar[Mapping[str, float]]
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        scale_by_temperature: bool = False,
+        reduction: Reduction = "mean",
+        backend: BackendName = "auto",
+    ) -> None:
+        numbers = (self.point["alpha"], self.point["beta"], temperature)
+        super().__init__(*numbers, scale_by_temperature, reduction, backend)
+        self.register_load_state_dict_post_hook(_stay_at_point)
+
+    @property
+    def constants(self) -> frozenset[str]:
+        """α and β."""
+        return frozenset(self.point)
+
+
+def _stay_at_point(loss: nn.Module, _: object) -> None:
+    """Undo what a checkpoint says of α and β, and warn if it says something else."""
+    if not isinstance(loss, _NamedPoint):
+        return
+    for name, value in loss.point.items():
+        buffer = loss.get_buffer(name)
+        found = buffer.item()
+        if found != value:
+            buffer.fill_(value)
+            warnings.warn(
+                f"{type(loss).__name__} stays at {name} = {value:g}. The checkpoint holds {name} = {found:g}. "
+                "Take AlphaBetaDivergence to go on from there.",
+                stacklevel=2,
+            )
+
+
+class ForwardKL(_NamedPoint):
     """Forward Kullback-Leibler divergence KL(teacher‖student), the point (1, 0): classical distillation.
 
-    Paper: Hinton et al. 2015, arXiv 1503.02531, who scale by T². Formula in `lightning_abkd.functional.forward_kl`.
-    Being an α-β-divergence, it has live `alpha` and `beta` too.
+    Paper: Hinton et al. 2015, arXiv 1503.02531, who scale by T². Formula in `lightning_abkd.functional.forward_kl`. Its
+    α and β are constants; `AlphaBetaDivergence(1.0, 0.0)` is the same divergence with live ones.
 
     Args:
         temperature, scale_by_temperature, reduction, backend: See `AlphaBetaDivergence`.
@@ -79,21 +125,14 @@ class ForwardKL(AlphaBetaDivergence):
         0.4338
     """
 
-    def __init__(
-        self,
-        temperature: float = 1.0,
-        scale_by_temperature: bool = False,
-        reduction: Reduction = "mean",
-        backend: BackendName = "auto",
-    ) -> None:
-        super().__init__(1.0, 0.0, temperature, scale_by_temperature, reduction, backend)
+    point = MappingProxyType({"alpha": 1.0, "beta": 0.0})
 
 
-class ReverseKL(AlphaBetaDivergence):
+class ReverseKL(_NamedPoint):
     """Reverse Kullback-Leibler divergence KL(student‖teacher), the point (0, 1).
 
-    Paper: Gu et al. 2024 (MiniLLM), arXiv 2306.08543. Formula in `lightning_abkd.functional.reverse_kl`. Being an
-    α-β-divergence, it has live `alpha` and `beta` too.
+    Paper: Gu et al. 2024 (MiniLLM), arXiv 2306.08543. Formula in `lightning_abkd.functional.reverse_kl`. Its α and β
+    are constants; `AlphaBetaDivergence(0.0, 1.0)` is the same divergence with live ones.
 
     Args:
         temperature, scale_by_temperature, reduction, backend: See `AlphaBetaDivergence`.
@@ -104,14 +143,7 @@ class ReverseKL(AlphaBetaDivergence):
         0.3278
     """
 
-    def __init__(
-        self,
-        temperature: float = 1.0,
-        scale_by_temperature: bool = False,
-        reduction: Reduction = "mean",
-        backend: BackendName = "auto",
-    ) -> None:
-        super().__init__(0.0, 1.0, temperature, scale_by_temperature, reduction, backend)
+    point = MappingProxyType({"alpha": 0.0, "beta": 1.0})
 
 
 class AlphaDivergence(ConstantMember):

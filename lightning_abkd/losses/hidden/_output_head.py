@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lightning_abkd._utils import check_finite, check_positive
+
 
 @dataclass(frozen=True)
 class OutputHead:
@@ -27,6 +29,9 @@ class OutputHead:
         scale: Factor of the logits.
         softcap: Bound of the logits; None for none.
 
+    Raises:
+        ValueError: If weight and bias have other shapes, `scale` is not finite or `softcap` is not positive and finite.
+
     Example:
         >>> OutputHead(torch.eye(3, 2), scale=2.0).logits(torch.tensor([1.0, 3.0]))
         tensor([2., 6., 0.])
@@ -36,6 +41,12 @@ class OutputHead:
     bias: Tensor | None = None
     scale: float = 1.0
     softcap: float | None = None
+
+    def __post_init__(self) -> None:
+        check_finite("scale", self.scale)
+        if self.softcap is not None:
+            check_positive("softcap", self.softcap, "None leaves it out.")
+        _check_shapes(self.weight, self.bias)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Compute logits (..., V) of hidden states (..., D) in the dtype of the weight."""
@@ -70,3 +81,12 @@ class OutputHead:
     def to(self, target: torch.dtype | torch.device) -> "OutputHead":
         """Return the head with weight and bias in a dtype or on a device."""
         return replace(self, weight=self.weight.to(target), bias=None if self.bias is None else self.bias.to(target))
+
+
+def _check_shapes(weight: Tensor, bias: Tensor | None) -> None:
+    if weight.dim() != 2:
+        raise ValueError(f"Parameter `weight` should have the shape (V, D). Found {tuple(weight.shape)}.")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"Parameter `bias` should have the shape (V,), {tuple(weight.shape[:1])}. Found {tuple(bias.shape)}."
+        )

@@ -10,6 +10,9 @@ from lightning_abkd.functional import promote_to_float32
 from lightning_abkd.losses._base import DistillationLoss, Reduction, check_logits, check_reduction, reduce
 from lightning_abkd.losses._divergence import Divergence
 
+# The log-probability of an excluded class: its power is 0, and two of them differ by 0 instead of NaN.
+_FAR = 1e18
+
 
 class LargerDivergence(DistillationLoss):
     r"""The larger of two losses of a batch, which couples the batch's samples.
@@ -108,26 +111,27 @@ class AdaptiveAlphaDivergence(DistillationLoss):
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the surrogate of a batch; shapes and errors as in `Divergence`."""
         check_logits(student_logits, teacher_logits, mask)
-        log_q = torch.log_softmax(promote_to_float32(student_logits), -1)
-        log_p = torch.log_softmax(promote_to_float32(teacher_logits.detach()), -1)
+        log_q = torch.log_softmax(promote_to_float32(student_logits), -1).clamp(min=-_FAR)
+        log_p = torch.log_softmax(promote_to_float32(teacher_logits.detach()), -1).clamp(min=-_FAR)
         low = self._order(log_p, log_q, self.alpha_min)
         high = self._order(log_p, log_q, self.alpha_max)
         larger = torch.where(low.value > high.value, low.surrogate, high.surrogate)
         return reduce(larger, mask, self.reduction)
 
     def _order(self, log_p: Tensor, log_q: Tensor, alpha: float) -> _Order:
-        """Compute divergence and surrogate of one order."""
-        q = log_q.detach().exp()
+        """Compute divergence and surrogate of one order from finite log-probabilities."""
         d = log_p - log_q.detach()
         if alpha == 1.0:
-            rho = d.exp()
-            value = (q * d.exp() * d).sum(-1)
+            # q p/q: the quotient alone overflows for a small q.
+            weight = log_p.exp()
+            value = (weight * d).sum(-1)
         else:
+            q = log_q.detach().exp()
             scale = 1.0 / (alpha * (alpha - 1.0))
             power = (alpha * d).exp().clamp(max=self.clip)
-            rho = power / alpha + scale
+            weight = q * (power / alpha + scale)
             value = (q * (power - 1.0)).sum(-1) * scale
-        return _Order(value, -(q * rho * log_q).sum(-1))
+        return _Order(value, -(weight * log_q).sum(-1))
 
 
 def _check_order(name: str, alpha: float) -> None:

@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from lightning_abkd._utils import Context, check_finite
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss, check_logits, class_indices
+from lightning_abkd.losses._base import DistillationLoss, as_default, check_logits, class_indices
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 from lightning_abkd.losses.objectives._check import check_divergence_reduction
@@ -56,7 +56,7 @@ class DKD(DistillationLoss):
     ) -> None:
         check_finite("target_weight", target_weight)
         check_finite("non_target_weight", non_target_weight)
-        divergence = divergence or ForwardKL(4.0, scale_by_temperature=True)
+        divergence = divergence or as_default(ForwardKL(4.0, scale_by_temperature=True))
         check_divergence_reduction(divergence, "mean")
         super().__init__()
         self.divergence = divergence
@@ -75,9 +75,14 @@ class DKD(DistillationLoss):
             Scalar.
 
         Raises:
-            ValueError: If shapes do not fit each other, or labels are probabilities.
+            ValueError: If shapes do not fit each other, labels are probabilities, or there is one class alone.
         """
         check_logits(student_logits, teacher_logits, None)
+        if student_logits.shape[-1] < 2:
+            raise ValueError(
+                "DKD should see at least two classes, the label's and another. "
+                f"Found logits of shape {tuple(student_logits.shape)}."
+            )
         index = class_indices(labels, student_logits, "DKD").unsqueeze(-1)
         temperature = self.divergence.temperature
         student = promote_to_float32(student_logits)
@@ -127,7 +132,8 @@ class _TargetKL(torch.autograd.Function):
         teacher_slope = p * (1.0 - p) * (theirs.log_odds - ours.log_odds) / unit
         ctx.save_for_backward(index, ours.others, theirs.others, student_slope, teacher_slope)
         softplus = torch.nn.functional.softplus
-        return (softplus(ours.log_odds) - softplus(theirs.log_odds) - p * (ours.log_odds - theirs.log_odds)).mean()
+        values = softplus(ours.log_odds) - softplus(theirs.log_odds) - p * (ours.log_odds - theirs.log_odds)
+        return values.sum() / max(1, index.numel())
 
     @staticmethod
     @once_differentiable

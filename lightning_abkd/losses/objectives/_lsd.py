@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss
+from lightning_abkd.losses._base import DistillationLoss, as_default
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 
@@ -21,8 +21,8 @@ class LSD(DistillationLoss):
 
     where:
 
-    - z, y -> `student_logits`, `teacher_logits` of `forward`; :math:`\bar{z}` is the mean of a row over its classes and
-      σ its standard deviation with the denominator C - 1.
+    - z, y -> `student_logits`, `teacher_logits` of `forward`, all finite; :math:`\bar{z}` is the mean of a row over
+      its classes and σ its standard deviation with the denominator C - 1.
     - D -> `divergence`, with its temperature and T².
 
     Args:
@@ -36,7 +36,7 @@ class LSD(DistillationLoss):
 
     def __init__(self, divergence: Divergence | None = None) -> None:
         super().__init__()
-        self.divergence = divergence or ForwardKL(2.0, scale_by_temperature=True)
+        self.divergence = divergence or as_default(ForwardKL(2.0, scale_by_temperature=True))
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the loss of a batch; shapes and errors as in `Divergence`."""
@@ -49,5 +49,5 @@ def _standardise_rows(logits: Tensor) -> Tensor:
     centred = promote_to_float32(logits)
     centred = centred - centred.mean(-1, keepdim=True)
     # torch's norm has the gradient 0 at 0, and is faster than its deviation.
-    deviation: Tensor = centred.norm(dim=-1, keepdim=True) / (logits.shape[-1] - 1) ** 0.5
+    deviation: Tensor = centred.norm(dim=-1, keepdim=True) / max(1, logits.shape[-1] - 1) ** 0.5
     return centred / (1e-7 + deviation)

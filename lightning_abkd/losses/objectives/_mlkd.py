@@ -26,6 +26,13 @@ class _Pair(NamedTuple):
         return _Pair(*(promote_to_float32(logits) / temperature for logits in self))
 
 
+class _Shares(NamedTuple):
+    """The share of the samples and of the classes that are at or below the median, shape () each."""
+
+    samples: Tensor
+    classes: Tensor
+
+
 class MLKD(DistillationLoss):
     r"""Predictions of two views, correlations of classes and of samples, each at several temperatures (MLKD).
 
@@ -33,23 +40,24 @@ class MLKD(DistillationLoss):
 
     .. math::
 
-        L = \sum_T \Big[ \tfrac{1}{2} D_T(\text{weak}) + D_T(\text{strong})
-            + \frac{1}{2C} \big\| P_T^\top P_T - Q_T^\top Q_T \big\|_F^2
-            + \frac{1}{2B} \big\| P_T P_T^\top - Q_T Q_T^\top \big\|_F^2 \Big]
+        L = \sum_T \Big[ s_B \, D_T(\text{weak}) + D_T(\text{strong})
+            + \frac{s_C}{C} \big\| P_T^\top P_T - Q_T^\top Q_T \big\|_F^2
+            + \frac{s_B}{B} \big\| P_T P_T^\top - Q_T Q_T^\top \big\|_F^2 \Big]
 
     where:
 
     - T -> `temperatures`, each greater than 0; the paper uses 2 to 6.
     - D_T -> `divergence` of a view's logits divided by T.
     - P_T, Q_T -> probabilities (B, C) of teacher and student at T, of the weakly augmented view.
+    - s_B, s_C -> the share of samples whose confidence is at or below the median, and of classes whose summed
+      probability is; both of the teacher at T = 1. They are ½ for even numbers without ties, and a little more for odd.
 
     The recipe's `distillation_weight` is 0.9. Its `task_weight` is 0.2, which is 0.1 for each view, because the module
     takes the mean over both views.
 
-    The factors ½ replace the released masks, which multiply values that are already means and so only scale them by the
-    share of samples and of classes at or below the median. The released strong terms at T = 2 and 6 see the weak view
-    by mistake; here they see the strong one. The matrices couple the samples of a batch, so that micro-batches and
-    processes change the value.
+    The shares are what the released masks amount to: they multiply values that are already means. The released strong
+    terms at T = 2 and 6 see the weak view by mistake; here they see the strong one. The matrices couple the samples of
+    a batch, so that micro-batches and processes change the value.
 
     Args:
         divergence: Divergence of logits divided by T, of reduction "mean". If its `scale_by_temperature` is set, its
@@ -103,28 +111,47 @@ class MLKD(DistillationLoss):
         strong = _Pair(student_logits_strong, teacher_logits_strong)
         for pair in (weak, strong):
             check_logits(pair.student, pair.teacher, None)
-        return torch.stack([self._at(temperature, weak, strong) for temperature in self.temperatures]).sum()
+        shares = _shares(weak.at(1.0).teacher.detach())
+        return torch.stack([self._at(temperature, weak, strong, shares) for temperature in self.temperatures]).sum()
 
-    def _at(self, temperature: float, weak: _Pair, strong: _Pair) -> Tensor:
+    def _at(self, temperature: float, weak: _Pair, strong: _Pair, shares: _Shares) -> Tensor:
         """Compute the terms of one temperature."""
         factor = temperature**2 if self.divergence.scale_by_temperature else 1.0
-        divergences = 0.5 * self.divergence(*weak.at(temperature)) + self.divergence(*strong.at(temperature))
         logits = weak.at(temperature)
+        divergences = shares.samples * self.divergence(*logits) + self.divergence(*strong.at(temperature))
         q = torch.softmax(logits.student, -1)
         p = torch.softmax(logits.teacher, -1)
-        value: Tensor = factor * divergences + 0.5 * _Correlations.apply(q, p)
+        value: Tensor = factor * divergences + _Correlations.apply(q, p, shares.classes, shares.samples)
         return value
 
 
+def _shares(teacher_logits: Tensor) -> _Shares:
+    """Compute the shares of the samples and of the classes that the released masks keep."""
+    p = torch.softmax(teacher_logits, -1)
+    return _Shares(_at_or_below_median(p.amax(-1)), _at_or_below_median(p.sum(0)))
+
+
+def _at_or_below_median(values: Tensor) -> Tensor:
+    """Compute the share of numbers (N,) that are at or below their median; of none the share is 1."""
+    if not len(values):
+        return values.new_ones(())
+    return (values <= values.quantile(0.5)).to(values.dtype).mean()
+
+
 class _Correlations(torch.autograd.Function):
-    """‖QᵀQ - PᵀP‖²/C + ‖QQᵀ - PPᵀ‖²/B; by symmetry the gradient needs half of the products that autograd computes."""
+    """c ‖QᵀQ - PᵀP‖²/C + b ‖QQᵀ - PPᵀ‖²/B; by symmetry the gradient needs half of the products that autograd computes.
+
+    The weights c and b are 0-dimensional and constant.
+    """
 
     @staticmethod
-    def forward(ctx: Context, q: Tensor, p: Tensor) -> Tensor:
-        of_classes = torch.addmm(p.T @ p, q.T, q, beta=-1.0)
-        of_samples = torch.addmm(p @ p.T, q, q.T, beta=-1.0)
+    def forward(ctx: Context, q: Tensor, p: Tensor, c: Tensor, b: Tensor) -> Tensor:
+        rows, classes = q.shape
+        of_classes = torch.addmm(p.T @ p, q.T, q, beta=-1.0).mul_(c / classes)
+        of_samples = torch.addmm(p @ p.T, q, q.T, beta=-1.0).mul_(b / max(1, rows))
         ctx.save_for_backward(q, p, of_classes, of_samples)
-        return of_classes.square().sum() / q.shape[1] + of_samples.square().sum() / q.shape[0]
+        by_classes = of_classes.square().sum() * (classes / c)
+        return by_classes + of_samples.square().sum() * (max(1, rows) / b)
 
     @staticmethod
     @once_differentiable
@@ -132,9 +159,8 @@ class _Correlations(torch.autograd.Function):
         q, p, of_classes, of_samples = ctx.saved_tensors
 
         def pull_back(x: Tensor, sign: float) -> Tensor:
-            products = x @ of_classes
-            slope = torch.addmm(products, of_samples, x, beta=1.0 / x.shape[1], alpha=1.0 / x.shape[0])
-            return slope.mul_(4.0 * sign * upstream)
+            return torch.addmm(x @ of_classes, of_samples, x).mul_(4.0 * sign * upstream)
 
         to_student = pull_back(q, 1.0) if ctx.needs_input_grad[0] else None
-        return to_student, pull_back(p, -1.0) if ctx.needs_input_grad[1] else None
+        to_teacher = pull_back(p, -1.0) if ctx.needs_input_grad[1] else None
+        return to_student, to_teacher, None, None

@@ -1,8 +1,8 @@
 """LightningDataModules for image classification.
 
 They yield batches `(images, labels)`: float32 images of shape (B, C, H, W), int64 labels of shape (B,).
-`ImageDataModule` owns what they share: the split, the noise in the labels, the loaders and the checks. A subclass only
-defines its files, its transforms and its number of classes.
+Files are opened by `open_image`, as a viewer shows them. `ImageDataModule` owns what all share: the split, the noise in
+the labels, the loaders and the checks. A subclass only defines its files, its transforms and its number of classes.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lightning_abkd.vision.data._digits import DigitsDataModule as DigitsDataModule
     from lightning_abkd.vision.data._folder import ImageFolderDataModule as ImageFolderDataModule
     from lightning_abkd.vision.data._images import ImageDataModule as ImageDataModule
+    from lightning_abkd.vision.data._open_image import open_image as open_image
     from lightning_abkd.vision.data._samples import LabelledImages as LabelledImages
     from lightning_abkd.vision.data._torchvision import (
         CIFAR10DataModule as CIFAR10DataModule,
@@ -31,6 +32,7 @@ else:
             "lightning_abkd.vision.data._digits": ["DigitsDataModule"],
             "lightning_abkd.vision.data._folder": ["ImageFolderDataModule"],
             "lightning_abkd.vision.data._images": ["ImageDataModule"],
+            "lightning_abkd.vision.data._open_image": ["open_image"],
             "lightning_abkd.vision.data._samples": ["LabelledImages"],
             "lightning_abkd.vision.data._torchvision": [
                 "CIFAR100DataModule",

@@ -9,10 +9,12 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import InterpolationMode, v2
 
 from lightning_abkd._utils import check_at_least, check_choice
-from lightning_abkd.vision.data._coop import CoOpSet, ImageFiles, names_file, read_class_names, read_images
+from lightning_abkd.vision.data._coop import CoOpSet, check_layout, names_file, read_class_names, read_images
+from lightning_abkd.vision.data._image_files import ImageFiles
 from lightning_abkd.vision.data._images import ImageDataModule, SetName
+from lightning_abkd.vision.data._labels import UNLABELLED
 from lightning_abkd.vision.data._options import AugmentedImageOptions, Unpack
-from lightning_abkd.vision.data._samples import UNLABELLED, Sample
+from lightning_abkd.vision.data._samples import Sample
 from lightning_abkd.vision.data._transforms import image_transform
 
 _Subsample = Literal["base", "new", "all"]
@@ -101,6 +103,10 @@ class BaseToNewDataModule(ImageDataModule):
         halves = {"base": range(half), "new": range(half, self.num_classes), "all": range(self.num_classes)}
         return halves[part if part in halves else self.subsample]
 
+    def prepare_data(self) -> None:
+        """Check that the names of the classes and the folder of images are there."""
+        check_layout(self.data_dir, self.source)
+
     def setup(self, stage: str) -> None:
         """Open the sets that the stage needs, and remove the training labels if `transductive`.
 
@@ -125,6 +131,7 @@ class BaseToNewDataModule(ImageDataModule):
             ValueError: If a file is not in CoOp's format.
         """
         stored = read_images(self.data_dir, self.source, "val" if split == "validation" else split)
+        stored.classes = self.class_names
         if split == "test":
             return stored
         classes = self.classes(split)

@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from torchvision.datasets.folder import IMG_EXTENSIONS, default_loader, find_classes, make_dataset
-
 from lightning_abkd._utils import check_choice
+from lightning_abkd.vision.data._image_files import ImageFiles
+from lightning_abkd.vision.data._image_folder import ImageFolder, class_folders
 
 CoOpSet = Literal[
     "caltech101", "dtd", "eurosat", "fgvc_aircraft", "food101", "imagenet", "oxford_flowers", "oxford_pets",
@@ -25,6 +24,12 @@ class _Layout(NamedTuple):
     names: str
 
 
+class _Entry(NamedTuple):
+    path: str
+    label: int
+    name: str
+
+
 _LAYOUTS: dict[str, _Layout] = {
     "caltech101": _Layout("caltech-101", "101_ObjectCategories", "split_zhou_Caltech101.json"),
     "dtd": _Layout("dtd", "images", "split_zhou_DescribableTextures.json"),
@@ -38,26 +43,6 @@ _LAYOUTS: dict[str, _Layout] = {
     "sun397": _Layout("sun397", "SUN397", "split_zhou_SUN397.json"),
     "ucf101": _Layout("ucf101", "UCF-101-midframes", "split_zhou_UCF101.json"),
 }
-
-
-class ImageFiles:
-    """Images in files, opened as RGB when they are read.
-
-    Args:
-        paths: The files.
-        targets: Class of each.
-    """
-
-    def __init__(self, paths: Sequence[Path], targets: Sequence[int]) -> None:
-        self.paths = paths
-        self.targets = targets
-
-    def __getitem__(self, index: int) -> tuple[object, int]:
-        return default_loader(str(self.paths[index])), self.targets[index]
-
-    def subset(self, positions: Sequence[int]) -> "ImageFiles":
-        """Return the images at some positions, in the order of the positions."""
-        return ImageFiles([self.paths[i] for i in positions], [self.targets[i] for i in positions])
 
 
 def names_file(root: str | Path, dataset: CoOpSet) -> Path:
@@ -115,15 +100,26 @@ def read_class_names(path: str | Path) -> list[str]:
 
 def _names_in_split(path: Path) -> list[str]:
     """Read the names from CoOp's entries [path, label, name]; a label without a name gets an empty one."""
-    entries = [entry for part in _read_split(path).values() for entry in part]
-    named = {int(label): "".join(name) for _, label, *name in entries}
+    named: dict[int, str] = {}
+    for entry in (entry for part in _read_split(path).values() for entry in part):
+        known = named.setdefault(entry.label, entry.name)
+        if known != entry.name:
+            raise ValueError(
+                f"File `{path}` should give each label one name. Found {known!r} and {entry.name!r} for the label "
+                f"{entry.label}, the latter at {entry.path!r}."
+            )
     return [named.get(label, "") for label in range(max(named, default=-1) + 1)]
 
 
 def _names_in_text(path: Path) -> list[str]:
-    lines = [line.strip() for line in path.read_text().splitlines()]
-    lines = [line for line in lines if line]
+    lines = _lines(path)
     return _names_after_wordnet_ids(lines) if all(map(_WORDNET_ID.match, lines)) else lines
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a text file that are not empty, without the byte-order mark that some editors write."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
+    return [line for line in lines if line]
 
 
 def _names_after_wordnet_ids(lines: list[str]) -> list[str]:
@@ -146,47 +142,71 @@ def read_images(root: str | Path, dataset: CoOpSet, part: Part) -> ImageFiles:
         FileNotFoundError: If a file or folder is missing.
         ValueError: If a file is not in CoOp's format.
     """
+    check_layout(root, dataset)
     names = names_file(root, dataset)
     images = names.parent / _LAYOUTS[dataset].images
-    for path in (names, images):
-        if not path.exists():
-            raise FileNotFoundError(
-                f"Parameter `root` should hold {dataset} in CoOp's layout (KaiyangZhou/CoOp, DATASETS.md). "
-                f"Found `root = {str(root)!r}`, where {path.relative_to(root)} is missing."
-            )
     if dataset == "imagenet":
         return _imagenet(names, images / ("train" if part == "train" else "val"))
     if dataset == "fgvc_aircraft":
         return _aircraft(names, images, part)
     entries = _read_split(names)[part]
-    return ImageFiles([images / path for path, *_ in entries], [int(label) for _, label, *_ in entries])
+    return ImageFiles([images / entry.path for entry in entries], [entry.label for entry in entries])
 
 
-def _read_split(path: Path) -> dict[str, list[tuple[str, int, str]]]:
+def check_layout(root: str | Path, dataset: CoOpSet) -> None:
+    """Raise FileNotFoundError, with the path that is missing, if there are no names or no images of a data set."""
+    names = names_file(root, dataset)
+    for path in (names, names.parent / _LAYOUTS[dataset].images):
+        if not path.exists():
+            raise FileNotFoundError(
+                f"Parameter `root` should hold {dataset} in CoOp's layout (KaiyangZhou/CoOp, DATASETS.md). "
+                f"Found `root = {str(root)!r}`, where {path.relative_to(root)} is missing."
+            )
+
+
+def _read_split(path: Path) -> dict[str, list[_Entry]]:
     try:
-        split = json.loads(path.read_text())
-        return {part: [tuple(entry) for entry in split[part]] for part in get_args(Part)}
+        split = json.loads(path.read_text(encoding="utf-8-sig"))
+        parts = {part: list(enumerate(split[part])) for part in get_args(Part)}
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"File `{path}` should hold the lists train, val and test of [path, label, class name]. "
-            f"Found {error!r} on reading it."
-        ) from error
+        raise ValueError(f"{_split_wanted(path)} Found {error!r} on reading it.") from error
+    return {part: [_entry(path, part, *entry) for entry in entries] for part, entries in parts.items()}
+
+
+def _entry(path: Path, part: str, number: int, entry: object) -> _Entry:
+    match entry:
+        case [str(image), int() | str() as label] if str(label).isdecimal():
+            return _Entry(image, int(label), "")
+        case [str(image), int() | str() as label, str(name)] if str(label).isdecimal():
+            return _Entry(image, int(label), name)
+    raise ValueError(f"{_split_wanted(path)} Found {entry!r} at position {number} of {part}.")
+
+
+def _split_wanted(path: Path) -> str:
+    return f"File `{path}` should hold the lists train, val and test of [path, label, class name]."
 
 
 def _aircraft(names: Path, images: Path, part: Part) -> ImageFiles:
     labels = {name: label for label, name in enumerate(read_class_names(names))}
-    lines = (names.parent / f"images_variant_{part}.txt").read_text().splitlines()
-    entries = [line.strip().split(" ", 1) for line in lines]
-    return ImageFiles([images / f"{stem}.jpg" for stem, _ in entries], [labels[name] for _, name in entries])
+    path = names.parent / f"images_variant_{part}.txt"
+    if not path.is_file():
+        raise FileNotFoundError(f"File `{path}` should list the images of {part} with their classes. Found no file.")
+    entries = [line.partition(" ") for line in _lines(path)]
+    unknown = next((name for _, _, name in entries if name not in labels), None)
+    if unknown is not None:
+        raise ValueError(f"File `{path}` should name classes of `{names}`. Found the name {unknown!r}.")
+    return ImageFiles([images / f"{stem}.jpg" for stem, _, _ in entries], [labels[name] for _, _, name in entries])
 
 
 def _imagenet(names: Path, folder: Path) -> ImageFiles:
-    classes, labels = find_classes(folder)
-    listed = sorted(line.split()[0] for line in names.read_text().splitlines() if line.strip())
+    if not folder.is_dir():
+        raise FileNotFoundError(f"Folder `{folder}` should hold a folder of images per class. Found no such folder.")
+    classes = class_folders(folder)
+    listed = sorted(line.split()[0] for line in _lines(names))
     if classes != listed:
         different = ", ".join(sorted(set(classes) ^ set(listed))[:5])
         raise ValueError(
             f"File `{names}` should list the folders of {folder}, else labels shift. Only one of them has: {different}."
         )
-    samples = make_dataset(str(folder), labels, IMG_EXTENSIONS)
+    samples = ImageFolder(folder).samples
     return ImageFiles([Path(path) for path, _ in samples], [label for _, label in samples])

@@ -19,7 +19,7 @@ class DigitsDataModule(ImageDataModule):
 
     Args:
         flatten: Whether images are vectors of shape (64,) instead of (1, 8, 8).
-        **options: Those of `ImageDataModule` but `data_dir`, `augment` and `download`.
+        **options: Those of `ImageDataModule` but `data_dir`, `augment`, `download` and `on_error`.
 
     Raises:
         ModuleNotFoundError: In `setup`, if scikit-learn is missing.
@@ -35,7 +35,7 @@ class DigitsDataModule(ImageDataModule):
     num_classes = 10
 
     def __init__(self, *, flatten: bool = False, **options: Unpack[UnsplitImageOptions]) -> None:
-        super().__init__(data_dir=".", augment=False, download=False, **options)
+        super().__init__(data_dir=".", augment=False, download=False, on_error="raise", **options)
         self.flatten = flatten
 
     def dataset(self, split: SetName) -> "_Digits":

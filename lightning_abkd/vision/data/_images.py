@@ -3,28 +3,33 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from lightning_abkd.vision.data._options import Corruption, Loading, Split
+from lightning_abkd._utils import check_choice
+from lightning_abkd.training import ResumableData
+from lightning_abkd.vision.data._labels import class_of, read_labels
+from lightning_abkd.vision.data._options import Corruption, Loading, OnError, Split
+from lightning_abkd.vision.data._readable import find_readable
 from lightning_abkd.vision.data._samples import LabelledImages, Sample, Samples
 
 SetName = Literal["train", "validation", "test"]
 Loaders = DataLoader[Sample] | list[DataLoader[Sample]]
 
 
-class ImageDataModule(LightningDataModule, ABC):
+class ImageDataModule(ResumableData, ABC):
     """Loaders, split and label noise of an image data set; a subclass defines where the images come from.
 
     A subclass defines `num_classes`, `dataset(split)` and `transform(augment)`. Batches are `(images, labels)`: float32
-    of shape (B, C, H, W) and int64 of shape (B,). Split, subset and noise depend on `seed` alone; the order of the
-    samples and the augmentations follow `seed_everything`. The test set is also the one for `predict`. Every argument
-    is an attribute, too, which may be set until a set or a loader is built from it.
+    of shape (B, C, H, W) and int64 of shape (B,), or float32 (B, classes) where the data set lists probabilities.
+    Split, subset and noise depend on `seed` alone; the order of the samples and the augmentations follow
+    `seed_everything` and the epoch, and a resumed run goes on in both, also from the middle of an epoch. The test set
+    is also the one for `predict`. Every argument is an attribute, too, which may be set until a set or a loader is
+    built from it.
 
     Args:
         data_dir: Folder of the data set.
@@ -48,9 +53,13 @@ class ImageDataModule(LightningDataModule, ABC):
             `strong_transform`.
         imbalance: Ratio of the largest to the smallest class in training, at least 1: the sizes of the classes shrink
             exponentially in their order, after the validation set is split off.
+        on_error: What to do about an image that cannot be read: "raise" an error that names it when its turn comes, or
+            "skip" it. To skip, `setup` reads every image once and leaves out those that fail, so that each epoch has
+            the same samples; how many and which is logged.
 
     Raises:
         ValueError: If an argument is out of its range, here or, where it depends on the number of samples, in `setup`.
+        OSError: If an image cannot be read.
 
     Example:
         >>> from torchvision.datasets import SVHN
@@ -94,7 +103,9 @@ class ImageDataModule(LightningDataModule, ABC):
         return_index: bool = False,
         two_views: bool = False,
         imbalance: float = 1.0,
+        on_error: OnError = "raise",
     ) -> None:
+        check_choice("on_error", on_error, get_args(OnError))
         loading = Loading(
             batch_size, batch_size if eval_batch_size is None else eval_batch_size, num_workers, drop_last
         )
@@ -107,7 +118,9 @@ class ImageDataModule(LightningDataModule, ABC):
         self.download = download
         self.return_index = return_index
         self.two_views = two_views
+        self.on_error = on_error
         self.sets: dict[SetName, Samples] = {}
+        self._reported: set[str] = set()
 
     @property
     @abstractmethod
@@ -159,6 +172,7 @@ class ImageDataModule(LightningDataModule, ABC):
         Raises:
             ValueError: If `validation_fraction` or `train_size` do not fit the number of training files.
         """
+        super().setup(stage)
         if stage in ("test", "predict"):
             self.sets["test"] = self._evaluation_set("test")
             return
@@ -187,11 +201,13 @@ class ImageDataModule(LightningDataModule, ABC):
         split = Split(self.validation_fraction, self.seed, self.train_size)
         corruption = Corruption(self.label_noise, self.imbalance)
         stored = self.dataset("train")
-        labels = torch.as_tensor(stored.targets)
+        labels = read_labels(stored.targets, self.num_classes)
+        readable = self._readable(stored, "train")
+        classes = class_of(labels)
         generator = split.generator()
-        held_out, chosen = split.hold_out(labels, generator)
-        chosen = corruption.thin_out(chosen, labels, self.num_classes, generator)
-        chosen = split.limit(chosen, labels, generator)
+        held_out, chosen = (readable[part] for part in split.hold_out(classes[readable], generator))
+        chosen = corruption.thin_out(chosen, classes, self.num_classes, generator)
+        chosen = split.limit(chosen, classes, generator)
         noisy = corruption.mislabel(labels[chosen], self.num_classes, generator)
         strong = self.strong_transform() if self.two_views else None
         self.sets["train"] = Samples(stored, chosen, noisy, self.transform(self.augment), self.return_index, strong)
@@ -200,8 +216,18 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def _evaluation_set(self, split: SetName) -> Samples:
         stored = self.dataset(split)
-        labels = torch.as_tensor(stored.targets)
-        return self._plain(stored, torch.arange(len(labels)), labels)
+        readable = self._readable(stored, split)
+        return self._plain(stored, readable, read_labels(stored.targets, self.num_classes)[readable])
+
+    def _readable(self, stored: LabelledImages, split: str) -> Tensor:
+        """Return the positions of the images to use: all, or with `on_error: skip` those that can be read."""
+        if self.on_error == "raise":
+            return torch.arange(len(stored.targets))
+        found = find_readable(stored, self.num_workers)
+        if split not in self._reported:
+            found.report(split)
+            self._reported.add(split)
+        return found.indices
 
     def _plain(self, stored: LabelledImages, indices: Tensor, labels: Tensor) -> Samples:
         return Samples(stored, indices, labels, self.transform(False), self.return_index)
@@ -212,7 +238,10 @@ class ImageDataModule(LightningDataModule, ABC):
         return self.sets[split]
 
     def _loader(self, split: SetName) -> DataLoader[Sample]:
-        return self._loading().loader(self._opened(split), train=split == "train")
+        samples = self._opened(split)
+        train = split == "train"
+        order = self.training_order(len(samples), self.batch_size, augments=True) if train else None
+        return self._loading().loader(samples, train, order)
 
     def _loading(self) -> Loading:
         return Loading(self.batch_size, self.eval_batch_size, self.num_workers, self.drop_last)

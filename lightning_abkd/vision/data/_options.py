@@ -1,13 +1,14 @@
 """The options of an image data module in three groups, and the keyword arguments that data sets pass on to the base."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_abkd._utils import check_at_least, check_interval
+from lightning_abkd.training import ResumableLoader, TrainingOrder
 from lightning_abkd.vision.data._samples import Sample, long_tail, noisy_labels, stratified_split
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ else:
 
         def __class_getitem__(cls, options: type) -> type:
             return options
+
+
+OnError = Literal["raise", "skip"]
 
 
 class ImageOptions(TypedDict, total=False):
@@ -47,9 +51,10 @@ class UnsplitImageOptions(ImageOptions, total=False):
 
 
 class AugmentedImageOptions(ImageOptions, total=False):
-    """The arguments of a data set whose training images can be augmented."""
+    """The arguments of a data set of image files, whose training images can be augmented."""
 
     augment: bool
+    on_error: OnError
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,14 @@ class Loading:
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("eval_batch_size", self.eval_batch_size, 1)
 
-    def loader(self, samples: Dataset[Sample], train: bool) -> DataLoader[Sample]:
-        """Build the loader of a set: shuffled for training, in order for evaluation."""
-        return DataLoader(
+    def loader(self, samples: Dataset[Sample], train: bool, order: TrainingOrder | None = None) -> DataLoader[Sample]:
+        """Build the loader of a set: shuffled for training, in the order given if there is one; else as stored."""
+        kind = DataLoader if order is None else ResumableLoader
+        return kind(
             samples,
             batch_size=self.batch_size if train else self.eval_batch_size,
-            shuffle=train,
+            shuffle=train and order is None,
+            sampler=order,
             drop_last=train and self.drop_last,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
@@ -160,5 +167,16 @@ class Corruption:
         return chosen[long_tail(labels[chosen], self.imbalance, num_classes, generator)]
 
     def mislabel(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
-        """Replace a share `label_noise` of the labels by other classes."""
+        """Replace a share `label_noise` of the labels by other classes.
+
+        Raises:
+            ValueError: If labels to replace are probabilities, shape (N, C).
+        """
+        if self.label_noise == 0:
+            return labels
+        if labels.dim() > 1:
+            raise ValueError(
+                "Parameter `label_noise` should be 0 for labels that are probabilities of the classes. "
+                f"Found `label_noise = {self.label_noise}`."
+            )
         return noisy_labels(labels, self.label_noise, num_classes, generator)

@@ -1,20 +1,26 @@
 """Labelled samples: what a data set offers, seeded choices among them, and what a loader reads."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lightning_abkd.training import seeded_augmentation
+from lightning_abkd.vision.data._open_image import UnreadableImage
+
 View = Tensor | tuple[Tensor, Tensor]
-Sample = tuple[View, int] | tuple[View, int, int]
-# The label that losses and metrics of torch ignore by default, their `ignore_index`.
-UNLABELLED = -100
+Label = int | Tensor
+Sample = tuple[View, Label] | tuple[View, Label, int]
 
 
 class LabelledImages(Protocol):
     """A data set of pairs (image, class) that also lists its classes in `targets`, as torchvision's do.
+
+    Classes are whole numbers of any dtype, or rows of a probability for each class. The error for an image that cannot
+    be read names its file where the data set lists `paths`, or pairs that begin with one in `samples`.
 
     Example:
         >>> class Plain:
@@ -28,7 +34,7 @@ class LabelledImages(Protocol):
 
     @property
     def targets(self) -> Sequence[int] | Tensor:
-        """Class of every sample, shape (N,)."""
+        """Class of every sample, shape (N,) or (N, 1), or the probabilities of the classes, shape (N, C)."""
 
     def __getitem__(self, index: int) -> tuple[object, object]:
         """Return the image, as stored, and its class."""
@@ -40,7 +46,7 @@ class Samples(Dataset[Sample]):
     Args:
         stored: The data set.
         indices: Positions in `stored`, shape (N,).
-        labels: Classes of these samples, shape (N,); they replace the stored ones.
+        labels: Classes of these samples, shape (N,), or their probabilities, shape (N, C), in place of the stored ones.
         transform: From a stored image to a tensor.
         return_index: Whether a sample is (image, label, position in `stored`) instead of (image, label).
         strong: From a stored image to a second view; a sample's image is then the pair (weak, strong).
@@ -67,11 +73,39 @@ class Samples(Dataset[Sample]):
 
     def __getitem__(self, position: int) -> Sample:
         index = int(self.indices[position])
-        label = int(self.labels[position])
-        stored = self.stored[index][0]
-        weak = self.transform(stored)
-        image: View = weak if self.strong is None else (weak, self.strong(stored))
+        label: Label = self.labels[position]
+        if self.labels.dim() == 1:
+            label = int(label)
+        stored = read_sample(self.stored, index)
+        with seeded_augmentation(position):
+            weak = self.transform(stored)
+            image: View = weak if self.strong is None else (weak, self.strong(stored))
         return (image, label, index) if self.return_index else (image, label)
+
+
+def read_sample(stored: LabelledImages, index: int) -> object:
+    """Return a stored image.
+
+    Raises:
+        OSError: If it cannot be read, naming its file where the data set lists it.
+    """
+    try:
+        return stored[index][0]
+    except UnreadableImage:
+        raise
+    except (OSError, SyntaxError) as error:  # Pillow's decoders raise both.
+        place = file_of(stored, index) or f"Sample {index} of {type(stored).__name__}"
+        raise UnreadableImage(f"{place} should be an image that can be read. Found {error!r}.") from error
+
+
+def file_of(stored: object, index: int) -> str | None:
+    """Return the file of a stored sample, where the data set lists its files as ours and torchvision's do."""
+    paths = getattr(stored, "paths", None)
+    if paths is not None:
+        return str(paths[index])
+    samples = getattr(stored, "samples", None)
+    entry = samples[index] if isinstance(samples, Sequence) else None
+    return str(entry[0]) if isinstance(entry, tuple) and isinstance(entry[0], str | Path) else None
 
 
 class Selection(NamedTuple):

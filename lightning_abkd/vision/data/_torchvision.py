@@ -37,6 +37,19 @@ class _TorchvisionDataModule(ImageDataModule):
             FileNotFoundError: If files are missing and `download` is False.
             RuntimeError: If files are corrupted.
         """
+        self._require_files()
+        try:
+            opened: LabelledImages = self._source(self.data_dir, train=split == "train", download=self.download)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise _unreadable(self.data_dir, error) from error
+        return opened
+
+    def prepare_data(self) -> None:
+        """Download the files, once per machine, if `download`; else check that they are there."""
+        self._require_files()
+        super().prepare_data()
+
+    def _require_files(self) -> None:
         missing = [name for name in self._files if not (self.data_dir / name).is_file()]
         if missing and not self.download:
             found = f"lacks {', '.join(missing)}" if self.data_dir.is_dir() else "does not exist"
@@ -45,11 +58,6 @@ class _TorchvisionDataModule(ImageDataModule):
                 f"Found `data_dir = {str(self.data_dir)!r}`, which {found}. Set `download: true` in the config "
                 "(`download=True` in Python) to download the files."
             )
-        try:
-            opened: LabelledImages = self._source(self.data_dir, train=split == "train", download=self.download)
-        except (RuntimeError, AssertionError, ValueError) as error:
-            raise _unreadable(self.data_dir, error) from error
-        return opened
 
     def transform(self, augment: bool) -> v2.Transform:
         """Build the transform that standardises an image; for training it also crops and flips at random.
@@ -106,8 +114,8 @@ class FashionMNISTDataModule(_TorchvisionDataModule):
             FileNotFoundError: If files are missing and `download` is False.
             RuntimeError: If files are corrupted.
         """
-        archives = [self.data_dir / name for name in _FASHION_ARCHIVES]
-        if not all(archive.is_file() for archive in archives):
+        archives = self._archives()
+        if not archives:
             return super().dataset(split)
         with TemporaryDirectory() as folder:
             raw = Path(folder, "FashionMNIST", "raw")
@@ -119,6 +127,15 @@ class FashionMNISTDataModule(_TorchvisionDataModule):
             except (gzip.BadGzipFile, zlib.error, EOFError, RuntimeError, AssertionError, ValueError) as error:
                 raise _unreadable(self.data_dir, error) from error
         return opened
+
+    def _require_files(self) -> None:
+        if not self._archives():
+            super()._require_files()
+
+    def _archives(self) -> list[Path]:
+        """Return the four archives if all are there, else none."""
+        archives = [self.data_dir / name for name in _FASHION_ARCHIVES]
+        return archives if all(archive.is_file() for archive in archives) else []
 
 
 def _cifar_files(source: type[datasets.CIFAR10]) -> tuple[str, ...]:

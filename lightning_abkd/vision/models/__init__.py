@@ -1,6 +1,6 @@
-"""Networks on which the field compares methods, and CLIP.
+"""Networks on which the field compares methods, CLIP, and the networks of timm.
 
-The networks are classifiers of small images. `forward(x)` returns the logits (B, num_classes), and
+The first are classifiers of small images. `forward(x)` returns the logits (B, num_classes), and
 `forward_features(x)` the penultimate features (B, D). Their parameters have the names of RepDistiller's checkpoints.
 """
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         resnet110 as resnet110,
     )
     from lightning_abkd.vision.models._shufflenet import shufflenetv1 as shufflenetv1, shufflenetv2 as shufflenetv2
+    from lightning_abkd.vision.models._timm import timm_model as timm_model
     from lightning_abkd.vision.models._vgg import (
         vgg8 as vgg8,
         vgg11 as vgg11,
@@ -69,6 +70,7 @@ else:
                 "resnet8x4",
             ],
             "lightning_abkd.vision.models._shufflenet": ["shufflenetv1", "shufflenetv2"],
+            "lightning_abkd.vision.models._timm": ["timm_model"],
             "lightning_abkd.vision.models._vgg": ["vgg11", "vgg13", "vgg16", "vgg19", "vgg8"],
             "lightning_abkd.vision.models._wide_resnet": ["WideResNet", "wrn_16_1", "wrn_16_2", "wrn_40_1", "wrn_40_2"],
         },

@@ -1,16 +1,17 @@
 """CLIP as a classifier that knows its classes by name, and a student of it with visual prompts."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from lightning_abkd._utils import check_at_least, check_interval, folder_or_hub
+from lightning_abkd._utils import check_at_least, check_interval, folder_or_hub, reading_pretrained
 from lightning_abkd.training import eval_mode
 from lightning_abkd.vision.data import read_class_names
+from lightning_abkd.vision.models._image_classifier import check_more_than_one
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPVisionModel
@@ -95,6 +96,7 @@ class PromptedCLIP(CLIPClassifier):
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Compute the projected features (B, D) of images (B, 3, H, W), before they are normalised."""
+        check_more_than_one(images, self.projector.training)
         vision = self.vision
         prompts = self.prompts.unsqueeze(1).expand(-1, len(images), -1, -1)
         hidden = vision.pre_layrnorm(torch.cat([vision.embeddings(images), prompts[0]], 1))
@@ -188,7 +190,8 @@ def _text_features(path: str, names: tuple[str, ...], templates: tuple[str, ...]
             f"Parameter `templates` should be sentences with {{}} for the name. Found `templates = {templates}`."
         )
     clip = _load(path)
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    with reading_pretrained(path, "the tokenizer of a CLIP"):
+        tokenizer = AutoTokenizer.from_pretrained(path)
     spoken = [name.replace("_", " ") for name in names]
     features = []
     with eval_mode(clip):
@@ -202,7 +205,14 @@ def _text_features(path: str, names: tuple[str, ...], templates: tuple[str, ...]
 def _load(path: str) -> "CLIPModel":
     from transformers import AutoConfig, CLIPModel
 
-    kind = AutoConfig.from_pretrained(folder_or_hub(path)).model_type
+    with reading_pretrained(folder_or_hub(path), "a CLIP"):
+        kind = AutoConfig.from_pretrained(path).model_type
     if kind != "clip":
         raise ValueError(f"Parameter `path` should be a CLIP. Found a model of the type {kind!r} in {path!r}.")
-    return CLIPModel.from_pretrained(path)
+    load: Callable[..., tuple[CLIPModel, Mapping[str, Collection[str]]]]
+    load = getattr(CLIPModel, "from_pretrained")  # noqa: B009  (annotated as if it returned the model alone)
+    with reading_pretrained(path, "a CLIP"):
+        model, found = load(path, output_loading_info=True)
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(f"{path} should hold all weights of a CLIP. Found {len(missing)} missing ({missing[0]}, …).")
+    return model

@@ -18,7 +18,11 @@ class ImageClassifier(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Compute the penultimate features (B, D) of images (B, in_channels, H, W)."""
-        return self.maps(x).mean((2, 3))
+        try:
+            return self.maps(x).mean((2, 3))
+        except ValueError as error:
+            check_more_than_one(x, self.training, error)
+            raise
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits (B, C) of images (B, in_channels, H, W)."""
@@ -33,3 +37,13 @@ class ImageClassifier(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+
+def check_more_than_one(images: Tensor, training: bool, error: ValueError | None = None) -> None:
+    """Raise ValueError for a training batch of one image, which batch normalisation refuses on maps of one position."""
+    if training and len(images) == 1:
+        raise ValueError(
+            f"A training batch should hold at least two images for batch normalisation. Found {tuple(images.shape)}, "
+            "mostly the rest of the data in the last batch. Set `drop_last: true` of the data module, or another "
+            "`batch_size`."
+        ) from error

@@ -8,8 +8,8 @@ from lightning_abkd.vision.models._image_classifier import ImageClassifier
 class SmallVGG(ImageClassifier):
     """VGG with one linear layer instead of three, with RepDistiller's names of parameters.
 
-    Between its blocks of 3×3 convolutions the maps are halved three times, and once more if images have 64 pixels or
-    more.
+    Between its blocks of 3×3 convolutions the maps are halved three times, and once more if both sides of the images
+    have 64 pixels or more.
 
     Args:
         convolutions: Number of convolutions, at least 1, in each of the five blocks, whose channels are 64, 128, 256,
@@ -39,7 +39,10 @@ class SmallVGG(ImageClassifier):
 
     def maps(self, x: Tensor) -> Tensor:
         """Compute the last maps (B, 512, h, w) of images (B, in_channels, H, W), H and W at least 8."""
-        large = x.shape[-2] >= 64
+        shorter = min(x.shape[-2:])
+        if shorter < 8:
+            raise ValueError(f"Images should have 8 pixels or more on each side for VGG. Found {tuple(x.shape)}.")
+        large = shorter >= 64
         for block in (self.block0, self.block1, self.block2):
             x = nn.functional.max_pool2d(block(x), 2)
         x = self.block3(x)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lightning_abkd.callbacks import CachedTeacher
+from lightning_abkd.callbacks import AlphaBetaScheduler, CachedTeacher
 from lightning_abkd.losses import DIST, AlphaBetaDivergence
 from lightning_abkd.models import TeacherCacheWriter
 from lightning_abkd.modules import DistillationModule, OnPolicy
@@ -24,6 +24,21 @@ def test_stored_teacher_trains_the_student_as_the_teacher_does(tmp_path):
     torch.testing.assert_close(weights(written), weights(live), rtol=1e-2, atol=1e-3)
     assert not torch.equal(weights(written), weights(language_module()))
     torch.testing.assert_close(weights(again), weights(written), rtol=0, atol=0)
+
+
+def test_the_default_divergence_stands_without_the_teacher(tmp_path):
+    written = fit(tmp_path, {}, divergence=None)
+    again = fit(tmp_path, {}, divergence=None, teacher=None)
+    assert isinstance(again.divergence, AlphaBetaDivergence)
+    torch.testing.assert_close(weights(again), weights(written), rtol=0, atol=0)
+
+
+def test_a_scheduler_before_the_cache_finds_the_default_divergence(tmp_path):
+    fit(tmp_path, {}, divergence=None)
+    module = language_module(divergence=None, teacher=None)
+    callbacks = [AlphaBetaScheduler(alpha=0.25), CachedTeacher(str(tmp_path / "cache"))]
+    trainer(tmp_path, max_epochs=1, callbacks=callbacks).fit(module, datamodule=instruction_data(tmp_path))
+    assert module.divergence.alpha == 0.25
 
 
 def test_teacher_may_stay_for_validation(tmp_path):
@@ -106,3 +121,15 @@ def test_bad_arguments_are_named():
         CachedTeacher("x", kind="all")
     with pytest.raises(ValueError, match="`k` should be at least 1"):
         CachedTeacher("x", k=0)
+
+
+def test_rounding_is_said_and_chosen(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr("lightning_abkd.language.callbacks._cached_teacher.rank_zero_info", logged.append)
+    for dtype in ("float16", "float32"):
+        fit(tmp_path / dtype, {"kind": "top_k", "k": 4, "dtype": dtype}, data=instruction_data(tmp_path))
+        assert f"Rounding to {dtype} changes a log-probability by" in logged[-1]
+    with pytest.raises(ValueError, match="`dtype` should be that of the teacher cache .*'float32'. Found .*'float16'"):
+        fit(tmp_path / "float32", {"kind": "top_k", "k": 4}, data=instruction_data(tmp_path), teacher=None)
+    with pytest.raises(ValueError, match="`k` should be below the 384 ids of the teacher. Found `k = 384`"):
+        fit(tmp_path / "other", {"kind": "top_k", "k": 384}, data=instruction_data(tmp_path))

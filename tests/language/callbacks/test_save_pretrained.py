@@ -2,6 +2,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -92,6 +93,27 @@ def test_last_weights_stand_in_for_a_missing_checkpoint_and_it_is_logged(tmp_pat
     logits = fit(tmp_path, network(), save={"checkpoint": "best"})
     torch.testing.assert_close(loaded(tmp_path), logits[-1])
     assert logged[0] == "SavePretrained found no best checkpoint and takes the last weights."
+
+
+def whole(student):
+    return torch.compile(student, backend="eager")
+
+
+def part(student):
+    student.transformer.h[0].mlp = torch.compile(student.transformer.h[0].mlp, backend="eager")
+    return student
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("compiled", [whole, part])
+@pytest.mark.parametrize("checkpoint", ["last", "best"])
+def test_a_compiled_student_is_written_by_its_own_names(tmp_path, compiled, checkpoint):
+    best = ModelCheckpoint(tmp_path, every_n_train_steps=2)
+    options = {"callbacks": [best], "enable_checkpointing": True, "save": {"checkpoint": checkpoint}}
+    logits = fit(tmp_path, compiled(network()), **options)
+    torch.testing.assert_close(loaded(tmp_path), logits[-1])
+    weights = load_file(tmp_path / "student" / "model.safetensors")
+    assert not [name for name in weights if "_orig_mod" in name]
 
 
 class Failing(Callback):

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from transformers import ByT5Tokenizer
 
-from lightning_abkd.data import byte_tokenizer
+from lightning_abkd.data import TextSample, Tokenizer, byte_tokenizer
+from lightning_abkd.language.data._options import Lengths, Turns
+from lightning_abkd.language.data._prompts import Template
+from lightning_abkd.language.data._sample_writer import SampleFile, SampleWriter, read_samples
 
 CHAT = (
     "{% for message in messages %}<{{ message.role }}>{{ message.content }}\n{% endfor %}"
@@ -34,3 +37,26 @@ def write(path: Path, *records: object) -> str:
 
 def instruction_only(instruction: str, context: str) -> str:
     return instruction
+
+
+def read_whole(
+    path: str | Path,
+    tokenizer: Tokenizer | None = None,
+    template: Template = instruction_only,
+    max_length: int = 12,
+    max_prompt_length: int = 6,
+    turns: Turns = "last",
+) -> SampleFile:
+    lengths = Lengths(max_length, max_prompt_length)
+    return read_samples(path, SampleWriter(tokenizer or byte_tokenizer(), template, lengths, turns))
+
+
+def read(
+    path: str | Path,
+    tokenizer: Tokenizer | None = None,
+    template: Template = instruction_only,
+    max_length: int = 12,
+    max_prompt_length: int = 6,
+    turns: Turns = "last",
+) -> list[TextSample]:
+    return read_whole(path, tokenizer, template, max_length, max_prompt_length, turns).samples

@@ -89,7 +89,7 @@ def test_prediction_goes_in_order(file):
 
 def test_packing_logs_how_many_rows(file, monkeypatch):
     logged = []
-    monkeypatch.setattr("lightning_abkd.language.data._instructions.rank_zero_info", logged.append)
+    monkeypatch.setattr("lightning_abkd.language.data._loaders.rank_zero_info", logged.append)
     data = module(file, packing=True, batch_size=9)
     (batch,) = data.train_dataloader()
     # 3 to 8 tokens a sample: 8 + 4, 7 + 5 and 6 + 3.

@@ -1,8 +1,19 @@
 import itertools
+from pathlib import Path
 
 import pytest
 
-from lightning_abkd.language.data._options import Lengths, Loading, Split, files_by_name
+from lightning_abkd.language.data._options import (
+    Layout,
+    Lengths,
+    Loading,
+    Split,
+    files_by_name,
+    files_by_stage,
+    needed_files,
+    stages_of,
+)
+from lightning_abkd.training import ResumableData
 
 
 def split(**options):
@@ -11,15 +22,16 @@ def split(**options):
 
 def test_rows_become_batches_in_their_order_or_shuffled():
     rows = list(range(20))
-    batches = list(Loading(batch_size=8, num_workers=0).loader(rows, list, shuffle=False))
+    batches = list(Loading(batch_size=8, num_workers=0).loader(rows, list))
     assert batches == [rows[:8], rows[8:16], rows[16:]]
-    shuffled = list(itertools.chain(*Loading(batch_size=8, num_workers=0).loader(rows, list, shuffle=True)))
+    order = ResumableData().training_order(len(rows), batch_size=8, augments=False)
+    shuffled = list(itertools.chain(*Loading(batch_size=8, num_workers=0).loader(rows, list, order)))
     assert sorted(shuffled) == rows != shuffled
 
 
 def test_workers_persist_and_their_absence_is_fine():
-    assert Loading(1, num_workers=2).loader([1], list, shuffle=False).persistent_workers
-    assert not Loading(1, num_workers=0).loader([1], list, shuffle=False).persistent_workers
+    assert Loading(1, num_workers=2).loader([1], list).persistent_workers
+    assert not Loading(1, num_workers=0).loader([1], list).persistent_workers
 
 
 def test_order_follows_the_seed():
@@ -73,3 +85,30 @@ def test_files_are_named_and_a_single_one_is_not():
 def test_several_files_have_names(files):
     with pytest.raises(ValueError, match="Parameter `test_file` should name every file. Found `test_file = {"):
         files_by_name("test_file", files)
+
+
+def test_layouts_are_known_ones():
+    with pytest.raises(ValueError, match="`columns` should map instruction, .* Found `columns.ask`"):
+        Layout({"ask": "instruction"}, "last")
+    with pytest.raises(ValueError, match="`labelled_turns` should be 'last' or 'every'. Found .*'first'"):
+        Layout(None, "first")
+
+
+def test_files_have_stages_and_names():
+    assert files_by_stage("a.jsonl", {"x": "b.jsonl"}) == {"validation": {"": "a.jsonl"}, "test": {"x": "b.jsonl"}}
+
+
+def test_a_set_without_its_own_file_is_a_part_of_the_training_data():
+    named = files_by_stage(None, {"x": "b.jsonl"})
+    assert needed_files("fit", "a.jsonl", named, "test") == [Path("a.jsonl")] * 2
+    assert needed_files("test", "a.jsonl", named, "test") == [Path("b.jsonl")]
+    assert needed_files("test", "a.jsonl", files_by_stage("c.jsonl", None), "test") == [Path("c.jsonl")]
+    assert needed_files("predict", None, named, "train") == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "needed"),
+    [("fit", ["train", "validation"]), ("validate", ["validation"]), ("test", ["test"]), ("predict", ["train"])],
+)
+def test_a_stage_needs_its_sets(stage, needed):
+    assert stages_of(stage, "train") == needed

@@ -3,6 +3,7 @@ import pytest
 from lightning_abkd.data import Record, alpaca_prompt, byte_tokenizer
 from lightning_abkd.language.data._prompts import check_template, prompt_of
 from tests.language.data._text import chat_tokenizer, conversation
+from tests.language.data._tokenizers import CHATML, byte_level
 
 ADD = Record(("3",), "Add.", "1 and 2")
 CHAT = Record(("Bye",), messages=tuple(conversation("Hi", "Hello", "Go")["messages"]))
@@ -43,3 +44,15 @@ def test_tokenizer_without_chat_template_is_named():
 def test_unknown_template_is_named():
     with pytest.raises(ValueError, match="Found `template = 'vicuna'`"):
         check_template("vicuna", byte_tokenizer())
+
+
+def test_a_template_that_returns_no_text_is_named():
+    with pytest.raises(TypeError, match="`template` should return text. Found tuple"):
+        prompt_of(ADD, lambda *parts: parts, byte_tokenizer())
+
+
+def test_tools_of_a_conversation_reach_the_template():
+    tokens = byte_level(CHATML)
+    record = Record(("Bye",), messages=CHAT.messages, tools=({"name": "weather"},))
+    given = {"tools": list(record.tools), "tokenize": False, "add_generation_prompt": True}
+    assert prompt_of(record, None, tokens) == tokens.apply_chat_template(list(CHAT.messages), **given)

@@ -6,6 +6,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from lightning_abkd.data import collate
+from lightning_abkd.language.generation import _on_policy
 from lightning_abkd.modules import AdaptiveOffPolicy, OnPolicy, Sampling
 from tests.language._text import instruction_data, language_module, weights
 from tests.training._training import trainer
@@ -39,6 +40,26 @@ def test_draws_go_on_where_a_checkpoint_was_made():
     start = kinds(first, steps=8)
     second.load_state_dict(first.state_dict())
     assert start + kinds(second, steps=12) == expected
+
+
+def test_no_two_draws_share_a_seed(monkeypatch):
+    choices, responses = [], []
+    monkeypatch.setattr(_on_policy, "_uniform", lambda generator: choices.append(generator.initial_seed()) or 0.0)
+    for seed in (0, 1):
+        policy = OnPolicy(1.0, seed=seed)
+        for _ in range(20):
+            policy(batch(), 0.0, lambda given, sampling, seed: responses.append(seed) or batch())
+    assert len({*choices, *responses}) == 80
+
+
+def test_another_fit_starts_anew():
+    policy = AdaptiveOffPolicy(threshold=0.4, tolerance=0.0, capacity=4)
+    first = kinds(policy, steps=30)
+    policy.validated(1.0)
+    policy.validated(2.0)
+    policy.restart()
+    assert (policy.threshold, policy.recorded, len(policy.buffer)) == (0.4, None, 0)
+    assert kinds(policy, steps=30) == first
 
 
 def test_threshold_grows_when_the_loss_has_risen_and_never_falls():

@@ -24,6 +24,11 @@ def test_prompts_are_what_stands_before_the_labels():
     assert [prompt.tolist() for prompt in prompts_of(unlabelled)] == [[5, 6, 7, 8, 1], [9, 4, 1]]
 
 
+def test_prompts_have_the_length_that_a_batch_says():
+    lengths = torch.tensor([4, 2])
+    assert [prompt.tolist() for prompt in prompts_of(batch() | {"prompt_length": lengths})] == [[5, 6, 7, 8], [9, 4]]
+
+
 def test_greedy_responses_together_are_those_alone():
     net = network(0)
     together = respond(net, PROMPTS, GREEDY, SPECIAL)

@@ -1,7 +1,7 @@
 import pytest
 
 from lightning_abkd.data import byte_tokenizer
-from lightning_abkd.language.generation._sampling import SpecialIds, special_ids_of
+from lightning_abkd.language.generation._sampling import SpecialIds, seed_of_stream, special_ids_of
 from lightning_abkd.modules import Sampling
 from tests.language._text import network
 
@@ -23,3 +23,16 @@ def test_special_ids_come_from_tokenizer_or_configuration():
 def test_bad_numbers_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         Sampling(**options)
+
+
+def test_streams_of_streams_never_meet():
+    batches = [seed_of_stream(seed, batch) for seed in range(5) for batch in range(50)]
+    seeds = [seed_of_stream(batch, role) for batch in batches for role in (1, 2)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_padding_beyond_the_embedding_is_another_id():
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    assert special_ids_of(tokenizer, network(0)) == SpecialIds(1, 1)

@@ -2,6 +2,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lightning_abkd.models import causal_lm, causal_lm_from_config
 
@@ -19,6 +20,28 @@ def test_missing_folders_and_files_are_named(tmp_path):
         causal_lm("./nowhere")
     with pytest.raises(FileNotFoundError, match=r"Found none named 'x.gguf'"):
         causal_lm(str(tmp_path), gguf_file="x.gguf")
+
+
+def test_files_that_lack_weights_are_refused(tmp_path):
+    causal_lm_from_config("gpt2", GPT2).save_pretrained(tmp_path)
+    weights = load_file(path := tmp_path / "model.safetensors")
+    del weights["transformer.wpe.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"should hold all weights .* Found 1 missing \(transformer.wpe.weight\)"):
+        causal_lm(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"cut off"])
+def test_broken_folders_are_named(tmp_path, content):
+    causal_lm_from_config("gpt2", GPT2).config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="should lead to a causal language model. .* Error no file named"):
+        causal_lm(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read .SafetensorError"):
+        causal_lm(str(tmp_path))
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read .*valid JSON"):
+        causal_lm(str(tmp_path))
 
 
 def test_an_encoder_is_no_causal_language_model():

@@ -42,6 +42,12 @@ def test_every_dtype_has_a_fingerprint(dtype):
     assert model_identity(linear(dtype)) == model_identity(linear(dtype))
 
 
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel, lambda net: nn.Sequential(*map(torch.compile, net))])
+def test_wrappers_do_not_count(wrap):
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    assert model_identity(wrap(net)) == model_identity(net)
+
+
 def test_layout_in_memory_does_not_count():
     network = linear()
     network.weight.data = network.weight.data.T.contiguous().T

@@ -132,3 +132,25 @@ def test_nothing_is_written_of_outputs_that_overflowed(tmp_path):
         top_k.write_top_k(ALL, torch.full_like(LOGITS, torch.inf))
     assert hidden.pending(ALL[2:]).all()
     assert top_k.pending(ALL[2:]).all()
+
+
+def test_classes_that_cannot_be_are_stored_exactly(tmp_path):
+    logits = LOGITS.index_fill(1, torch.arange(2, V), -torch.inf)
+    made = writer(tmp_path, "top_k")
+    made.write_top_k(ALL, logits)
+    assert made.close().tail_mass == 0.0
+    _, log_p = TeacherCache(tmp_path).top_k(ALL)
+    # Two of eleven classes are left, so that the third of three and the rest have no probability.
+    assert torch.equal(log_p.isinf(), torch.tensor([[False, False, True, True]]).expand(6, 4))
+    torch.testing.assert_close(log_p.exp().sum(-1), torch.ones(6))
+
+
+@pytest.mark.parametrize(("dtype", "errors", "size"), [("float16", (1e-4, 2.0**-11), 20), ("float32", (0.0, 1e-6), 28)])
+def test_rounding_is_that_of_the_dtype(tmp_path, dtype, errors, size):
+    made = writer(tmp_path, "top_k", dtype=dtype)
+    made.write_top_k(ALL, LOGITS)
+    assert made.close().bytes_per_token == size
+    expected = LOGITS.log_softmax(-1).topk(K).values
+    stored = torch.from_numpy(made._arrays["log_p"][:, :K].astype("float64"))
+    found = ((stored - expected) / expected).abs().max()
+    assert errors[0] <= found <= errors[1]

@@ -82,3 +82,15 @@ def test_live_numbers_act_at_once():
 def test_exponents_must_be_finite(name, value):
     with pytest.raises(ValueError, match=f"Parameter `{name}` should be finite. Found `{name} = {value}`"):
         AlphaBetaDivergence(**{name: value})
+
+
+@pytest.mark.parametrize("loss", [ForwardKL(), ReverseKL()])
+def test_a_checkpoint_moves_no_named_point(loss):
+    before = loss.state_dict()
+    with pytest.warns(UserWarning, match=f"{type(loss).__name__} stays at alpha = .*The checkpoint holds alpha = 0.5"):
+        loss.load_state_dict(AlphaBetaDivergence(0.5, before["beta"].item(), temperature=3.0).state_dict())
+    assert loss.state_dict() == before | {"temperature": torch.tensor(3.0)}
+
+
+def test_a_named_point_loads_its_own_checkpoint_without_a_word():
+    ForwardKL(2.0).load_state_dict(ForwardKL(3.0).state_dict())

@@ -34,3 +34,19 @@ def test_logits_of_a_narrow_head_are_widened():
 def test_cutting_leaves_the_first_rows():
     ours = OutputHead(torch.ones(4, 2), torch.arange(4.0)).cut(3)
     assert ours.logits(torch.ones(2)).tolist() == [2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": float("nan")}, "`scale` should be finite. Found `scale = nan`"),
+        ({"softcap": 0.0}, "`softcap` should be finite and greater than 0. Found `softcap = 0.0`"),
+        ({"softcap": float("inf")}, "`softcap` should be finite"),
+        ({"bias": torch.ones(3)}, r"`bias` should have the shape \(V,\), \(4,\). Found \(3,\)"),
+    ],
+)
+def test_bad_numbers_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        head(options)
+    with pytest.raises(ValueError, match=r"`weight` should have the shape \(V, D\). Found \(4,\)"):
+        OutputHead(torch.ones(4))

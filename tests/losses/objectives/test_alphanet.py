@@ -13,8 +13,8 @@ def test_are_losses():
     student, teacher = logits(4, 7), logits(4, 7, seed=1)
     larger = partial(LargerDivergence, AlphaDivergence(0.3), AlphaDivergence(0.7))
     assert_loss(larger, pair(student, teacher), zero=pair(teacher, teacher))
-    # The surrogate's value is not that whose gradient it has, and the ratio p/q is not bounded at α = 1.
-    assert_loss(AdaptiveAlphaDivergence, pair(student, teacher), exact=False, excluded=False, sharpest=3.0)
+    # The surrogate's value is not that whose gradient it has.
+    assert_loss(AdaptiveAlphaDivergence, pair(student, teacher), exact=False)
 
 
 def test_reductions_are_those_of_its_values():

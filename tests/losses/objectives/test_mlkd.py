@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from lightning_abkd.losses import MLKD, AlphaBetaDivergence, ForwardKL
+from lightning_abkd.losses.objectives._mlkd import _shares
 from tests._asserts import logits
 from tests._losses import assert_loss, pair
 from tests._vectors import METHODS
@@ -72,3 +73,24 @@ def test_shapes_of_both_views_are_checked():
     weak = [torch.zeros(2, 3)] * 2
     with pytest.raises(ValueError, match="same number of classes"):
         MLKD()(*weak, torch.zeros(2, 3), torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize(("size", "share"), [(4, 0.5), (7, 4 / 7), (1, 1.0)])
+def test_weak_divergence_counts_as_the_share_of_samples_at_or_below_the_median(size, share):
+    weak_student, weak_teacher, *strong = views(size)
+    loss = MLKD(ForwardKL(), temperatures=(1.0,))
+    with_weak = loss(weak_student, weak_teacher, *strong)
+    with_other = loss(weak_student, weak_teacher, weak_student, weak_teacher)
+    once = ForwardKL()(weak_student, weak_teacher)
+    matrices = with_other - (1 + share) * once
+    torch.testing.assert_close(with_weak, share * once + ForwardKL()(*strong) + matrices)
+    q, p = weak_student.softmax(-1), weak_teacher.softmax(-1)
+    of_samples = share * (q @ q.T - p @ p.T).square().sum() / size
+    of_classes = 0.5 * (q.T @ q - p.T @ p).square().sum() / 6
+    torch.testing.assert_close(matrices, of_samples + of_classes)
+
+
+def test_shares_of_classes_count_ties_as_the_released_code_does():
+    # Of three classes with the sums 1, 1 and 2 the median is 1, so that two are at or below it.
+    logits_of_teacher = torch.tensor([[1.0, 1.0, 2.0]]).log()
+    assert _shares(logits_of_teacher).classes.item() == pytest.approx(2 / 3)

@@ -1,5 +1,8 @@
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from lightning_abkd.models import causal_lm_from_config, clip_classifier, prompted_clip
@@ -65,6 +68,13 @@ def test_only_prompts_and_projector_train(teacher, student):
     assert network.prompts.grad.flatten(1).norm(dim=1).gt(0).all()
 
 
+def test_a_training_batch_of_one_image_is_explained_and_one_to_classify_is_not(teacher, student):
+    network = prompted(student, teacher)
+    with pytest.raises(ValueError, match="at least two images for batch normalisation.*`drop_last: true`"):
+        network.train()(IMAGES[:1])
+    assert network.eval()(IMAGES[:1]).shape == (1, 3)
+
+
 def test_each_layer_gets_its_own_prompts_in_the_place_of_the_last_ones(teacher, student):
     network, lengths = prompted(student, teacher, depth=2), []
     for layer in network.vision.encoder.layers:
@@ -106,6 +116,15 @@ def test_a_template_without_a_place_for_the_name_is_an_error(teacher, templates)
 def test_prompts_fit_the_network(teacher, student, option, found):
     with pytest.raises(ValueError, match=f"Found `{found}"):
         prompted(student, teacher, **option)
+
+
+def test_files_that_lack_weights_are_refused(teacher, tmp_path):
+    shutil.copytree(teacher, tmp_path, dirs_exist_ok=True)
+    weights = load_file(path := tmp_path / "model.safetensors")
+    del weights["visual_projection.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="Found 1 missing .visual_projection.weight"):
+        clip_classifier(str(tmp_path), NAMES)
 
 
 def test_a_model_that_is_no_clip_is_named(tmp_path):

@@ -34,6 +34,26 @@ def test_small_images_give_finite_logits_and_a_gradient_in_every_layer(name):
         assert parameter.grad.any()
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_one_image_of_any_shape_and_memory_layout_gives_the_same_logits(name):
+    network = getattr(models, name)(num_classes=10, in_channels=1).eval()
+    image = torch.randn(1, 1, 24, 40)
+    with torch.no_grad():
+        logits = network(image)
+        layout = network.to(memory_format=torch.channels_last)(image.to(memory_format=torch.channels_last))
+        batch = network(torch.cat([image, torch.randn(1, 1, 24, 40)]))
+    assert logits.shape == (1, 10)
+    torch.testing.assert_close(layout, logits, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(batch[:1], logits, rtol=1e-3, atol=1e-4)
+
+
+def test_a_training_batch_of_one_image_on_maps_of_one_position_is_explained():
+    network = models.vgg8(num_classes=10)
+    assert network(torch.randn(1, 3, 16, 16)).shape == (1, 10)
+    with pytest.raises(ValueError, match=r"at least two images .* Found \(1, 3, 8, 8\), .* Set `drop_last: true`"):
+        network(torch.randn(1, 3, 8, 8))
+
+
 @pytest.mark.parametrize(("name", "head"), [("wrn_16_1", "fc"), ("vgg8", "classifier"), ("mobilenetv2", "classifier")])
 def test_features_are_what_the_head_takes(name, head):
     network, images = getattr(models, name)().eval(), torch.randn(2, 3, 32, 32)

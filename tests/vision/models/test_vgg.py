@@ -35,3 +35,18 @@ def test_maps_are_halved_three_times_and_once_more_from_64_pixels_on():
     with torch.no_grad():
         assert network.maps(torch.randn(1, 3, 32, 32)).shape == (1, 512, 4, 4)
         assert network.maps(torch.randn(1, 3, 64, 64)).shape == (1, 512, 4, 4)
+        assert network.maps(torch.randn(1, 3, 64, 128)).shape == (1, 512, 4, 8)
+
+
+def test_images_that_are_too_small_to_be_halved_three_times_are_refused():
+    with pytest.raises(ValueError, match=r"8 pixels or more on each side for VGG. Found \(2, 3, 7, 32\)"):
+        models.vgg8()(torch.zeros(2, 3, 7, 32))
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 64), (8, 128), (64, 96)])
+def test_a_picture_that_lies_on_its_side_is_treated_as_one_that_stands(height, width):
+    with torch.device("meta"):
+        network = models.vgg8()
+        lying = network.maps(torch.empty(1, 3, height, width)).shape
+        standing = network.maps(torch.empty(1, 3, width, height)).shape
+    assert lying == (*standing[:2], standing[3], standing[2])

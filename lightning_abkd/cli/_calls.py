@@ -1,0 +1,77 @@
+"""What a configuration may call: what says that it returns what an argument takes.
+
+jsonargparse checks this for arguments that are objects of a class. For those that are functions, such as the optimizer,
+and for those of any type, such as a tokenizer, it calls whatever a class path names, before anybody sees what comes
+back. Python's own library is full of what has effects, so an argument of any type takes only its plain values.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import get_origin, get_type_hints
+
+from jsonargparse import Namespace, _typehints
+from jsonargparse._util import import_object
+
+# Modules of Python's own library whose classes are plain values.
+_PLAIN = ("collections", "datetime", "decimal", "fractions", "pathlib")
+_PARTIAL: Callable[[object, Namespace], tuple[Namespace, object]] = _typehints.adapt_partial_callable_class
+_ADAPT: Callable[..., object] = _typehints.adapt_class_type
+
+
+def refuse_other_calls() -> None:
+    """Make jsonargparse refuse, when it parses, a call of what does not say that it returns what is asked for."""
+
+    def adapt_partial_callable_class(callable_type: object, spec: Namespace) -> tuple[Namespace, object]:
+        result, skipped = _PARTIAL(callable_type, spec)
+        if skipped is None:
+            _check_gives_function(result["class_path"])
+        return result, skipped
+
+    def adapt_class_type(value: object, *options: object, **named: object) -> object:
+        if named.get("typehint") is None and "partial_skip_args" not in named:
+            _check_not_standard(_typehints.subclass_spec_as_namespace(value)["class_path"])
+        return _ADAPT(value, *options, **named)
+
+    vars(_typehints)["adapt_partial_callable_class"] = adapt_partial_callable_class
+    vars(_typehints)["adapt_class_type"] = adapt_class_type
+
+
+def _check_gives_function(path: str) -> None:
+    """Raise ImportError if a path names a function that does not say that it returns another one."""
+    value = _imported(path)
+    if value is None or inspect.isclass(value):
+        return
+    returned = _returned(value)
+    is_function = get_origin(returned) is Callable
+    if not is_function and not (inspect.isclass(returned) and _typehints.callable_instances(returned)):
+        raise ImportError(
+            f"'{path}' would be called, and does not say that it returns a function of the type that is asked for. "
+            "Name a class, or annotate what the function returns"
+        )
+
+
+def _check_not_standard(path: str) -> None:
+    """Raise ImportError if a path names something of Python's own library that is no plain value."""
+    value = _imported(path)
+    module = str(getattr(value, "__module__", None) or "").partition(".")[0]
+    if module in sys.stdlib_module_names and not (inspect.isclass(value) and module in _PLAIN):
+        raise ImportError(f"'{path}' of Python's own library would be called, which gives nothing that is asked for")
+
+
+def _imported(path: str) -> object:
+    """Return what a path names, or None for what jsonargparse itself will not find."""
+    try:
+        value: object = import_object(path)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    return value
+
+
+def _returned(function: object) -> object:
+    """Return the annotation of what a function returns, or None."""
+    try:
+        hints = get_type_hints(function) if callable(function) else {}
+    except (TypeError, NameError):
+        hints = getattr(function, "__annotations__", {})
+    return hints.get("return")

@@ -1,0 +1,82 @@
+"""Which checkpoint `--ckpt_path` means."""
+
+from pathlib import Path
+
+import torch
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lightning_abkd.cli._errors import fail
+
+# Arguments by which networks are told where their weights are.
+_SOURCES = ("checkpoint", "checkpoint_path", "path", "pretrained", "weights")
+
+
+def check_checkpoint(path: str | None) -> None:
+    """Exit with an error unless the file can be read. Words such as best are understood by the trainer."""
+    if path in (None, "best", "last", "hpc", "registry"):
+        return
+    if not Path(path).is_file():
+        fail(f"Option `--ckpt_path` should name a file, or be best or last. Found no file at {path}.")
+    try:
+        content = torch.load(path, weights_only=True, map_location="meta", mmap=True)
+    except Exception as error:
+        fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
+    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
+        fail(
+            f"Option `--ckpt_path` should name a checkpoint of a training. Found weights alone in {path}; "
+            "a network takes them as `--model.student load_pretrained --model.student.checkpoint FILE`."
+        )
+
+
+def best_checkpoint(trainer: Trainer) -> Path:
+    """Return the best checkpoint of an earlier run into the folder of the trainer's ModelCheckpoint."""
+    last = _last_checkpoint(trainer)
+    if last is None or not last.is_file():
+        fail(
+            "Option `--ckpt_path best` needs a ModelCheckpoint with `dirpath` and `save_last: true` that has run. "
+            f"Found no {last or 'dirpath'}. Name the checkpoint's file instead."
+        )
+    best = _recorded_best(last)
+    # The folder may have been moved since.
+    return last.with_name(Path(best).name) if best else last
+
+
+def untrained(config: Namespace, trainer: Trainer) -> str | None:
+    """Return a warning if a student is to be measured that the config builds with random weights, or else None."""
+    if _is_loaded(config.get("model.init_args.student")):
+        return None
+    last = _last_checkpoint(trainer)
+    there = last is not None and last.is_file()
+    best = f", here {best_checkpoint(trainer)}" if there else ""
+    return (
+        "Found no `--ckpt_path`, so the student is measured as the config builds it, untrained. "
+        f"Take `--ckpt_path best`{best}, last or the path of a checkpoint."
+    )
+
+
+def _is_loaded(spec: object) -> bool:
+    """Return True for a network that is built from a file or from the hub, or from such a network."""
+    arguments = spec.get("init_args") if isinstance(spec, Namespace | dict) else None
+    if isinstance(arguments, Namespace):
+        arguments = dict(arguments.items(branches=True, nested=False))
+    named = arguments or {}
+    return any(named.get(name) for name in _SOURCES) or any(_is_loaded(each) for each in named.values())
+
+
+def _last_checkpoint(trainer: Trainer) -> Path | None:
+    """Return the last state that a ModelCheckpoint wrote or would write, None without one or without its folder."""
+    callback = trainer.checkpoint_callback
+    folder = callback.dirpath if isinstance(callback, ModelCheckpoint) else None
+    if folder is None:
+        return None
+    # A second run into the same folder writes last-v1.ckpt; `--ckpt_path last` means the newest, too.
+    written = Path(folder).glob("last*.ckpt")
+    return max(written, key=lambda path: path.stat().st_mtime_ns, default=Path(folder, "last.ckpt"))
+
+
+def _recorded_best(last: Path) -> str | None:
+    """Return the path of the best checkpoint that a ModelCheckpoint recorded in the last one."""
+    states = torch.load(last, weights_only=True, map_location="meta", mmap=True)["callbacks"].values()
+    return next((state["best_model_path"] for state in states if state.get("best_model_path")), None)

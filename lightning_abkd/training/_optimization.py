@@ -1,0 +1,91 @@
+"""How a module is optimized."""
+
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import Optimizer
+
+import lightning_abkd.training._checks as checks
+from lightning_abkd._utils import check_positive
+from lightning_abkd.training._batches import Signals
+from lightning_abkd.training._learning_rate import learning_rate, set_learning_rate
+from lightning_abkd.training._lightning import HostBatches
+from lightning_abkd.training._optimizers import Optimizers
+from lightning_abkd.training._step_mean import StepMean
+
+
+class Optimization(HostBatches):
+    """The optimizer, its learning rate and schedule, and steps that are means over all their positions.
+
+    A subclass calls `optimize_by` when it is built.
+    """
+
+    _optimizers: Optimizers
+    _rate: float | None = None
+    _rates_to_keep: list[float] | None = None
+
+    def optimize_by(self, optimizers: Optimizers) -> None:
+        """Take the optimizer and the schedule from now on."""
+        self._optimizers = optimizers
+        self._step_mean = StepMean()
+
+    @property
+    def lr(self) -> float:
+        """Learning rate that the schedule starts from, of the first group; may be set, also by Lightning's finder.
+
+        Other groups keep their proportions to it. What is set takes the place of the optimizer's own rate.
+        """
+        if self._rate is not None:
+            return self._rate
+        return learning_rate(self._optimizers.plain(self))
+
+    @lr.setter
+    def lr(self, rate: float) -> None:
+        check_positive("lr", rate)
+        self._rate = float(rate)
+        trainer = self._trainer
+        if trainer is None or trainer.state.fn != TrainerFn.FITTING or not trainer.optimizers:
+            return
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+        set_learning_rate(trainer.optimizers[0], schedulers, self._rate)
+        self._rates_to_keep = [group["lr"] for group in trainer.optimizers[0].param_groups]
+
+    learning_rate = lr
+
+    def _keep_rates(self) -> None:
+        """Undo that Lightning's finder gives all groups one rate, that of a schedule's end of warm-up."""
+        if self._rates_to_keep is not None:
+            for group, rate in zip(self.trainer.optimizers[0].param_groups, self._rates_to_keep, strict=True):
+                group["lr"] = rate
+        self._rates_to_keep = None
+
+    def on_fit_start(self) -> None:
+        """Start at the learning rate that a finder has set."""
+        self._keep_rates()
+
+    def on_train_epoch_start(self) -> None:
+        """Go on at the learning rate that a finder has set."""
+        self._keep_rates()
+
+    def on_train_start(self) -> None:
+        """Forget what is left of a fit that stopped within a step."""
+        self._step_mean.start()
+        self.zero_grad()
+
+    def part_of_step(
+        self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int
+    ) -> Tensor:
+        """Return a micro-batch's part of the loss of its step, from its mean loss over `count` of `positions`."""
+        if checks.is_watched(self.device, batch_idx):
+            checks.check_not_nan(loss.detach(), signals, self.global_step)
+        if batch_idx % self.trainer.accumulate_grad_batches == 0:
+            self._step_mean.start_step()
+        return self._step_mean.add(loss, count, positions, self.trainer)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Rescale the gradients to those of the mean loss over all counted positions of the step."""
+        self._step_mean.finish(optimizer, self.trainer)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build the optimizer of all trainable parameters, and the learning-rate schedule."""
+        return self._optimizers.build(self, self._rate)

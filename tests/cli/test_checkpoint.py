@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+from tests.cli._commands import CONFIG, refused, run
+
+WARNING = "abkd: Warning: Found no `--ckpt_path`, so the student is measured as the config builds it, untrained."
+pytestmark = pytest.mark.float32
+
+
+def test_a_run_that_stopped_resumes_from_last():
+    run("fit", "--trainer.max_epochs", "1")
+    cli = run("fit", "--ckpt_path", "last")
+    assert cli.trainer.current_epoch == 2
+    assert cli.trainer.global_step == 2 * 6
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_best_survives_a_move_of_the_folder(folder):
+    run("fit", "--trainer.max_epochs", "1")
+    (folder / "checkpoints").rename(folder / "moved")
+    moved = CONFIG.replace("dirpath: checkpoints", "dirpath: moved")
+    (folder / "config.yaml").write_text(moved)
+    assert Path(run("test", "--ckpt_path", "best").trainer.ckpt_path) == folder / "moved" / "best.ckpt"
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
+def test_best_is_of_the_newest_run_in_the_folder(folder):
+    run("fit", "--trainer.max_epochs", "1")
+    run("fit", "--trainer.max_epochs", "1", "--seed_everything", "1")
+    assert Path(run("test", "--ckpt_path", "best").trainer.ckpt_path).name == "best-v1.ckpt"
+
+
+def test_best_without_an_earlier_run_says_what_it_needs(capsys):
+    assert "needs a ModelCheckpoint with `dirpath`" in refused(capsys, "--ckpt_path", "best", command="test")
+
+
+def test_weights_alone_are_no_checkpoint(folder, capsys):
+    torch.save({"weight": torch.zeros(1)}, folder / "weights.pt")
+    message = refused(capsys, "--ckpt_path", "weights.pt", command="test")
+    assert "Found weights alone in weights.pt; a network takes them as `--model.student load_pretrained" in message
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_a_student_without_a_checkpoint_is_measured_with_a_warning(capsys, command):
+    run(command, "--trainer.fast_dev_run", "1")
+    assert f"{WARNING} Take `--ckpt_path best`, last or the path of a checkpoint." in capsys.readouterr().err
+
+
+def test_the_warning_names_the_checkpoint_of_an_earlier_run(folder, capsys):
+    run("fit", "--trainer.max_epochs", "1")
+    run("test")
+    assert f"{WARNING} Take `--ckpt_path best`, here {folder / 'checkpoints' / 'best.ckpt'}" in capsys.readouterr().err
+
+
+def test_a_student_from_a_file_needs_no_checkpoint(folder, capsys):
+    torch.save(torchvision.ops.MLP(64, [10]).state_dict(), folder / "student.pt")
+    network = "{class_path: torchvision.ops.MLP, init_args: {in_channels: 64, hidden_channels: [10]}}"
+    run(
+        "test",
+        "--model.student",
+        "load_pretrained",
+        "--model.student.network",
+        network,
+        "--model.student.checkpoint",
+        "student.pt",
+    )
+    assert "Warning" not in capsys.readouterr().err
