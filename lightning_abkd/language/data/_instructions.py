@@ -144,7 +144,8 @@ class InstructionDataModule(ResumableData):
         super().setup(stage)
         if self.teacher_tokenizer is not None:
             check_same_tokens(self.tokenizer, self.teacher_tokenizer)
-        check_files(needed_files(stage, self.train_file, self.files, self.predict_set))
+        needed = needed_files(stage, self.train_file, self.files, self.predict_set)
+        check_files(needed, self.columns)
         for name in stages_of(stage, self.predict_set):
             self._read_once(name)
         log_reports(self._reports)

@@ -5,7 +5,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,13 +36,15 @@ def check_file(path: Path) -> None:
         raise FileNotFoundError(f"{path} should be written by `datasets.Dataset.save_to_disk`. Found another folder.")
 
 
-def check_files(paths: Iterable[Path]) -> None:
+def check_files(paths: Sequence[Path], columns: Mapping[str, str] | None = None) -> None:
     """Check files as `check_file` does, before the first of them is read.
 
     Raises:
         FileNotFoundError: As `check_file`.
-        ValueError: As `check_file`.
+        ValueError: As `check_file`; if there are names of columns and no file.
     """
+    if columns and not paths:
+        raise ValueError("Parameter `columns` should be for files of yours. Found none; set `train_file`.")
     for path in paths:
         check_file(path)
 

@@ -81,6 +81,11 @@ def test_files_are_checked_without_being_read(tmp_path):
         check_file(tmp_path / "a.doc.gz")
 
 
+def test_names_of_columns_need_a_file():
+    with pytest.raises(ValueError, match="`columns` should be for files of yours. Found none; set `train_file`"):
+        check_files([], {"instruction": "question"})
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, f"[{'9' * 9_999}]"])
 def test_json_that_python_cannot_hold_is_named(tmp_path, text):
     for name, message in (("a.json", "a.json should be JSON that can be read"), ("a.jsonl", "Found 1 broken lines")):
