@@ -170,7 +170,9 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
         """Compute each term of the loss: its name, its weight and its mean over counted positions."""
         terms = distillation_terms(self.divergence, self.distillation_weight, signals, self.training)
         if self.task_weight or (not terms and (self.training or "labels" in signals)):
-            terms["task_loss"] = (self.task_weight, self.task_loss(self._shares.tap("task_loss", signals)))
+            # Alone, as in an evaluation after the teacher has left, it is the loss whatever its weight.
+            weight = self.task_weight if terms else self.task_weight or 1.0
+            terms["task_loss"] = (weight, self.task_loss(self._shares.tap("task_loss", signals)))
         return terms
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
