@@ -18,13 +18,10 @@ NUMBERS = json.loads((WRITTEN / "numbers.json").read_text())
 CACHED = ["fit", "--config", "language.yaml", "--config", "cached.yaml"]
 
 # Names that have changed since are forwarded with this warning, and Lightning says that a folder is another one now.
-# Teachers are random here.
 pytestmark = [
     pytest.mark.float32,
     pytest.mark.filterwarnings(
-        "ignore:lightning_abkd.* is now .*:DeprecationWarning",
-        "ignore:The dirpath has changed",
-        "ignore:The teacher seems to know nothing",
+        "ignore:lightning_abkd.* is now .*:DeprecationWarning", "ignore:The dirpath has changed"
     ),
 ]
 

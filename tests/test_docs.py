@@ -57,8 +57,6 @@ def exists(path):
     return True
 
 
-# Programs that show a call build their networks on the spot.
-@pytest.mark.filterwarnings("ignore:The teacher seems to know nothing")
 @each("python")
 def test_python_of_the_pages_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -108,6 +108,11 @@ class ScheduledNumber:
                 f"{self.user} should set a live number. Found {self.path!r}, which {type(owner).__name__} keeps at "
                 f"{float(getattr(owner, self._name)):g}. {_WITH_EXPONENTS}"
             )
+        if owner is self.module and self._name in ("lr", "learning_rate") and self._name not in vars(owner):
+            raise ValueError(
+                f"{self.user} should set a number that nothing else changes. Found {self.path!r}, which belongs to the "
+                "optimizer. Take `lr_scheduler`."
+            )
         if isinstance(number, nn.Parameter) and number.requires_grad:
             raise ValueError(
                 f"{self.user} should set a number that nothing else changes. Found a parameter at {self.path!r}, which "

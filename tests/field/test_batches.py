@@ -61,7 +61,7 @@ def test_numbers_beside_the_images_need_not_be_tensors(tmp_path, expected):
 @pytest.mark.parametrize(
     ("batch", "found"),
     [
-        ({"pixels": IMAGES, "labels": LABELS}, r"a dict of pixels: \(8, 3, 2, 2\) float32, labels: \(8,\) int64"),
+        ({"pixels": IMAGES, "labels": LABELS}, r"a dict of pixels: \(8, 3, 2, 2\) float\d\d, labels: \(8,\) int64"),
         ({"labels": LABELS}, r"a dict of labels: \(8,\) int64"),
         ((["a.png"] * 8, LABELS), r"a list of \(list, \(8,\) int64\)"),
         ({"pixel_values": ["a.png"] * 8}, "a dict of pixel_values: list"),

@@ -70,7 +70,7 @@ def test_two_views_are_a_pair_of_inputs():
 @pytest.mark.parametrize(
     ("batch", "found"),
     [
-        ({"a": IMAGES, "labels": LABELS}, r"a dict of a: \(4, 3\) float32, labels: \(4,\) int64"),
+        ({"a": IMAGES, "labels": LABELS}, r"a dict of a: \(4, 3\) float\d\d, labels: \(4,\) int64"),
         (([["a.png"]], LABELS), r"a tuple of \(list, \(4,\) int64\)"),
         ({}, "a dict of nothing"),
         ([], r"a list of \(\)"),

@@ -110,6 +110,16 @@ def test_a_teacher_of_other_classes_is_not_compared(tmp_path):
     assert not [name for name in found if "teacher" in name or "agreement" in name]
 
 
+def test_a_teacher_that_knows_nothing_is_said_at_the_first_validation(tmp_path):
+    inputs, labels = dataset(300, seed=3).tensors
+    teacher = nn.Linear(INPUTS, CLASSES)
+    teacher.weight.data.zero_()
+    data = DataLoader(TensorDataset(inputs, labels), 100)
+    with pytest.warns(UserWarning, match="The teacher seems to know nothing of val: its 7 classes are nearly") as said:
+        trainer(tmp_path, max_epochs=2).fit(module(teacher=teacher), data, data)
+    assert len([warning for warning in said if "know nothing" in str(warning.message)]) == 1
+
+
 class Grid(DistillationModule):
     """Maps of logits (B, H, W, C), of which a mask counts some positions."""
 

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -38,7 +40,7 @@ def test_shares_are_those_of_the_weighted_gradients_of_the_logits(tmp_path, said
     expected = describe_shares(expected_shares(module(**options)))
     trainer(tmp_path, accumulate_grad_batches=2).fit(module(**options), loader())
     assert said == [expected]
-    assert "divergence 1.4 %" in expected or "hot 0." in expected
+    assert re.search(r"(divergence|hot) \d.\d %", expected)
 
 
 def test_nothing_is_said_where_every_term_counts(tmp_path, said):

@@ -72,6 +72,12 @@ def test_a_trained_number_cannot_be_scheduled(tmp_path):
         fit(tmp_path, module(student=student), scheduled("student.scale", 1.0))
 
 
+@pytest.mark.parametrize("name", ["lr", "learning_rate"])
+def test_the_learning_rate_has_schedules_of_its_own(tmp_path, name):
+    with pytest.raises(ValueError, match=f"Found '{name}', which belongs to the optimizer. Take `lr_scheduler`"):
+        fit(tmp_path, module(), scheduled(name, 0.5))
+
+
 def test_two_schedulers_of_one_number_are_refused(tmp_path):
     model = module(divergence=AlphaBetaDivergence())
     both = [AlphaBetaScheduler(alpha=0.3), HyperparameterScheduler({"divergence.alpha": 0.5})]

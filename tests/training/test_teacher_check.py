@@ -23,6 +23,7 @@ def test_a_teacher_that_knows_nothing_is_said_with_the_likely_causes(found, clas
         warn_of_ignorance("val", found, classes, 1000)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("found", "classes", "positions"),
     [
