@@ -10,6 +10,7 @@ import yaml
 import lightning_abkd
 from lightning_abkd.cli import AbkdCLI
 from tests import _pages as pages
+from tests._home import write_teacher
 
 pytestmark = pytest.mark.float32
 
@@ -68,6 +69,7 @@ def test_configs_of_the_pages_train_a_step(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["abkd"])
     Path("mine.yaml").write_text(block)
+    write_teacher(["fit", "--config", str(tmp_path / "mine.yaml")])
     assert AbkdCLI(["fit", "--config", "mine.yaml", *STEP]).trainer.global_step == 1
 
 

@@ -4,6 +4,7 @@ Here: how jsonargparse is told of short names. Not here: which names are public.
 """
 
 import inspect
+import itertools
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,9 +49,8 @@ def _resolve(base: object, name: str, public: Iterable[object]) -> str:
 def _paths(wanted: tuple[type, ...], name: str, public: Iterable[object]) -> list[str]:
     """Return the addresses of the classes and functions of a name that give one of some classes."""
     named = (each for each in _below(wanted) if each.__name__ == name and _is_reachable(each))
-    given = (each for each in public if builds(each, wanted) or _is_below(each, wanted))
-    values = [*named, *given]
-    found = {str(_util.get_import_path(each)): each for each in values}
+    given = (each for each in public if _gives(each, wanted))
+    found = {str(_util.get_import_path(each)): each for each in itertools.chain(named, given)}
     # One that cannot be built is only found to say so.
     return [path for path, each in found.items() if not inspect.isabstract(each)] or list(found)
 
@@ -81,8 +81,8 @@ def _is_reachable(each: type) -> bool:
     return "._" not in str(_util.get_import_path(each))
 
 
-def _is_below(value: object, wanted: tuple[type, ...]) -> bool:
-    return inspect.isclass(value) and issubclass(value, wanted)
+def _gives(value: object, wanted: tuple[type, ...]) -> bool:
+    return builds(value, wanted) or (inspect.isclass(value) and issubclass(value, wanted))
 
 
 def builds(value: object, wanted: tuple[type, ...]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from lightning_abkd.language.generation import OnPolicy, Sampling, SpecialIds, seed_of_stream, with_responses
-from lightning_abkd.training import DistillationModule
+from lightning_abkd.training import DistillationModule, training_length
 
 
 def with_student_data(
@@ -24,6 +24,10 @@ def with_student_data(
         own = seed_of_stream(seed, module.global_rank)
         return with_responses(module.student, given, sampling, special(), own)
 
-    progress = module.global_step / max(1.0, float(module.trainer.estimated_stepping_batches))
+    length = float(module.trainer.estimated_stepping_batches)
+    if length < 0:
+        # Lightning does not know it; this says what is missing.
+        length = training_length(module.trainer, "step", type(policy).__name__)
+    progress = module.global_step / max(1.0, length)
     chosen: dict[str, Tensor] = policy(batch, min(1.0, progress), respond_to)
     return chosen

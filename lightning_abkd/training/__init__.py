@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lightning_abkd.training._distillation import DistillationModule as DistillationModule
     from lightning_abkd.training._eval_mode import eval_mode as eval_mode
     from lightning_abkd.training._hyperparameter_scheduler import HyperparameterScheduler as HyperparameterScheduler
+    from lightning_abkd.training._length import training_length as training_length
     from lightning_abkd.training._lightning import datamodule_of as datamodule_of
     from lightning_abkd.training._lr_combinations import ProductLR as ProductLR, SequenceLR as SequenceLR
     from lightning_abkd.training._lr_schedules import (
@@ -65,6 +66,7 @@ else:
                 "WarmupLinearLR",
                 "WholeCycleLR",
             ],
+            "lightning_abkd.training._length": ["training_length"],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
             "lightning_abkd.training._step_log": ["is_logged", "log_step"],
             "lightning_abkd.training._training_order": [

@@ -37,7 +37,7 @@ def module(student):
 
 
 def fit(folder, net, *callbacks):
-    run = trainer(folder, max_epochs=2, callbacks=list(callbacks), num_sanity_val_steps=0)
+    run = trainer(folder, max_epochs=2, callbacks=list(callbacks), num_sanity_val_steps=0, accumulate_grad_batches=2)
     run.fit(net, DataLoader(ROWS, 3), DataLoader(ROWS[:4], 2))
     return {name: value.item() for name, value in run.callback_metrics.items()}
 
@@ -46,6 +46,8 @@ def fit(folder, net, *callbacks):
     ("hook", "error"),
     [
         ("on_train_batch_start", RuntimeError("stop")),
+        ("on_after_backward", KeyboardInterrupt()),
+        ("on_before_optimizer_step", RuntimeError("stop")),
         ("on_train_batch_end", KeyboardInterrupt()),
         ("on_validation_batch_end", RuntimeError("stop")),
         ("on_validation_end", KeyboardInterrupt()),
