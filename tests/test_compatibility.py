@@ -121,7 +121,8 @@ def test_a_sweep_that_was_begun_is_ended_as_it_would_have_been(folder, monkeypat
     monkeypatch.setattr(sys, "argv", ["abkd", "sweep", "--config", "sweep.yaml", *points])
     main()
     assert contents("sweep").items() >= before.items()
-    assert (folder / "sweep" / "table.md").read_text() == NUMBERS["sweep"]
+    # The point that was left is trained without the weight decay of AdamW, which 0.1.0 silently left in a config's SGD.
+    assert (folder / "sweep" / "table.md").read_text() == NUMBERS["sweep"].replace("2.3300", "2.3304")
 
 
 @pytest.mark.parametrize("path", NUMBERS["state"])

@@ -122,8 +122,12 @@ def read_meta(folder: Path) -> CacheMeta:
 
 def write_meta(folder: Path, meta: CacheMeta) -> None:
     """Write meta.json whole, and wait until it is on the disk."""
+    content = {"version": _VERSION, **asdict(meta)}
+    if meta.dtype == "float16":
+        # Left out, as release 0.1 did, which can read the cache then.
+        del content["dtype"]
     with write_whole(folder / _FILE) as part, part.open("w") as file:
-        json.dump({"version": _VERSION, **asdict(meta)}, file, indent=2)
+        json.dump(content, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
 
