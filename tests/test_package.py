@@ -16,7 +16,7 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text()
 PROJECT = tomllib.loads(PYPROJECT)["project"]
 # Imported inside functions, where their absence names the extra; the others come with dependencies.
 OPTIONAL = {"sklearn", "matplotlib", "peft", "rouge_score", "datasets", "pyarrow", "triton"}
-BROUGHT_ALONG = {"safetensors", "numpy", "PIL", "yaml"}
+BROUGHT_ALONG = {"safetensors", "numpy", "PIL", "yaml", "jinja2"}
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 
 import pytest
@@ -35,4 +36,5 @@ def test_a_base_class_and_what_cannot_be_built_are_left_out():
 
 
 def test_names_of_other_packages_are_cut():
-    assert candidates(Callable[[list], Optimizer], most=2).endswith("Adadelta, …")
+    # Which they are depends on what is imported.
+    assert re.fullmatch(r"Takes \w+, \w+, …", candidates(Callable[[list], Optimizer], most=2))

@@ -100,7 +100,7 @@ def test_no_step_between_logged_ones_waits_for_the_device(tmp_path, monkeypatch,
 
 def test_the_progress_bar_shows_the_losses_and_the_schedule_alone(tmp_path):
     run = trainer(tmp_path, max_epochs=1, callbacks=[scheduler()])
-    run.fit(module(), loader(), loader())
+    run.fit(plain_module(), loader(), loader())
     names = ("loss", "task_loss", "divergence", "alpha", "beta")
     assert set(run.progress_bar_metrics) == {f"train/{name}" for name in names}
     assert {"train/accuracy", "val/loss", "val/agreement"} <= set(run.callback_metrics)
@@ -118,6 +118,6 @@ def test_a_wait_is_counted(tmp_path):
 )
 def test_no_step_between_logged_ones_waits_for_the_gpu(tmp_path, monkeypatch, make, data):
     monkeypatch.setattr("transformers.masking_utils.find_packed_sequence_indices", lambda position_ids: None)
-    net = make(divergence=AlphaBetaDivergence(0.8, 0.3))
+    net = make(divergence=AlphaBetaDivergence())
     options = {"accelerator": "gpu", "devices": 1, "max_epochs": 1, "limit_train_batches": 4}
     trainer(tmp_path, **options, callbacks=[ForbidWaits(), scheduler()]).fit(net, data())

@@ -12,7 +12,18 @@ from lightning_abkd.language.data import TextSample
 from lightning_abkd.metrics import rouge_l
 
 # The columns that a table starts with, where they were logged.
-_FIRST_COLUMNS = ("rouge_l", "rouge_l_deviation", "perplexity", "agreement", "student_entropy", "teacher_entropy")
+_FIRST_COLUMNS = (
+    "rouge_l",
+    "rouge_l_deviation",
+    "perplexity",
+    "teacher_perplexity",
+    "agreement",
+    "student_entropy",
+    "teacher_entropy",
+    "loss",
+    "task_loss",
+    "divergence",
+)
 
 
 class ScoredResponse(TypedDict):

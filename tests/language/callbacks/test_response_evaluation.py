@@ -18,6 +18,7 @@ SHORT = Sampling(max_new_tokens=12, no_repeat_ngram_size=6)
 GREEDY = Sampling(max_new_tokens=4, temperature=0.0)
 OWN = {"rouge_l", "rouge_l_deviation", "empty_responses", "response_length"}
 SHARED = {"perplexity", "agreement", "student_entropy", "teacher_entropy", "loss", "task_loss", "divergence"}
+OF_THE_TEACHER = {"teacher_perplexity"}
 
 
 def letters(path, count=6):
@@ -71,10 +72,10 @@ def test_responses_depend_on_the_seed_and_not_on_what_ran_before(tmp_path):
 def test_named_sets_share_a_table(tmp_path):
     files = {name: letters(tmp_path / f"{name}.jsonl", count) for name, count in (("dolly", 3), ("vicuna", 5))}
     logged = evaluate(tmp_path, instruction_data(tmp_path, test_file=files))
-    assert set(logged) == {f"test/{name}/{column}" for name in files for column in OWN | SHARED}
+    assert set(logged) == {f"test/{name}/{column}" for name in files for column in OWN | SHARED | OF_THE_TEACHER}
     assert results(tmp_path)["vicuna"] == {x: logged[f"test/vicuna/{x}"] for x in results(tmp_path)["vicuna"]}
     head, _, first, second, *_ = (tmp_path / "out" / "results.md").read_text().splitlines()
-    assert head.startswith("| set | rouge_l | perplexity | agreement | student_entropy | teacher_entropy | loss |")
+    assert head.startswith("| set | rouge_l | perplexity | teacher_perplexity | agreement | student_entropy |")
     score = f"{logged['test/dolly/rouge_l']:.2f} ± {logged['test/dolly/rouge_l_deviation']:.2f}"
     assert first.startswith(f"| dolly | {score} | {logged['test/dolly/perplexity']:.4g} |")
     assert second.startswith("| vicuna |")
