@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from lightning_abkd._utils import check_choice, require
+from lightning_abkd._utils import check_choice, require, three_digits
 from lightning_abkd.diagnostics._figure import Figure, Panel
-from lightning_abkd.diagnostics._lines import digits
 
 _CELL_WIDTH = 1.15
 _CELL_HEIGHT = 0.7 * _CELL_WIDTH
@@ -39,9 +38,9 @@ class Cell(NamedTuple):
             return "diverged"
         if math.isinf(self.median):
             return "∞"
-        lines = [digits(self.median)]
+        lines = [three_digits(self.median)]
         if self.seeds - self.diverged > 1:
-            lines.append(f"{digits(self.lowest)}–{digits(self.highest)}")
+            lines.append(f"{three_digits(self.lowest)}–{three_digits(self.highest)}")
         if self.diverged:
             lines.append(f"{self.diverged} diverged")
         return "\n".join(lines)

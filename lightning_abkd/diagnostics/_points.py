@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from lightning_abkd._utils import check_choice
+from lightning_abkd._utils import check_choice, three_digits
 from lightning_abkd.diagnostics._figure import Figure, Panel
-from lightning_abkd.diagnostics._lines import digits
 
 _WIDTH = 8.0
 _ROW_HEIGHT = 0.36
@@ -101,5 +100,5 @@ def _remark(seeds: Sequence[float]) -> str:
     """Return the median, and how many seeds diverged."""
     known = _known(seeds)
     lost = len(seeds) - len(known)
-    parts = [digits(statistics.median(known))] if known else []
+    parts = [three_digits(statistics.median(known))] if known else []
     return ", ".join(parts + ([f"{lost} diverged"] if lost else []))
