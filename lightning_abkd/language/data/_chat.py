@@ -51,11 +51,10 @@ class Chat:
 
     def drops_tools(self, text: str) -> bool:
         """Return whether the template writes the same text without the tools, or without the calls of them."""
+        if self.tools and self._writes(text, self.messages, ()):
+            return True
         bare = [{name: value for name, value in turn.items() if name not in _CALLS} for turn in self.messages]
-        has_calls = any(map(calls_tool, self.messages))
-        return (bool(self.tools) and self._writes(text, self.messages, ())) or (
-            has_calls and self._writes(text, bare, self.tools)
-        )
+        return any(map(calls_tool, self.messages)) and self._writes(text, bare, self.tools)
 
     def _writes(self, text: str, messages: Sequence[Message], tools: Sequence[Mapping[str, object]]) -> bool:
         try:
