@@ -1,6 +1,7 @@
 """Which checkpoint `--ckpt_path` means."""
 
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from jsonargparse import Namespace
@@ -14,6 +15,13 @@ from lightning_abkd.cli._namespaces import entries
 _SOURCES = ("checkpoint", "checkpoint_path", "path", "pretrained", "weights")
 
 
+class Checkpoint(TypedDict):
+    """What the command reads of a checkpoint of Lightning."""
+
+    epoch: int
+    callbacks: dict[str, dict[str, str]]
+
+
 def check_checkpoint(path: str | None) -> None:
     """Exit with an error unless the file can be read. Words such as best are understood by the trainer."""
     if path in (None, "best", "last", "hpc", "registry"):
@@ -21,7 +29,7 @@ def check_checkpoint(path: str | None) -> None:
     if not Path(path).is_file():
         fail(f"Option `--ckpt_path` should name a file, or be best or last. Found no file at {path}.")
     try:
-        content = torch.load(path, weights_only=True, map_location="meta", mmap=True)
+        content = read_without_weights(path)
     except Exception as error:
         fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
     if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
@@ -29,6 +37,12 @@ def check_checkpoint(path: str | None) -> None:
             f"Option `--ckpt_path` should name a checkpoint of a training. Found weights alone in {path}; "
             "a network takes them as `--model.student load_pretrained --model.student.checkpoint FILE`."
         )
+
+
+def read_without_weights(path: str | Path) -> Checkpoint:
+    """Read what a checkpoint holds beside its weights, whose values stay in the file."""
+    content: Checkpoint = torch.load(path, weights_only=True, map_location="meta", mmap=True)
+    return content
 
 
 def best_checkpoint(trainer: Trainer) -> Path:
@@ -76,5 +90,5 @@ def _last_checkpoint(trainer: Trainer) -> Path | None:
 
 def _recorded_best(last: Path) -> str | None:
     """Return the path of the best checkpoint that a ModelCheckpoint recorded in the last one."""
-    states = torch.load(last, weights_only=True, map_location="meta", mmap=True)["callbacks"].values()
+    states = read_without_weights(last)["callbacks"].values()
     return next((state["best_model_path"] for state in states if state.get("best_model_path")), None)

@@ -4,11 +4,11 @@ import shlex
 import sys
 from pathlib import Path
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_abkd._utils import three_digits
+from lightning_abkd.cli._checkpoint import read_without_weights
 from lightning_abkd.cli._saved_config import SavedConfig
 from lightning_abkd.training import callbacks_of
 
@@ -54,8 +54,7 @@ def _epoch(path: Path) -> int | None:
     """Return the number of a checkpoint's epoch, counted from 1; None for one in several files."""
     if not path.is_file():
         return None
-    content = torch.load(path, weights_only=True, map_location="meta", mmap=True)
-    return int(content["epoch"]) + 1
+    return int(read_without_weights(path)["epoch"]) + 1
 
 
 def _near(path: Path) -> Path:

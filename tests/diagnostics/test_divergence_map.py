@@ -48,9 +48,19 @@ def test_title_says_temperature_and_batch():
     assert measured.batch == "T = 4, 6 positions of 5 classes"
 
 
-def test_wide_maps_stand_below_each_other(monkeypatch):
+def drawn(monkeypatch, alphas, **options):
     figures = []
     monkeypatch.setattr(_alpha_beta_plane.Figure, "save", lambda figure, output: figures.append(figure))
-    for alphas in ([0.0, 1.0], [number / 6 for number in range(7)]):
-        plot_divergence_map(divergence_map(torch.randn(2, 5), torch.randn(2, 5), alphas, [0.0, 0.5]), "map.png")
-    assert [figure.grid.shape for figure in figures] == [(1, 2), (2, 1)]
+    measured = divergence_map(torch.randn(2, 5), torch.randn(2, 5), alphas, [0.0, 0.5])
+    plot_divergence_map(measured, "map.png", **options)
+    return figures[0]
+
+
+def test_wide_maps_stand_below_each_other(monkeypatch):
+    assert drawn(monkeypatch, [0.0, 1.0]).grid.shape == (1, 2)
+    assert drawn(monkeypatch, [number / 6 for number in range(7)]).grid.shape == (2, 1)
+
+
+def test_picture_names_the_library_and_the_batch(monkeypatch):
+    page = drawn(monkeypatch, [0.0, 1.0], title="digits").page
+    assert page.get_suptitle() == "lightning_abkd: digits, T = 1, 2 positions of 5 classes"
