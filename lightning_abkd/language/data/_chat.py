@@ -130,8 +130,9 @@ class Chat:
         if start and text.startswith(start):
             return len(start)
         end = self._content(text, turn)[1]
+        # Phi-3 writes a mark of the end of the conversation after the last end of turn.
         end_of_turn = text[self._content(text, last)[1] :]
-        return end + len(end_of_turn) if text.startswith(end_of_turn, end) else end
+        return end + common_length(end_of_turn, text[end:])
 
     def _content(self, text: str, turn: int) -> Span:
         """Find a content in the text: where a mark stands that is written in its place."""
@@ -147,6 +148,12 @@ class Chat:
                 f"Found none for message {turn + 1}, which it writes otherwise in the whole conversation."
             )
         return place
+
+
+def common_length(first: Sequence[object], second: Sequence[object]) -> int:
+    """Return how many ids or characters two sequences start with together."""
+    shared = min(len(first), len(second))
+    return next((i for i in range(shared) if first[i] != second[i]), shared)
 
 
 def _says(turn: Message) -> bool:

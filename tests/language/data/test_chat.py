@@ -21,8 +21,8 @@ def test_prompt_is_what_a_network_is_asked_with():
     [
         (CHATML, ["Hello<|im_end|>\n", "Bye<|im_end|>\n"]),
         (LLAMA, [" Hello <|im_end|>", " Bye <|im_end|>"]),
-        # The end of turn is not written after an earlier reply.
-        ("{% for m in messages %}[{{ m.content }}]{% endfor %}{{ eos_token }}", ["Hello", "Bye]<|im_end|>"]),
+        # Phi-3 ends the conversation with a mark of its own; this part alone is not written after an earlier reply.
+        ("{% for m in messages %}[{{ m.content }}]{% endfor %}{{ eos_token }}", ["Hello]", "Bye]<|im_end|>"]),
         (THINKING, ["Hello<|im_end|>\n", "Bye<|im_end|>\n"]),
     ],
 )
