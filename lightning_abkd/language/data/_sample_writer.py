@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lightning_abkd.language.data._chat import Span, common_length
+from lightning_abkd.language.data._chat_notes import left_out
 from lightning_abkd.language.data._options import Lengths, Turns
 from lightning_abkd.language.data._prompts import Template, chat_of, takes_chat, task_prompt
 from lightning_abkd.language.data._record import Record
@@ -89,7 +90,7 @@ class SampleWriter:
         marks = chat.counted_by_template()
         if marks is not None:
             counted = _runs_that_meet(marks, counted)
-        self._note(chat.drops_tools(text), "tools that the chat template does not write")
+        self.counts.update(left_out(chat, text))
         end = self.tokenizer.eos_token_id
         self._note(end is not None and end not in ids[start:], "replies that end without the end-of-text token")
         references = record.responses if record.responses[0].strip() else (text[slice(*reply)],)
