@@ -22,6 +22,13 @@ def left_out(chat: Chat, text: str) -> Iterator[str]:
         yield "tools that the chat template does not write"
     if _drops(chat, text, _THOUGHTS):
         yield "reasoning that the chat template does not write"
+    yield from _contents(chat, text)
+    for arguments in _arguments(chat):
+        if arguments not in text and json.dumps(arguments, ensure_ascii=False) in text:
+            yield "arguments of calls that the chat template quotes; give objects"
+
+
+def _contents(chat: Chat, text: str) -> Iterator[str]:
     for turn, message in enumerate(chat.messages):
         if str(message.get("content") or "").strip() in text:
             continue
@@ -29,9 +36,6 @@ def left_out(chat: Chat, text: str) -> Iterator[str]:
             yield "messages that the chat template does not write"
         elif is_trained(message):
             yield "replies of which the chat template writes a part"
-    for arguments in _arguments(chat):
-        if arguments not in text and json.dumps(arguments, ensure_ascii=False) in text:
-            yield "arguments of calls that the chat template quotes; give objects"
 
 
 def _drops_tools(chat: Chat, text: str) -> bool:
