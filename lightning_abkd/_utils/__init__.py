@@ -14,10 +14,12 @@ from lightning_abkd._utils._arguments import (
 )
 from lightning_abkd._utils._autograd import Context
 from lightning_abkd._utils._extras import require
-from lightning_abkd._utils._files import folder_or_hub, reading_pretrained, write_whole
+from lightning_abkd._utils._files import write_whole
 from lightning_abkd._utils._identity import digest
 from lightning_abkd._utils._lazy import OLD_ADDRESSES, export_lazily, renamed_message, renamed_names
+from lightning_abkd._utils._numbers import three_digits
 from lightning_abkd._utils._old_files import forward_old_files
+from lightning_abkd._utils._pretrained import folder_or_hub, load_whole, reading_pretrained
 from lightning_abkd._utils._rows import row_slices
 
 __all__ = [
@@ -33,10 +35,12 @@ __all__ = [
     "export_lazily",
     "folder_or_hub",
     "forward_old_files",
+    "load_whole",
     "reading_pretrained",
     "renamed_message",
     "renamed_names",
     "require",
     "row_slices",
+    "three_digits",
     "write_whole",
 ]

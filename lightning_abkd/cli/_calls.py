@@ -60,7 +60,10 @@ def _check_not_standard(path: str) -> None:
     value = _imported(path)
     module = str(getattr(value, "__module__", None) or "").partition(".")[0]
     if module in sys.stdlib_module_names and not (inspect.isclass(value) and module in _PLAIN):
-        raise ImportError(f"'{path}' of Python's own library would be called, which gives nothing that is asked for")
+        raise ImportError(
+            f"'{path}' of Python's own library would be called, which gives nothing that is asked for. "
+            "Give a plain value, or the path of a class that is meant for this argument"
+        )
 
 
 def _check_gives_object(path: str) -> None:

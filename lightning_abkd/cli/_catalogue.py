@@ -11,6 +11,7 @@ from pkgutil import resolve_name
 from textwrap import shorten
 
 from lightning_abkd.cli._errors import fail
+from lightning_abkd.cli._similar import did_you_mean
 from lightning_abkd.cli._sources import Definition, definitions, descends, parameters
 
 _ROOMS = ("modules", "data", "models", "callbacks", "losses", "metrics", "schedules", "functional", "diagnostics")
@@ -41,8 +42,8 @@ def list_command(arguments: Sequence[str]) -> None:
         sys.stdout.write("".join(f"abkd list {each:11}{place}\n" for each, place in _KINDS.items()))
         return
     if kind not in _KINDS:
-        meant = get_close_matches(kind, _KINDS, 1)
-        fail(f"Found no kind {kind!r}. " + (f"Did you mean {meant[0]}?" if meant else f"Kinds: {', '.join(_KINDS)}."))
+        hint = did_you_mean(kind, _KINDS, f"Kinds: {', '.join(_KINDS)}.")
+        fail(f"Found no kind {kind!r}. {hint}")
     sys.stdout.write("\n".join(_lines(of_kind(kind))) + "\n")
 
 

@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_abkd.cli._errors import fail
+from lightning_abkd.cli._namespaces import entries
 
 # Arguments by which networks are told where their weights are.
 _SOURCES = ("checkpoint", "checkpoint_path", "path", "pretrained", "weights")
@@ -58,10 +59,7 @@ def untrained(config: Namespace, trainer: Trainer) -> str | None:
 
 def _is_loaded(spec: object) -> bool:
     """Return True for a network that is built from a file or from the hub, or from such a network."""
-    arguments = spec.get("init_args") if isinstance(spec, Namespace | dict) else None
-    if isinstance(arguments, Namespace):
-        arguments = dict(arguments.items(branches=True, nested=False))
-    named = arguments or {}
+    named = entries(entries(spec).get("init_args"))
     return any(named.get(name) for name in _SOURCES) or any(_is_loaded(each) for each in named.values())
 
 

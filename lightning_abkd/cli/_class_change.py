@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from jsonargparse import Namespace, _typehints
 
+from lightning_abkd.cli._namespaces import entries
+
 _discard: Callable[..., None] = _typehints.discard_init_args_on_class_path_change
 
 
@@ -23,7 +25,7 @@ def forget_defaults() -> None:
 
 def _drop_defaults(class_path: str, arguments: Namespace) -> None:
     parser = _typehints.ActionTypeHint.get_class_parser(class_path, {})
-    defaults = dict(parser.get_defaults().items(branches=True, nested=False))
-    for name, value in list(arguments.items(branches=True, nested=False)):
+    defaults = entries(parser.get_defaults())
+    for name, value in entries(arguments).items():
         if name in defaults and defaults[name] == value:
             arguments.pop(name)

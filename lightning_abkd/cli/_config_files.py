@@ -13,6 +13,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from lightning_abkd.cli._errors import fail
 from lightning_abkd.cli._shipped import shipped_configs, shipped_path
+from lightning_abkd.cli._similar import did_you_mean_file
 
 _NAMES = ("--config", "-c")
 _SECTIONS = ("trainer", "model", "data")
@@ -92,7 +93,7 @@ def _check(path: str) -> None:
 def _text(path: str) -> str:
     """Read a config."""
     if not Path(path).exists():
-        fail(f"Option `--config` should name a file. Found none at {path}.{_meant(path)}")
+        fail(f"Option `--config` should name a file. Found none at {path}. {_meant(path)}".rstrip())
     if Path(path).is_dir():
         inside = sorted(each.name for each in Path(path).glob("*.yaml"))
         hint = f" It holds {', '.join(inside[:5])}." if inside else ""
@@ -109,10 +110,8 @@ def _text(path: str) -> str:
 def _meant(path: str) -> str:
     name = path.removesuffix(".yaml").removeprefix("configs/")
     if name in shipped_configs():
-        return f" The package brings it as `--config abkd:{name}`."
-    beside = [each.name for each in Path(path).parent.glob("*.y*ml")] if Path(path).parent.is_dir() else []
-    close = get_close_matches(Path(path).name, beside, 1)
-    return f" Did you mean {Path(path).with_name(close[0])}?" if close else ""
+        return f"The package brings it as `--config abkd:{name}`."
+    return did_you_mean_file(path, "*.y*ml")
 
 
 def _compose(path: str, text: str) -> Node | None:

@@ -8,8 +8,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lightning_abkd.cli._numbers import short
+from lightning_abkd._utils import three_digits
 from lightning_abkd.cli._saved_config import SavedConfig
+from lightning_abkd.training import callbacks_of
 
 
 class EndReport(Callback):
@@ -30,7 +31,7 @@ def report(trainer: Trainer) -> list[str]:
         return []
     path = Path(kept[0].best_model_path)
     lines = [_epoch_line(trainer, kept[0], path), f"Checkpoint: {_near(path)}"]
-    saved = next((each.path for each in _callbacks(trainer) if isinstance(each, SavedConfig)), None)
+    saved = next((each.path for each in callbacks_of(trainer) if isinstance(each, SavedConfig)), None)
     return lines if saved is None else [*lines, f"Test it:    {command_of_test(saved, path)}"]
 
 
@@ -40,18 +41,13 @@ def _epoch_line(trainer: Trainer, callback: ModelCheckpoint, path: Path) -> str:
     score = callback.best_model_score
     if callback.monitor is None or score is None:
         return f"Last epoch kept: {epoch}"
-    return f"Best epoch: {epoch}, {callback.monitor} {short(float(score))}"
+    return f"Best epoch: {epoch}, {callback.monitor} {three_digits(float(score))}"
 
 
 def command_of_test(config: Path, checkpoint: Path) -> str:
     """Return the command that tests a checkpoint, as a shell takes it."""
     words = ["abkd", "test", "--config", str(_near(config)), "--ckpt_path", str(_near(checkpoint))]
     return shlex.join(words)
-
-
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    found: list[Callback] = list(vars(trainer)["callbacks"])
-    return found
 
 
 def _epoch(path: Path) -> int | None:

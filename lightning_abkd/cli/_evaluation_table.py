@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_abkd.cli._numbers import scalars, short
+from lightning_abkd._utils import three_digits
+from lightning_abkd.cli._numbers import scalars
 from lightning_abkd.cli._progress_bar import SHOWN, epoch_name
 
 _OWNERS = ("student", "teacher")
@@ -68,7 +69,7 @@ def table(head: str, measured: Mapping[str, float]) -> list[str]:
     width = max(len(head), *(len(name) + 2 for name in rows))
     lines = [f"{head:<{width}}{'student':>11}{'teacher':>11}"]
     for name in sorted(rows):
-        cells = [short(rows[name][owner]) if owner in rows[name] else "" for owner in _OWNERS]
+        cells = [three_digits(rows[name][owner]) if owner in rows[name] else "" for owner in _OWNERS]
         lines.append(f"{'  ' + name:<{width}}{cells[0]:>11}{cells[1]:>11}".rstrip())
     return lines
 
@@ -76,9 +77,9 @@ def table(head: str, measured: Mapping[str, float]) -> list[str]:
 def line(head: str, train: Mapping[str, float], val: Mapping[str, float]) -> str:
     """Write the key numbers in one line."""
     names = {name.removeprefix("train/"): shown for name, shown in SHOWN.items()}
-    parts = [f"{shown} {short(train[name])}" for name, shown in names.items() if name in train]
+    parts = [f"{shown} {three_digits(train[name])}" for name, shown in names.items() if name in train]
     for name in _KEY_METRICS:
         if name in val:
-            teacher = f" (teacher {short(val[f'teacher_{name}'])})" if f"teacher_{name}" in val else ""
-            parts.append(f"val/{name} {short(val[name])}{teacher}")
+            teacher = f" (teacher {three_digits(val[f'teacher_{name}'])})" if f"teacher_{name}" in val else ""
+            parts.append(f"val/{name} {three_digits(val[name])}{teacher}")
     return f"{head}: {', '.join(parts)}" if parts else head

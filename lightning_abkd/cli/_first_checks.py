@@ -4,7 +4,6 @@ Here: files, folders and devices that are not there. Not here: what is in them.
 """
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -13,6 +12,8 @@ from jsonargparse import Namespace
 
 from lightning_abkd._utils import folder_or_hub
 from lightning_abkd.cli._errors import fail
+from lightning_abkd.cli._namespaces import entries
+from lightning_abkd.cli._similar import did_you_mean_file
 from lightning_abkd.data import ImageDataModule
 
 _WEIGHTS = (".bin", ".ckpt", ".json", ".pt", ".pth", ".safetensors", ".tar")
@@ -45,12 +46,12 @@ def _check_device(accelerator: object) -> None:
 
 def _check_images(data: object) -> None:
     """Let one of our data modules of images look for its folders, which takes no image and no network."""
-    given = dict(_pairs(data))
+    given = entries(data)
     path = str(given.get("class_path", ""))
     kind = resolve_name(path) if path.startswith("lightning_abkd.") else None
     if isinstance(kind, type) and issubclass(kind, ImageDataModule):
         build: Callable[..., ImageDataModule] = kind
-        module = build(**dict(_pairs(given.get("init_args"))))
+        module = build(**entries(given.get("init_args")))
         if not module.download:
             module.prepare_data()
 
@@ -58,10 +59,7 @@ def _check_images(data: object) -> None:
 def _check_file(option: str, path: str) -> None:
     if Path(path).exists() or "://" in path:
         return
-    beside = [each.name for each in Path(path).parent.iterdir()] if Path(path).parent.is_dir() else []
-    close = get_close_matches(Path(path).name, beside, 1)
-    hint = f" Did you mean {Path(path).with_name(close[0])}?" if close else ""
-    fail(f"Option `--{option}` should name a file. Found none at {path}.{hint}")
+    fail(f"Option `--{option}` should name a file. Found none at {path}. {did_you_mean_file(path)}".rstrip())
 
 
 def _values(config: object, above: str) -> Iterator[tuple[str, str, str]]:
@@ -69,8 +67,7 @@ def _values(config: object, above: str) -> Iterator[tuple[str, str, str]]:
     if isinstance(config, list):
         for each in config:
             yield from _values(each, above)
-    pairs = _pairs(config)
-    for key, value in pairs:
+    for key, value in entries(config).items():
         option = above if key in ("init_args", "dict_kwargs") else f"{above}.{key}".strip(".")
         if isinstance(value, str):
             yield option, key, value
@@ -80,16 +77,10 @@ def _values(config: object, above: str) -> Iterator[tuple[str, str, str]]:
             yield from _values(value, option)
 
 
-def _pairs(config: object) -> list[tuple[str, object]]:
-    if isinstance(config, Namespace):
-        return list(config.items(branches=True, nested=False))
-    return list(config.items()) if isinstance(config, dict) else []
-
-
 def _class(config: Namespace, option: str) -> str:
     """Return the class whose argument an option is."""
     place: object = config
     for key in option.split(".")[:-1]:
-        inside = dict(_pairs(place))
-        place = inside.get(key, dict(_pairs(inside.get("init_args"))).get(key))
-    return str(dict(_pairs(place)).get("class_path", ""))
+        inside = entries(place)
+        place = inside.get(key, entries(inside.get("init_args")).get(key))
+    return str(entries(place).get("class_path", ""))

@@ -28,15 +28,15 @@ def with_classes(arguments: Sequence[str]) -> list[str]:
     jsonargparse finds the options of a class only below the help of the class that has it. The class is the one on the
     command line before, in the configs, or the module that is used most.
     """
-    places = [place for place, word in enumerate(arguments) if _option(word).endswith(_HELP)]
-    for place in places[:1]:
-        option = _option(arguments[place])
-        above = list(_above(option))
-        asked = [word for key in above for word in _asked(key, arguments[:place])]
-        if above and not asked:
-            fail(f"Option `{option}` needs a class first: put `--{above[0]} CLASS` or `--config FILE` before it.")
-        return [*arguments[:1], *asked, *arguments[place:]] if asked else list(arguments)
-    return list(arguments)
+    place = next((place for place, word in enumerate(arguments) if _option(word).endswith(_HELP)), None)
+    if place is None:
+        return list(arguments)
+    option = _option(arguments[place])
+    above = list(_above(option))
+    asked = [word for key in above for word in _asked(key, arguments[:place])]
+    if above and not asked:
+        fail(f"Option `{option}` needs a class first: put `--{above[0]} CLASS` or `--config FILE` before it.")
+    return [*arguments[:1], *asked, *arguments[place:]] if asked else list(arguments)
 
 
 def _asked(key: str, arguments: Sequence[str]) -> list[str]:

@@ -5,9 +5,10 @@ sentences already, and those of users' code.
 """
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from traceback import walk_tb
+
+from lightning_abkd.cli._similar import did_you_mean
 
 _MOST = 12
 _MONITOR = re.compile(
@@ -54,12 +55,11 @@ def _of_lightning(error: BaseException, text: str) -> str | None:
 def _monitor(who: str, key: str, text: str) -> str:
     """Say which value a callback waits for in vain, and which there are."""
     logged = re.findall(r"['`]([\w./]+)['`]", text.partition(key)[2].partition("HINT")[0])
-    close = get_close_matches(key, logged, 1)
     name = who.replace("Early stopping", "EarlyStopping")
     there = [each for each in logged if each.startswith(key.partition("/")[0])] or logged
     shown = ", ".join(there[:_MOST])
-    meant = f" Did you mean {close[0]}?" if close else ""
-    return f"{name} watches `monitor: {key}`, which is not logged.{meant} There are {shown}."
+    problem = f"{name} watches `monitor: {key}`, which is not logged."
+    return " ".join(filter(None, (problem, did_you_mean(key, logged), f"There are {shown}.")))
 
 
 def _other_network(text: str, who: str) -> str:

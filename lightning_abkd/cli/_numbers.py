@@ -5,16 +5,6 @@ from collections.abc import Mapping
 from torch import Tensor
 
 
-def short(value: float) -> str:
-    """Write a number with three significant digits.
-
-    Example:
-        >>> short(0.91234), short(123.4), short(0.8)
-        ('0.912', '123', '0.800')
-    """
-    return f"{value:#.3g}".rstrip(".")
-
-
 def narrow(value: float) -> str:
     """Write a number in five columns.
 

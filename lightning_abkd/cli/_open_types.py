@@ -9,6 +9,8 @@ from typing import NoReturn
 from jsonargparse import Namespace, _typehints, set_parsing_settings
 from jsonargparse._util import NestedArg
 
+from lightning_abkd.cli._namespaces import entries
+
 _adapt: Callable[..., object] = _typehints.adapt_typehints
 _refuse: Callable[..., NoReturn] = _typehints.raise_union_unexpected_value
 
@@ -41,7 +43,7 @@ def _with_class(value: object, before: object, public: Mapping[str, object]) -> 
         return _changed(value, before)
     if isinstance(value, dict | Namespace) and "class_path" in value:
         path = value["class_path"]
-        return {**_plain(value), "class_path": _address(path, public) or path}
+        return {**entries(value), "class_path": _address(path, public) or path}
     address = _address(value, public)
     return {"class_path": address} if address else value
 
@@ -56,16 +58,8 @@ def _changed(option: NestedArg, before: object) -> dict[str, object]:
         raise ValueError("this option lists no classes; `abkd show NAME` shows the options of one.")
     if not isinstance(before, dict | Namespace) or "class_path" not in before:
         raise ValueError(f"Option {option.key!r} needs a class first; give its name or path.")
-    given = _plain(before)
-    arguments = given.get("init_args")
-    given["init_args"] = {**_plain(arguments), option.key: option.val}
-    return given
-
-
-def _plain(value: object) -> dict[str, object]:
-    if isinstance(value, Namespace):
-        return dict(value.items(branches=True, nested=False))
-    return dict(value) if isinstance(value, dict) else {}
+    given = entries(before)
+    return given | {"init_args": {**entries(given.get("init_args")), option.key: option.val}}
 
 
 def _address(name: object, public: Mapping[str, object]) -> str | None:

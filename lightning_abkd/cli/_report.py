@@ -174,9 +174,8 @@ def _accepted(cause: _Cause) -> str:
         return f". Did you mean {close[0]!r}?"
     if unknown["name"].partition(".")[0] in _TRAINER:
         return f". It belongs to the trainer, as `trainer.{unknown['name']}`."
-    last = (
-        " Options with a dot go to the last callback of the list." if cause.keys[-1:] == ("trainer.callbacks",) else ""
-    )
+    is_callback = cause.keys[-1:] == ("trainer.callbacks",)
+    last = " Options with a dot go to the last callback of the list." if is_callback else ""
     return f". It accepts {', '.join(accepted) or 'no options'}.{last}"
 
 

@@ -5,11 +5,11 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from textwrap import shorten
 
 from lightning_abkd.cli._errors import fail
+from lightning_abkd.cli._similar import did_you_mean
 
 ADDRESS = "abkd:"
 _COLUMNS = 80
@@ -61,8 +61,7 @@ def _path(name: str) -> Path:
     known = shipped_configs()
     if plain in known:
         return _root() / f"{plain}.yaml"
-    meant = get_close_matches(plain, known, 1, 0.5)
-    hint = f"Did you mean {meant[0]}?" if meant else "`abkd configs` lists them."
+    hint = did_you_mean(plain, known, "`abkd configs` lists them.", cutoff=0.5)
     fail(f"Found no config {name!r} in the package. {hint}")
 
 

@@ -104,8 +104,9 @@ def _sweep(arguments: list[str], train: Train, check: Check | None) -> tuple[Pat
 
 def _seed_of(configs: Sequence[str]) -> int:
     """Return the seed that the configs set last, or 0."""
-    found = [re.findall(r"^seed_everything: *(\d+)", read_config(path), re.MULTILINE) for path in configs]
-    return int(([0] + [seed for seeds in found for seed in seeds])[-1])
+    pattern = re.compile(r"^seed_everything: *(\d+)", re.MULTILINE)
+    seeds = [seed for path in configs for seed in pattern.findall(read_config(path))]
+    return int(seeds[-1]) if seeds else 0
 
 
 def _checked(request: Request, check: Check) -> list[str]:

@@ -1,14 +1,13 @@
 """A measurement over the plane of α and β."""
 
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from lightning_abkd._utils import check_choice, require
+from lightning_abkd._utils import check_choice, require, three_digits
 from lightning_abkd.diagnostics._figure import Figure, Panel
-from lightning_abkd.diagnostics._lines import digits
+from lightning_abkd.diagnostics._seeds import Summary, ranked, summarize_seeds
 
 _CELL_WIDTH = 1.15
 _CELL_HEIGHT = 0.7 * _CELL_WIDTH
@@ -21,48 +20,6 @@ _NAMES = {(1.0, 0.0): "forward KL", (0.0, 1.0): "reverse KL"}
 
 Point = tuple[float, float]
 Plane = Mapping[Point, Sequence[float]]
-
-
-class Cell(NamedTuple):
-    """What a map shows of one point: median, lowest and highest value of the seeds that did not diverge."""
-
-    median: float
-    lowest: float
-    highest: float
-    seeds: int
-    diverged: int = 0
-
-    @property
-    def text(self) -> str:
-        """The numbers as the map shows them."""
-        if math.isnan(self.median):
-            return "diverged"
-        if math.isinf(self.median):
-            return "∞"
-        lines = [digits(self.median)]
-        if self.seeds - self.diverged > 1:
-            lines.append(f"{digits(self.lowest)}–{digits(self.highest)}")
-        if self.diverged:
-            lines.append(f"{self.diverged} diverged")
-        return "\n".join(lines)
-
-
-def summarize_seeds(values: Sequence[float]) -> Cell:
-    """Compute median, lowest and highest value over the seeds that have a value.
-
-    Args:
-        values: One value per seed, NaN where the training diverged.
-
-    Returns:
-        Median, lowest and highest value, NaN where all diverged; number of seeds, and of those that diverged.
-
-    Example:
-        >>> summarize_seeds([1.0, 3.0, 4.0, float("nan")])
-        Cell(median=3.0, lowest=1.0, highest=4.0, seeds=4, diverged=1)
-    """
-    known = [value for value in values if not math.isnan(value)] or [math.nan]
-    diverged = sum(map(math.isnan, values))
-    return Cell(statistics.median(known), min(known), max(known), len(values), diverged)
 
 
 def plot_alpha_beta_plane(
@@ -104,17 +61,7 @@ def plot_alpha_beta_plane(
     check_choice("mode", mode, ("max", "min"))
     seeds = max(len(runs) for runs in values.values())
     heading = f"{label}, median of {seeds} seeds (lowest–highest)" if seeds > 1 else f"{label}, one seed"
-    return draw_planes({heading: values}, output, title, best or best_point(values, mode))
-
-
-def best_point(values: Plane, mode: str) -> Point | None:
-    """Return the point with the best median, if possible among those of which no seed diverged."""
-    cells = {point: summarize_seeds(seeds) for point, seeds in values.items()}
-    known = {point: cell for point, cell in cells.items() if not math.isnan(cell.median)}
-    whole = {point: cell for point, cell in known.items() if not cell.diverged}
-    choose = max if mode == "max" else min
-    candidates = whole or known
-    return choose(candidates, key=lambda point: candidates[point].median) if candidates else None
+    return draw_planes({heading: values}, output, title, best or next(iter(ranked(values, mode)), None))
 
 
 def draw_planes(planes: Mapping[str, Plane], output: str | Path, title: str = "", best: Point | None = None) -> Path:
@@ -149,7 +96,7 @@ def _size(planes: Sequence[Plane]) -> tuple[float, float]:
     return max(width, _NARROWEST) + _MARGIN_WIDTH, height + _MARGIN_HEIGHT
 
 
-def _draw_cells(figure: Figure, panel: Panel, cells: Mapping[Point, Cell], best: Point | None) -> None:
+def _draw_cells(figure: Figure, panel: Panel, cells: Mapping[Point, Summary], best: Point | None) -> None:
     """Draw one map: a coloured cell with its numbers for every point, and the scale of colours beside it."""
     alphas, betas = _axis_values(cells)
     medians = {point: cell.median for point, cell in cells.items()}
@@ -174,10 +121,24 @@ def _draw_cells(figure: Figure, panel: Panel, cells: Mapping[Point, Cell], best:
     figure.page.colorbar(image, ax=panel.axes)
 
 
-def _text(point: Point, cell: Cell, best: Point | None) -> str:
+def _text(point: Point, cell: Summary, best: Point | None) -> str:
     """Return what a cell says: its numbers, the name of its point, and whether it is the best."""
-    lines = [cell.text, _NAMES.get(point, ""), "best" if point == best else ""]
+    lines = [_shown(cell), _NAMES.get(point, ""), "best" if point == best else ""]
     return "\n".join(line for line in lines if line)
+
+
+def _shown(cell: Summary) -> str:
+    """Return the numbers of a cell, or what became of its seeds."""
+    if math.isnan(cell.median):
+        return "diverged"
+    if math.isinf(cell.median):
+        return "∞"
+    lines = [three_digits(cell.median)]
+    if cell.seeds - cell.diverged > 1:
+        lines.append(f"{three_digits(cell.lowest)}–{three_digits(cell.highest)}")
+    if cell.diverged:
+        lines.append(f"{cell.diverged} diverged")
+    return "\n".join(lines)
 
 
 def _frame(panel: Panel, place: tuple[int, int]) -> None:

@@ -15,7 +15,16 @@ _SIXTHS = tuple(i / 6 for i in range(7))
 
 
 class DivergenceMap(NamedTuple):
-    """Mean divergence and mean norm of its gradient, both (A, B), for A values of α and B of β, and of what.
+    """Mean divergence and mean norm of its gradient over a batch, for A values of α and B of β.
+
+    Attributes:
+        alphas: Values of α.
+        betas: Values of β.
+        values: Mean divergence, shape (A, B).
+        gradient_norms: Mean norm of its gradient, shape (A, B).
+        temperature: What both sides' logits were divided by.
+        positions: Number of counted positions; None if unknown.
+        classes: Number of classes; None if unknown.
 
     Example: see `divergence_map`.
     """

@@ -62,13 +62,3 @@ def hidden(lines: Mapping[str, Sequence[float]]) -> list[tuple[str, ...]]:
 def _coincide(line: Sequence[float], other: Sequence[float], near: float) -> bool:
     pairs = zip(line, other, strict=False)
     return len(line) == len(other) and all(abs(one - two) <= near for one, two in pairs)
-
-
-def digits(value: float) -> str:
-    """Write a number with three significant digits.
-
-    Example:
-        >>> digits(0.5), digits(123.4), digits(0.0)
-        ('0.500', '123', '0.00')
-    """
-    return f"{value:#.3g}".rstrip(".")

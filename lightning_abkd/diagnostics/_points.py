@@ -1,14 +1,13 @@
 """A measurement at any points: one row per point, one marker per seed."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from lightning_abkd._utils import check_choice
+from lightning_abkd._utils import check_choice, three_digits
 from lightning_abkd.diagnostics._figure import Figure, Panel
-from lightning_abkd.diagnostics._lines import digits
+from lightning_abkd.diagnostics._seeds import ranked, summarize_seeds
 
 _WIDTH = 8.0
 _ROW_HEIGHT = 0.36
@@ -51,9 +50,11 @@ def plot_points(
     if not values:
         raise ValueError("Parameter `values` should have at least one point. Found none.")
     check_choice("mode", mode, ("max", "min"))
-    ranked = _ranked(values, mode)
-    best = best or (ranked[0] if _known(values[ranked[0]]) else None)
-    shown = [name for name in values if name in set(ranked[:_MOST_ROWS])]
+    order = ranked(values, mode)
+    best = best or next(iter(order), None)
+    # Points of which all seeds diverged come last.
+    kept = list(dict.fromkeys([*order, *values]))[:_MOST_ROWS]
+    shown = [name for name in values if name in kept]
     figure = Figure(1, 1, (_WIDTH, _ROW_HEIGHT * len(shown) + _MARGIN_HEIGHT))
     _draw_rows(figure.panels[0], {name: values[name] for name in shown}, best)
     figure.panels[0].axes.set_xlabel(label)
@@ -64,32 +65,17 @@ def plot_points(
     return figure.save(output)
 
 
-def _known(values: Sequence[float]) -> list[float]:
-    """Return the values of the seeds that did not diverge."""
-    return [value for value in values if not math.isnan(value)]
-
-
-def _ranked(values: Mapping[str, Sequence[float]], mode: str) -> list[str]:
-    """Return the names from the best median to the worst; behind them those with seeds that diverged."""
-    sign = -1.0 if mode == "max" else 1.0
-
-    def rank(name: str) -> tuple[bool, bool, float]:
-        known = _known(values[name])
-        return not known, len(known) < len(values[name]), sign * statistics.median(known) if known else 0.0
-
-    return sorted(values, key=rank)
-
-
 def _draw_rows(panel: Panel, values: Mapping[str, Sequence[float]], best: str | None) -> None:
     """Draw the rows from the top, each with its median written beside it."""
     for row, (name, seeds) in enumerate(values.items()):
-        known = _known(seeds)
+        median = summarize_seeds(seeds).median
         if len(seeds) > 1:
+            known = [value for value in seeds if not math.isnan(value)]
             panel.axes.plot(known, [row] * len(known), "o", markerfacecolor="none", color="#555555", markersize=6)
-        if known:
+        if not math.isnan(median):
             marker = "*" if name == best else "|"
             size = 15 if name == best else 16
-            panel.axes.plot(statistics.median(known), row, marker, color="black", markersize=size, markeredgewidth=2)
+            panel.axes.plot(median, row, marker, color="black", markersize=size, markeredgewidth=2)
         panel.axes.annotate(_remark(seeds), (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
     panel.axes.set_yticks(range(len(values)), list(values))
     panel.axes.set_ylim(len(values) - 0.5, -0.5)
@@ -99,7 +85,7 @@ def _draw_rows(panel: Panel, values: Mapping[str, Sequence[float]], best: str | 
 
 def _remark(seeds: Sequence[float]) -> str:
     """Return the median, and how many seeds diverged."""
-    known = _known(seeds)
-    lost = len(seeds) - len(known)
-    parts = [digits(statistics.median(known))] if known else []
-    return ", ".join(parts + ([f"{lost} diverged"] if lost else []))
+    measured = summarize_seeds(seeds)
+    median = "" if math.isnan(measured.median) else three_digits(measured.median)
+    diverged = f"{measured.diverged} diverged" if measured.diverged else ""
+    return ", ".join(part for part in (median, diverged) if part)

@@ -57,8 +57,9 @@ def without_labels(batch: Mapping[str, Tensor]) -> ValueError:
 def with_all_counted(batch: ReadBatch) -> ReadBatch:
     """Add labels to a batch that has none: every token counts that is neither masked nor the first of its sample."""
     labels = batch["input_ids"].clone()
-    if batch.get("attention_mask", labels).shape == labels.shape and "attention_mask" in batch:
-        labels[batch["attention_mask"] == 0] = IGNORE_INDEX
+    mask = batch.get("attention_mask")
+    if mask is not None and mask.shape == labels.shape:
+        labels[mask == 0] = IGNORE_INDEX
     if "position_ids" in batch:
         labels[batch["position_ids"].expand_as(labels) == 0] = IGNORE_INDEX
     return ReadBatch({**batch, "labels": labels})

@@ -7,8 +7,8 @@ from torch import nn
 
 from lightning_abkd.language._batch_form import ReadBatch, read_batch, with_all_counted, without_labels
 from lightning_abkd.language._limits import Limits, check_positions, fit_ids, limits_of
-from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.language.data import Tokenizer
+from lightning_abkd.training import LogOnce
 
 # Whether a batch has to have labels; "made" counts every token where there are none.
 Labels = Literal["needed", "made", "optional"]

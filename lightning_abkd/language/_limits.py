@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd.language._batch_form import ReadBatch
-from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.language._networks import embedding_rows, input_embedding, text_config
 from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
+from lightning_abkd.training import LogOnce
 
 
 class Limits(NamedTuple):

@@ -10,7 +10,6 @@ from lightning_abkd._utils import check_at_least
 from lightning_abkd.language._batch_form import ReadBatch
 from lightning_abkd.language._batch_reader import BatchReader
 from lightning_abkd.language._batches import TokenBatch, network_inputs
-from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.language._old_attributes import OldAttribute
 from lightning_abkd.language._own_responses import with_student_data
 from lightning_abkd.language._path_choice import PathChoice, PathWish
@@ -22,7 +21,7 @@ from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
 from lightning_abkd.language.generation import GeneratedResponses, OnPolicy, Responder, SpecialIds, special_ids_of
 from lightning_abkd.language.teachers import LanguageTeacher, TeacherFromCache
 from lightning_abkd.losses import DistillationLoss
-from lightning_abkd.training import DistillationModule, Signals, call, datamodule_of, logits_of
+from lightning_abkd.training import DistillationModule, LogOnce, Signals, call, datamodule_of, logits_of, trainer_of
 
 
 class LanguageDistillationModule(DistillationModule):
@@ -200,7 +199,8 @@ class LanguageDistillationModule(DistillationModule):
         if self._reader is None:
             networks = {"student": self.student, "teacher": self.teacher}
             self._reader = BatchReader(networks, self._tokenizer(), self._log_once)
-        if self._trainer is not None and self.trainer.predicting:
+        trainer = trainer_of(self)
+        if trainer is not None and trainer.predicting:
             return self._reader.read(batch, "optional")
         learns = self.divergence is not None and (self._teacher or self._store.teacher) is not None
         return self._reader.read(batch, "needed" if self.task_weight or not learns else "made")

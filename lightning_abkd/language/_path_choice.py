@@ -5,10 +5,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from lightning_abkd.language._batches import TokenBatch, few_tokens
-from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.language._paths import FromHiddenStates, FromLogits, TokenPath, check_needs_no_logits
 from lightning_abkd.language.teachers import LanguageTeacher, SeparateHead, TeacherFromCache, separate_head
-from lightning_abkd.training import DistillationModule
+from lightning_abkd.training import DistillationModule, LogOnce
 
 
 class PathWish(NamedTuple):

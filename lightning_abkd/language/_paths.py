@@ -7,19 +7,11 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
 
 from lightning_abkd.language._batches import TokenBatch, with_counted
-from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.language._token_rows import TokenRows, rowwise_divergence, token_rows
 from lightning_abkd.language._vocabulary import log_padding
 from lightning_abkd.language.teachers import LanguageTeacher, SeparateHead, TeacherFromCache
 from lightning_abkd.losses import DistillationLoss
-from lightning_abkd.training import (
-    DistillationModule,
-    Signals,
-    check_labels,
-    is_logged,
-    is_watched,
-    log_step,
-)
+from lightning_abkd.training import DistillationModule, LogOnce, Signals, check_labels, is_logged, is_watched, log_step
 
 
 class FromLogits:

@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.language._networks import text_config
 from lightning_abkd.language.data import Tokenizer, vocabulary_size
+from lightning_abkd.training import LogOnce
 
 
 def common_vocabulary(student: nn.Module, teacher: nn.Module | None, tokenizer: Tokenizer | None) -> int | None:

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from lightning_abkd.training._eval_mode import eval_mode as eval_mode
     from lightning_abkd.training._hyperparameter_scheduler import HyperparameterScheduler as HyperparameterScheduler
     from lightning_abkd.training._length import training_length as training_length
-    from lightning_abkd.training._lightning import datamodule_of as datamodule_of
+    from lightning_abkd.training._lightning import (
+        callbacks_of as callbacks_of,
+        datamodule_of as datamodule_of,
+        trainer_of as trainer_of,
+    )
+    from lightning_abkd.training._log_once import LogOnce as LogOnce
     from lightning_abkd.training._lr_combinations import ProductLR as ProductLR, SequenceLR as SequenceLR
     from lightning_abkd.training._lr_schedules import (
         TransformersLR as TransformersLR,
@@ -57,7 +62,9 @@ else:
             "lightning_abkd.training._distillation": ["DistillationModule"],
             "lightning_abkd.training._eval_mode": ["eval_mode"],
             "lightning_abkd.training._hyperparameter_scheduler": ["HyperparameterScheduler"],
-            "lightning_abkd.training._lightning": ["datamodule_of"],
+            "lightning_abkd.training._length": ["training_length"],
+            "lightning_abkd.training._lightning": ["callbacks_of", "datamodule_of", "trainer_of"],
+            "lightning_abkd.training._log_once": ["LogOnce"],
             "lightning_abkd.training._lr_combinations": ["ProductLR", "SequenceLR"],
             "lightning_abkd.training._lr_schedules": [
                 "TransformersLR",
@@ -66,15 +73,14 @@ else:
                 "WarmupLinearLR",
                 "WholeCycleLR",
             ],
-            "lightning_abkd.training._length": ["training_length"],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
             "lightning_abkd.training._step_log": ["is_logged", "log_step"],
+            "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
             "lightning_abkd.training._training_order": [
                 "ResumableData",
                 "ResumableLoader",
                 "TrainingOrder",
                 "seeded_augmentation",
             ],
-            "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
         },
     )

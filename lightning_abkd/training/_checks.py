@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from lightning_abkd.losses import DistillationLoss
+from lightning_abkd.training._lightning import callbacks_of
 
 _CHECK_INTERVAL = 50
 _PROVIDERS = {
@@ -139,7 +140,7 @@ def check_learns(
 ) -> None:
     """Raise ValueError at the start of a fit if no term of the loss has a weight, nor a scheduler that gives it one."""
     weights = {"task_weight": task_weight, "distillation_weight": 0.0 if divergence is None else distillation_weight}
-    scheduled = {name for callback in getattr(trainer, "callbacks", ()) for name in getattr(callback, "paths", ())}
+    scheduled = {name for callback in callbacks_of(trainer) for name in getattr(callback, "paths", ())}
     if not any(weights.values()) and not scheduled & set(weights):
         raise ValueError(
             "Some term of the loss should have a weight. Found `task_weight = 0` and "

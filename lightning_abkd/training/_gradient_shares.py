@@ -79,7 +79,10 @@ class GradientShares:
             return logits
         alias = logits.view_as(logits)
         found = self._squares.setdefault(name, [])
-        look: Callable[[Tensor], None] = lambda gradient: found.append(gradient.detach().float().square().sum())  # noqa: E731
+
+        def look(gradient: Tensor) -> None:
+            found.append(gradient.detach().float().square().sum())
+
         alias.register_hook(look)
         return alias
 

@@ -75,7 +75,7 @@ class HyperparameterScheduler(Callback):
         self._values = dict(state_dict["values"])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check every path before training starts, and set the first values, with which a search of Lightning runs."""
+        """Check every path before training starts, and set the first values: Lightning's finders run with them."""
         if stage != "fit":
             return
         self._values = {}

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 import lightning_abkd.training._checks as checks
+from lightning_abkd.training._log_once import LogOnce
 
 IGNORED = -100
 # Largest distance of a row's sum from 1, by the digits of its dtype.
@@ -62,8 +62,12 @@ def target_of(signals: Mapping[str, Tensor]) -> Tensor:
     logits = signals["student_logits"]
     labels = read_labels(signals["labels"], logits)
     target = labels.argmax(-1) if labels.is_floating_point() else labels
-    mask = signals.get("mask")
-    return target if mask is None else target.masked_fill(~mask, IGNORED)
+    return with_ignored(target, signals.get("mask"))
+
+
+def with_ignored(indices: Tensor, mask: Tensor | None) -> Tensor:
+    """Return class indices with -100 where a mask is False."""
+    return indices if mask is None else indices.masked_fill(~mask, IGNORED)
 
 
 def has_ignored(labels: Tensor) -> bool:
@@ -72,7 +76,11 @@ def has_ignored(labels: Tensor) -> bool:
 
 
 def _found(labels: Tensor) -> str:
-    return f"Found labels of shape {tuple(labels.shape)} and dtype {str(labels.dtype).removeprefix('torch.')}."
+    return f"Found {_described(labels)}."
+
+
+def _described(labels: Tensor) -> str:
+    return f"labels of shape {tuple(labels.shape)} and dtype {str(labels.dtype).removeprefix('torch.')}"
 
 
 def _class_indices(labels: Tensor, classes: int, check: bool) -> Tensor:
@@ -83,7 +91,7 @@ def _class_indices(labels: Tensor, classes: int, check: bool) -> Tensor:
         if not bool(whole.all()):
             raise ValueError(
                 f"Labels, one for each position, should be whole numbers. Found {labels[~whole][0].item()} among "
-                f"labels of shape {tuple(labels.shape)} and dtype {str(labels.dtype).removeprefix('torch.')}."
+                f"{_described(labels)}."
             )
     indices = labels.long()
     if check:
@@ -108,7 +116,7 @@ def _check_rows(rows: Tensor, labels: Tensor) -> None:
         raise ValueError(
             "Labels with an entry for each class should be probabilities: not negative, and with the sum 1 in each "
             f"row. Found a row with the sum {row.sum().item():.6g} and the lowest entry {row.min().item():.6g}, in "
-            f"labels of shape {tuple(labels.shape)} and dtype {str(labels.dtype).removeprefix('torch.')}."
+            f"{_described(labels)}."
         )
 
 
@@ -121,7 +129,7 @@ class LabelReader:
 
     def __init__(self) -> None:
         self.found_ignored = False
-        self._said: set[str] = set()
+        self._log_once = LogOnce()
 
     def read(self, signals: dict[str, Tensor], needed: bool, check: bool) -> dict[str, Tensor]:
         """Return the signals with labels that are read, or without those that cannot be read and are not needed.
@@ -143,16 +151,11 @@ class LabelReader:
         except (ValueError, TypeError) as error:
             if needed:
                 raise
-            self._say(f"Labels are left out, because no loss takes them and they cannot be read. {error}")
+            self._log_once(f"Labels are left out, because no loss takes them and they cannot be read. {error}")
             return {name: value for name, value in signals.items() if name != "labels"}
         if check:
             self.found_ignored = self.found_ignored or has_ignored(labels)
         return signals | {"labels": labels}
-
-    def _say(self, message: str) -> None:
-        if message not in self._said:
-            self._said.add(message)
-            rank_zero_info(message)
 
 
 def _read(signals: Mapping[str, Tensor], needed: bool, check: bool) -> Tensor:
@@ -166,7 +169,7 @@ def _read(signals: Mapping[str, Tensor], needed: bool, check: bool) -> Tensor:
         read_labels(labels[mask], logits[mask], check=True)
     if not (needed or read.is_floating_point()):
         read = _classes_alone(read, labels, logits.shape[-1])
-    return read if "mask" not in signals or read.is_floating_point() else read.masked_fill(~signals["mask"], IGNORED)
+    return read if read.is_floating_point() else with_ignored(read, signals.get("mask"))
 
 
 def _classes_alone(read: Tensor, labels: Tensor, classes: int) -> Tensor:

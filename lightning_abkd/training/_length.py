@@ -1,15 +1,15 @@
 """How long a training is, for what is spread over the whole of it."""
 
 import math
-from typing import Literal
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, Timer
 
 from lightning_abkd.training._lightning import callbacks_of
+from lightning_abkd.training._positions import Interval
 
 
-def training_length(trainer: Trainer, interval: Literal["step", "epoch"], user: str) -> int:
+def training_length(trainer: Trainer, interval: Interval, user: str) -> int:
     """Compute the number of optimizer steps or epochs of a fit.
 
     Args:
@@ -35,7 +35,7 @@ def training_length(trainer: Trainer, interval: Literal["step", "epoch"], user: 
     return _length_by_data(trainer, interval, epochs, user)
 
 
-def _length_by_data(trainer: Trainer, interval: Literal["step", "epoch"], epochs: int, user: str) -> int:
+def _length_by_data(trainer: Trainer, interval: Interval, epochs: int, user: str) -> int:
     trainer.fit_loop.setup_data()
     batches = trainer.num_training_batches
     if not math.isfinite(batches):

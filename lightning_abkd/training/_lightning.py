@@ -18,20 +18,25 @@ def is_built_from_config() -> bool:
     return _given_hyperparameters.get() is not None
 
 
+def trainer_of(module: LightningModule) -> Trainer | None:
+    """Return the trainer that a module is attached to, or None; `module.trainer` raises an error without one."""
+    return module._trainer
+
+
 def datamodule_of(module: LightningModule) -> object:
     """Return the data module of a module's trainer, or None if there is no data module or no trainer."""
-    return None if module._trainer is None else getattr(module._trainer, "datamodule", None)
+    return getattr(trainer_of(module), "datamodule", None)
 
 
 def checkpoint_of(module: LightningModule) -> str | None:
     """Return the checkpoint that a module's trainer was given, or None if there is none or no trainer."""
-    path = None if module._trainer is None else module._trainer.ckpt_path
+    path = getattr(trainer_of(module), "ckpt_path", None)
     return None if path is None else str(path)
 
 
 def resumes_fit(module: LightningModule) -> bool:
     """Return True if a module's trainer goes on with a fit from a checkpoint."""
-    trainer = module._trainer
+    trainer = trainer_of(module)
     return trainer is not None and trainer.state.fn == TrainerFn.FITTING and trainer.ckpt_path is not None
 
 

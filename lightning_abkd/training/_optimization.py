@@ -9,7 +9,7 @@ import lightning_abkd.training._checks as checks
 from lightning_abkd._utils import check_positive
 from lightning_abkd.training._batches import Signals
 from lightning_abkd.training._learning_rate import learning_rate, set_learning_rate
-from lightning_abkd.training._lightning import HostBatches
+from lightning_abkd.training._lightning import HostBatches, trainer_of
 from lightning_abkd.training._optimizers import Optimizers
 from lightning_abkd.training._step_mean import StepMean
 
@@ -43,7 +43,7 @@ class Optimization(HostBatches):
     def lr(self, rate: float) -> None:
         check_positive("lr", rate)
         self._rate = float(rate)
-        trainer = self._trainer
+        trainer = trainer_of(self)
         if trainer is None or trainer.state.fn != TrainerFn.FITTING or not trainer.optimizers:
             return
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]

@@ -23,6 +23,11 @@ class Positions:
     interval: Interval | None
     length: Callable[[Interval], int]
 
+    def take_steps(self) -> Interval:
+        """Count steps from now on, unless something else was chosen; return what is counted."""
+        self.interval = self.interval or "step"
+        return self.interval
+
 
 _POSITIONS: ContextVar[Positions | None] = ContextVar("positions", default=None)
 
@@ -60,16 +65,16 @@ def total_of(steps: int | None) -> int:
     Raises:
         ValueError: If neither is known.
     """
-    positions = _POSITIONS.get()
     if steps is not None:
         check_at_least("total_steps", steps, 1)
-        return _counted(steps)
+        _take_steps()
+        return steps
+    positions = _POSITIONS.get()
     if positions is None:
         raise ValueError(
             "Parameter `total_steps` should be given where no module builds the schedule. Found `total_steps = None`."
         )
-    positions.interval = positions.interval or "step"
-    return positions.length(positions.interval)
+    return positions.length(positions.take_steps())
 
 
 def warmup_of(steps: float, total: int | None) -> int:
@@ -85,12 +90,12 @@ def warmup_of(steps: float, total: int | None) -> int:
         raise ValueError(
             f"Parameter `warmup_steps` should be whole or a share below 1. Found `warmup_steps = {steps}`."
         )
-    return _counted(int(steps))
+    _take_steps()
+    return int(steps)
 
 
-def _counted(steps: int) -> int:
-    """Return a number of steps, by which the schedule that is built counts steps unless it was told to count epochs."""
+def _take_steps() -> None:
+    """Let the schedule that is built count steps, because it was given a number of them."""
     positions = _POSITIONS.get()
     if positions is not None:
-        positions.interval = positions.interval or "step"
-    return steps
+        positions.take_steps()

@@ -79,11 +79,7 @@ class ScheduledNumber:
             ValueError: If the number was built with another value than its default and this one.
         """
         option = self._option()
-        if (
-            option is None
-            or _equal(option.value, first)
-            or (option.default is not None and option.value == option.default)
-        ):
+        if option is None or option.value == option.default or _equal(option.value, first):
             return
         raise ValueError(
             f"Option `{self.path}` should leave its value to the {self.user}. Found {option.value:g}, which would have "

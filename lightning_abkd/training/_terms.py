@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import lightning_abkd.training._checks as checks
 from lightning_abkd.losses import DistillationLoss, loss_terms
-from lightning_abkd.training._labels import IGNORED, read_labels, target_of
+from lightning_abkd.training._labels import IGNORED, read_labels, target_of, with_ignored
 
 Terms = dict[str, tuple[float | Tensor, Tensor]]
 
@@ -48,7 +48,7 @@ def label_cross_entropy(signals: dict[str, Tensor]) -> Tensor:
     if labels.is_floating_point():
         values = nn.functional.cross_entropy(logits, labels.flatten(0, -2).repeat(len(views), 1), reduction="none")
         return _mean(values, _mask(signals, len(views)))
-    target = _mask_labels(labels, signals.get("mask")).flatten().repeat(len(views))
+    target = with_ignored(labels, signals.get("mask")).flatten().repeat(len(views))
     total = nn.functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum")
     return total / (target != IGNORED).sum().clamp(min=1)
 
@@ -61,10 +61,6 @@ def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return values.sum() / max(1, values.numel())
     return values.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
-
-
-def _mask_labels(labels: Tensor, mask: Tensor | None) -> Tensor:
-    return labels if mask is None else labels.masked_fill(~mask, IGNORED)
 
 
 def counted(signals: dict[str, Tensor]) -> int | Tensor:

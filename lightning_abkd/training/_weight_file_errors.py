@@ -5,7 +5,7 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-_SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors", ".bin")
+SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors", ".bin")
 # What a file begins with that was taken for weights.
 _KINDS = {
     b"version https://git-lfs": "a pointer of Git LFS: run `git lfs pull` where it comes from",
@@ -61,6 +61,6 @@ def no_such_file(path: Path) -> str:
     if not folder.is_dir():
         advice = f"There is no folder {place} either."
     else:
-        found = sorted(file.name for file in folder.iterdir() if file.suffix in _SUFFIXES)
+        found = sorted(file.name for file in folder.iterdir() if file.suffix in SUFFIXES)
         advice = f"In {place} there is: {', '.join(found[:8])}." if found else f"In {place} there are no weights."
     return f"Parameter `checkpoint` should be the path of a file. Found `checkpoint = {str(path)!r}`. {advice}"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_abkd._utils import write_whole
 from lightning_abkd.training._own_names import first_names
-from lightning_abkd.training._weight_file_errors import harmless_classes, no_such_file, unreadable
+from lightning_abkd.training._weight_file_errors import SUFFIXES, harmless_classes, no_such_file, unreadable
 
 Weights = dict[str, object]
 """Tensors by name, or what `get_extra_state` of a module returned."""
@@ -94,7 +94,7 @@ def _file_in(path: Path) -> Path:
     if not path.is_dir():
         raise FileNotFoundError(no_such_file(path))
     named = [path / name for name in _IN_FOLDER if (path / name).is_file()]
-    others = [file for file in path.iterdir() if file.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt")]
+    others = [file for file in path.iterdir() if file.suffix in SUFFIXES]
     if not named and len(others) != 1:
         raise FileNotFoundError(no_such_file(path))
     return named[0] if named else others[0]

@@ -2,11 +2,7 @@ import math
 
 import torch
 
-from lightning_abkd.cli._numbers import narrow, scalars, short
-
-
-def test_numbers_have_three_digits():
-    assert [short(value) for value in (0.98765, 12.0, 123.4, 0.0)] == ["0.988", "12.0", "123", "0.00"]
+from lightning_abkd.cli._numbers import narrow, scalars
 
 
 def test_narrow_numbers_have_at_most_five_columns():

@@ -4,13 +4,8 @@ import sys
 import pytest
 
 from lightning_abkd.diagnostics import _alpha_beta_plane as plane, plot_alpha_beta_plane
-from lightning_abkd.diagnostics._alpha_beta_plane import _colour_scale, best_point, summarize_seeds
-
-
-def test_median_is_over_what_did_not_diverge():
-    assert summarize_seeds([1.0, math.nan, 3.0, 8.0]) == (3.0, 1.0, 8.0, 4, 1)
-    assert summarize_seeds([1.0]) == (1.0, 1.0, 1.0, 1, 0)
-    assert math.isnan(summarize_seeds([math.nan]).median)
+from lightning_abkd.diagnostics._alpha_beta_plane import _colour_scale, _shown
+from lightning_abkd.diagnostics._seeds import summarize_seeds
 
 
 @pytest.mark.parametrize(
@@ -24,14 +19,7 @@ def test_median_is_over_what_did_not_diverge():
     ],
 )
 def test_cell_shows_its_numbers_or_what_became_of_them(values, text):
-    assert summarize_seeds(values).text == text
-
-
-def test_best_is_the_highest_or_lowest_median_of_points_that_did_not_diverge():
-    values = {(0.0, 0.0): [0.9, math.nan], (1.0, 0.0): [0.1, 0.8, 0.8], (0.0, 1.0): [0.7, 0.7, 0.7]}
-    assert best_point(values, "max") == (1.0, 0.0)
-    assert best_point(values, "min") == (0.0, 1.0)
-    assert best_point({(0.0, 0.0): [math.nan]}, "max") is None
+    assert _shown(summarize_seeds(values)) == text
 
 
 def drawn(monkeypatch, values, **options):

@@ -1,4 +1,4 @@
-from lightning_abkd.diagnostics._lines import digits, hidden, looks, medians
+from lightning_abkd.diagnostics._lines import hidden, looks, medians
 
 
 def test_many_lines_differ_without_their_colour():
@@ -19,7 +19,3 @@ def test_medians_are_over_the_epochs_that_all_runs_have():
 def test_lines_of_different_lengths_do_not_hide_each_other():
     assert hidden({"a": [1.0, 2.0], "b": [1.0, 2.0, 3.0]}) == []
     assert hidden({}) == []
-
-
-def test_numbers_have_three_digits():
-    assert [digits(value) for value in (0.98765, 12.0, 123.4, 1e-5)] == ["0.988", "12.0", "123", "1.00e-05"]

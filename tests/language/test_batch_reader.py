@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lightning_abkd.language._batch_reader import BatchReader
-from lightning_abkd.language._log_once import LogOnce
+from lightning_abkd.training._log_once import LogOnce
 from tests.language._text import network
 from tests.language._token_batches import BATCH
 

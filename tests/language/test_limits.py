@@ -4,8 +4,8 @@ from torch import nn
 
 from lightning_abkd.language._batch_form import read_batch
 from lightning_abkd.language._limits import Limits, check_positions, fit_ids, limits_of
-from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.models import causal_lm_from_config, lora
+from lightning_abkd.training._log_once import LogOnce
 from tests.language._text import network
 
 SMALL = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 16}

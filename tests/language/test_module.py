@@ -79,7 +79,7 @@ def test_metrics_count_the_labelled_tokens(tmp_path):
 
 def test_padded_vocabularies_are_cut_to_the_real_ids_and_logged_once(tmp_path, monkeypatch):
     logged = []
-    monkeypatch.setattr("lightning_abkd.language._log_once.rank_zero_info", logged.append)
+    monkeypatch.setattr("lightning_abkd.training._log_once.rank_zero_info", logged.append)
     net = module(teacher=network(1, 16), vocabulary=13)
     trainer(tmp_path, max_epochs=1).fit(net, DataLoader(rows(), 4))
     assert logged == ["Left out 3 padding ids of the teacher's 16."]
@@ -136,7 +136,7 @@ def test_steps_from_hidden_states_are_those_from_logits(tmp_path):
 )
 def test_why_logits_are_computed_in_full_is_logged_once(tmp_path, monkeypatch, options, reason):
     logged = []
-    monkeypatch.setattr("lightning_abkd.language._log_once.rank_zero_info", logged.append)
+    monkeypatch.setattr("lightning_abkd.training._log_once.rank_zero_info", logged.append)
     trainer(tmp_path, max_epochs=1).fit(module(**options), DataLoader(rows(), 4))
     assert logged == [f"Logits are computed in full: {reason}."]
     with pytest.raises(ValueError, match=f"cannot be computed from hidden states: {reason}"):

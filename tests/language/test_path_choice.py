@@ -3,10 +3,10 @@ import copy
 import pytest
 from torch.nn.utils import prune
 
-from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.language._path_choice import PathChoice, PathWish
 from lightning_abkd.language._paths import FromHiddenStates, FromLogits
 from lightning_abkd.modules import LanguageDistillationModule
+from lightning_abkd.training._log_once import LogOnce
 from tests.language._text import language_module
 from tests.language._token_batches import BATCH
 from tests.training._training import trainer

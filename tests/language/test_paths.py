@@ -4,12 +4,12 @@ import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy
 
-from lightning_abkd.language._log_once import LogOnce
 from lightning_abkd.language._paths import FromHiddenStates, FromLogits, check_needs_no_logits
 from lightning_abkd.language.teachers._language_teacher import LanguageTeacher
 from lightning_abkd.losses import DIST, ForwardKL
 from lightning_abkd.models import separate_head
 from lightning_abkd.modules import LanguageDistillationModule
+from lightning_abkd.training._log_once import LogOnce
 from tests.language._text import language_module, network
 from tests.language._token_batches import BATCH, store
 

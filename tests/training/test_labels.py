@@ -103,7 +103,7 @@ def test_labels_that_nobody_needs_do_not_count_where_they_are_no_classes():
 
 def test_labels_that_nobody_needs_are_left_out_and_said_once(monkeypatch):
     said, reader = [], LabelReader()
-    monkeypatch.setattr("lightning_abkd.training._labels.rank_zero_info", said.append)
+    monkeypatch.setattr("lightning_abkd.training._log_once.rank_zero_info", said.append)
     for _ in range(2):
         assert list(lenient(torch.zeros(4, 7), reader)) == ["student_logits"]
     assert len(said) == 1

@@ -8,12 +8,10 @@ from typing import Literal
 import torch
 from torch import nn
 
-from lightning_abkd._utils import folder_or_hub, reading_pretrained, require
+from lightning_abkd._utils import folder_or_hub, load_whole, reading_pretrained, require
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["int8", "4bit"]
-# The model, and names by what was not right with them, typed as for networks of any class.
-_Loaded = tuple[nn.Module, Mapping[str, Collection[str]]]
 
 
 def causal_lm(
@@ -64,11 +62,10 @@ def causal_lm(
             config = AutoConfig.from_pretrained(path)
         _check_causal(config, path)
     given: dict[str, object] = {name: option for name, option in options.items() if option is not None}
-    given |= {"dtype": getattr(torch, dtype), "gguf_file": gguf_file, "output_loading_info": True}
-    load: Callable[..., _Loaded] = getattr(AutoModelForCausalLM, "from_pretrained")  # noqa: B009
-    with reading_pretrained(path, "a causal language model"):
-        model, found = load(path, **given)
-    _check_complete(path, sorted(found["missing_keys"]))
+    given |= {"dtype": getattr(torch, dtype), "gguf_file": gguf_file}
+    load: Callable[..., tuple[nn.Module, Mapping[str, Collection[str]]]]
+    load = getattr(AutoModelForCausalLM, "from_pretrained")  # noqa: B009  (annotated as if it returned the model alone)
+    model = load_whole(load, path, "a causal language model", **given)
     if gradient_checkpointing:
         # transformers before 5.24 has only the former name.
         names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
@@ -111,16 +108,6 @@ def _check_file(path: str, gguf_file: str | None) -> None:
     """Raise FileNotFoundError if a local folder lacks the GGUF file."""
     if gguf_file is not None and Path(path).is_dir() and not Path(path, gguf_file).is_file():
         raise FileNotFoundError(f"Parameter `gguf_file` should be a file in {path}. Found none named {gguf_file!r}.")
-
-
-def _check_complete(path: str, missing: list[str]) -> None:
-    """Raise ValueError if weights were not in the files, which leaves them random."""
-    if missing:
-        more = ", …" if len(missing) > 3 else ""
-        raise ValueError(
-            f"{path} should hold all weights of a causal language model. Found {len(missing)} missing "
-            f"({', '.join(missing[:3])}{more}). Save the whole model, its output layer included."
-        )
 
 
 def _quantization_config(dtype: Dtype, gguf_file: str | None, quantization: Quantization | None) -> object | None:

@@ -60,7 +60,10 @@ class CountedOutputs:
             ValueError: If the network cannot be taken apart.
         """
         if self._parts is None:
-            raise ValueError("The teacher should be taken apart. Found that it cannot be.")
+            raise ValueError(
+                "Hidden states should be asked for when it is built (`needs_hidden=True`). Found a teacher that cannot "
+                "be taken apart."
+            )
         return self._parts
 
     @property

@@ -174,13 +174,13 @@ class ImageFolderDataModule(ImageDataModule):
     def _require(self, name: str) -> None:
         if self._has(name):
             return
-        entries = sorted(entry.name for entry in self.data_dir.iterdir()) if self.data_dir.is_dir() else []
-        found = (
-            f" It holds {listed(entries, 5) or 'nothing'}." if self.data_dir.is_dir() else " There is no such folder."
-        )
+        found = "There is no such folder."
+        if self.data_dir.is_dir():
+            entries = sorted(entry.name for entry in self.data_dir.iterdir())
+            found = f"It holds {listed(entries, 5) or 'nothing'}."
         raise FileNotFoundError(
             "Parameter `data_dir` should be a folder that holds `train/` and `val/`, with a folder of images "
-            f"per class. Found `data_dir = {str(self.data_dir)!r}`, where `{name}/` is missing.{found}"
+            f"per class. Found `data_dir = {str(self.data_dir)!r}`, where `{name}/` is missing. {found}"
         )
 
 

@@ -7,6 +7,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lightning_abkd.vision.data._image_folder import listed
 from lightning_abkd.vision.data._samples import LabelledImages, file_of, read_sample
 
 _BATCH = 64
@@ -40,10 +41,9 @@ class Readable(NamedTuple):
     def report(self, split: str) -> None:
         """Say once how many images of a split are left out, and which."""
         if self.others:
-            more = f" and {len(self.others) - _SHOWN} more" if len(self.others) > _SHOWN else ""
             rank_zero_info(
                 f"Left out {len(self.others)} of the {len(self.indices) + len(self.others)} {split} images, which "
-                f"cannot be read: {', '.join(self.others[:_SHOWN])}{more}."
+                f"cannot be read: {listed(self.others, _SHOWN)}."
             )
 
 

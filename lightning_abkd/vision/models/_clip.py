@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from lightning_abkd._utils import check_at_least, check_interval, folder_or_hub, reading_pretrained
+from lightning_abkd._utils import check_at_least, check_interval, folder_or_hub, load_whole, reading_pretrained
 from lightning_abkd.training import eval_mode
 from lightning_abkd.vision.data import read_class_names
 from lightning_abkd.vision.models._image_classifier import check_more_than_one
@@ -211,8 +211,4 @@ def _load(path: str) -> "CLIPModel":
         raise ValueError(f"Parameter `path` should be a CLIP. Found a model of the type {kind!r} in {path!r}.")
     load: Callable[..., tuple[CLIPModel, Mapping[str, Collection[str]]]]
     load = getattr(CLIPModel, "from_pretrained")  # noqa: B009  (annotated as if it returned the model alone)
-    with reading_pretrained(path, "a CLIP"):
-        model, found = load(path, output_loading_info=True)
-    if missing := sorted(found["missing_keys"]):
-        raise ValueError(f"{path} should hold all weights of a CLIP. Found {len(missing)} missing ({missing[0]}, …).")
-    return model
+    return load_whole(load, path, "a CLIP")

@@ -27,7 +27,7 @@ def test_a_network_that_is_not_taken_apart_gives_logits_alone():
     outputs = CountedOutputs(net, None, needs_hidden=False)
     assert outputs.classes == 384
     torch.testing.assert_close(outputs.logits(PADDED), expected(net))
-    with pytest.raises(ValueError, match="should be taken apart"):
+    with pytest.raises(ValueError, match="Found a teacher that cannot be taken apart"):
         outputs.hidden(PADDED)
     with pytest.raises(ValueError, match="Hidden states cannot stand for the teacher: .* Use the kind 'top_k'"):
         CountedOutputs(net, None, needs_hidden=True)
