@@ -2,7 +2,9 @@
 
 jsonargparse checks this for arguments that are objects of a class. For those that are functions, such as the optimizer,
 and for those of any type, such as a tokenizer, it calls whatever a class path names, before anybody sees what comes
-back. Python's own library is full of what has effects, so an argument of any type takes only its plain values.
+back. Python's own library is full of what has effects, so an argument of any type takes only its plain values, and of
+other functions those that say that they return an object of a class: not torch.save, which writes a file, nor
+torch.load, which may run one.
 """
 
 import inspect
@@ -30,7 +32,9 @@ def refuse_other_calls() -> None:
 
     def adapt_class_type(value: object, *options: object, **named: object) -> object:
         if named.get("typehint") is None and "partial_skip_args" not in named:
-            _check_not_standard(_typehints.subclass_spec_as_namespace(value)["class_path"])
+            path = _typehints.subclass_spec_as_namespace(value)["class_path"]
+            _check_not_standard(path)
+            _check_gives_object(path)
         return _ADAPT(value, *options, **named)
 
     vars(_typehints)["adapt_partial_callable_class"] = adapt_partial_callable_class
@@ -60,6 +64,25 @@ def _check_not_standard(path: str) -> None:
             f"'{path}' of Python's own library would be called, which gives nothing that is asked for. "
             "Give a plain value, or the path of a class that is meant for this argument"
         )
+
+
+def _check_gives_object(path: str) -> None:
+    """Raise ImportError if a path names a function that does not say that it returns an object of a class."""
+    value = _imported(path)
+    # A class method builds an object of its class, such as `from_pretrained`.
+    builds = value is None or inspect.isclass(value) or inspect.isclass(getattr(value, "__self__", None))
+    if not builds and not _is_class(_returned(value)):
+        raise ImportError(
+            f"'{path}' would be called, and does not say that it returns an object. Name a class, or annotate what the "
+            "function returns"
+        )
+
+
+def _is_class(hint: object) -> bool:
+    """Return True for a class, or for its name where it is not imported."""
+    if isinstance(hint, str):
+        return hint.replace(".", "").isidentifier() and hint not in ("None", "Any", "object")
+    return inspect.isclass(hint) and not _typehints.accepts_any_value(hint) and hint is not type(None)
 
 
 def _imported(path: str) -> object:

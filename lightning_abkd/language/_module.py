@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
@@ -13,6 +14,7 @@ from lightning_abkd.language._old_attributes import OldAttribute
 from lightning_abkd.language._own_responses import with_student_data
 from lightning_abkd.language._path_choice import PathChoice, PathWish
 from lightning_abkd.language._paths import TokenPath
+from lightning_abkd.language._store import Store
 from lightning_abkd.language._token_terms import token_cross_entropy, token_metrics
 from lightning_abkd.language._vocabulary import common_vocabulary, log_padding
 from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
@@ -82,11 +84,18 @@ class LanguageDistillationModule(DistillationModule):
         self._found_vocabulary: int | None = None
         self.fused_head = fused_head
         self.student_data = student_data
-        self._stored_teacher: TeacherFromCache | None = None
+        self._store = Store()
         self._responder = Responder()
         self._log_once = LogOnce()
         self._choice = PathChoice(self._log_once)
         self._reader: BatchReader | None = None
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Expect a teacher if a callback brings one; a fit leaves the outputs that were stored for an earlier one."""
+        if self.trainer.training:
+            is_missed = self.divergence is not None and self._teacher is None and not self.has_teacher_callback
+            self._store.begin_fit(is_missed)
+        return super().configure_callbacks()
 
     def setup(self, stage: str) -> None:
         """Find the common ids of both networks; put the student into train mode and compile it if asked to."""
@@ -108,7 +117,7 @@ class LanguageDistillationModule(DistillationModule):
     def _find_vocabulary(self) -> None:
         """Find the common ids of all networks, unless they are given or known already."""
         if self.vocabulary is None:
-            stored = self._stored_teacher
+            stored = self._store.teacher
             common = common_vocabulary(self.student, self.teacher, self._tokenizer())
             self.vocabulary = common if stored is None else stored.cache.vocabulary
             self._found_vocabulary = self.vocabulary
@@ -120,11 +129,11 @@ class LanguageDistillationModule(DistillationModule):
     @property
     def stored_teacher(self) -> TeacherFromCache | None:
         """The stored outputs that training learns from in the teacher's place, or None."""
-        return self._stored_teacher
+        return self._store.teacher
 
-    def use_stored_teacher(self, stored: TeacherFromCache) -> None:
-        """Learn from stored outputs in training; evaluations keep the live teacher if there is one."""
-        self._stored_teacher = stored
+    def use_stored_teacher(self, stored: TeacherFromCache, for_one_fit: bool = False) -> None:
+        """Learn from stored outputs in one fit or in all; evaluations keep the live teacher if there is one."""
+        self._store = Store(stored, for_one_fit)
         self._forget_networks()
         self.expect_teacher()
         self._find_vocabulary()
@@ -182,7 +191,7 @@ class LanguageDistillationModule(DistillationModule):
 
     def _path_of(self, batch: TokenBatch) -> TokenPath:
         wish = PathWish(
-            self.fused_head, self.student, self._teacher, self._stored_teacher, self.vocabulary, self._compile_student
+            self.fused_head, self.student, self._teacher, self._store.teacher, self.vocabulary, self._compile_student
         )
         return self._choice.path_for(self, LanguageDistillationModule, wish, batch)
 
@@ -193,7 +202,7 @@ class LanguageDistillationModule(DistillationModule):
         trainer = trainer_of(self)
         if trainer is not None and trainer.predicting:
             return self._reader.read(batch, "optional")
-        learns = self.divergence is not None and (self._teacher or self._stored_teacher) is not None
+        learns = self.divergence is not None and (self._teacher or self._store.teacher) is not None
         return self._reader.read(batch, "needed" if self.task_weight or not learns else "made")
 
     def prepare_on_host(self, batch: object) -> object:

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_abkd._utils import check_choice
 from lightning_abkd.schedules import Constant, Schedule
 from lightning_abkd.training._length import training_length
-from lightning_abkd.training._lightning import callbacks_of
+from lightning_abkd.training._lightning import averages_of, callbacks_of
 from lightning_abkd.training._scheduled_number import ScheduledNumber
 from lightning_abkd.training._step_log import is_logged
 
@@ -113,8 +113,10 @@ class HyperparameterScheduler(Callback):
         return [ScheduledNumber(pl_module, path, type(self).__name__) for path in self._schedules]
 
     def _set(self, pl_module: LightningModule, values: dict[str, float]) -> None:
-        for number in self._numbers(pl_module):
-            number.set(values[number.path])
+        # An average of the module would else be validated and saved with an average of all values so far.
+        for module in (pl_module, *averages_of(pl_module)):
+            for number in self._numbers(module):
+                number.set(values[number.path])
         self._values = values
 
     def _check_alone(self, trainer: Trainer) -> None:

@@ -1,13 +1,14 @@
 """The only file that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
-`LightningModule._trainer`, `Trainer.callbacks`, `Trainer.ckpt_path`, `Trainer.log_every_n_steps`,
-`Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`.
+`LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
+`Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`.
 """
 
 from collections.abc import Callable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -43,6 +44,14 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
     """Return the callbacks of a trainer."""
     callbacks: list[Callback] = getattr(trainer, "callbacks")  # noqa: B009
     return callbacks
+
+
+def averages_of(module: LightningModule) -> list[LightningModule]:
+    """Return the averages of a module that callbacks of its trainer keep."""
+    callbacks = [] if module._trainer is None else callbacks_of(module._trainer)
+    kept = [callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)]
+    averages = [average.module for average in kept if average is not None]
+    return [average for average in averages if isinstance(average, LightningModule)]
 
 
 def log_interval(trainer: Trainer) -> int:

@@ -41,9 +41,14 @@ class ModuleState(HostBatches):
 
         It runs before any callback is set up, so that a scheduler finds the divergence wherever it stands among them.
         """
-        if any(getattr(callback, "brings_teacher", False) for callback in callbacks_of(self.trainer)):
+        if self.has_teacher_callback:
             self.expect_teacher()
         return []
+
+    @property
+    def has_teacher_callback(self) -> bool:
+        """Whether a callback of the trainer `brings_teacher`."""
+        return any(getattr(callback, "brings_teacher", False) for callback in callbacks_of(self.trainer))
 
 
 def _write_own_names(module: ModuleState, state: State, prefix: str, metadata: object) -> None:

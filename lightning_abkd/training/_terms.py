@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import lightning_abkd.training._checks as checks
 from lightning_abkd.losses import DistillationLoss, loss_terms
-from lightning_abkd.training._labels import IGNORED, read_labels, with_ignored
+from lightning_abkd.training._labels import IGNORED, read_labels, target_of, with_ignored
 
 Terms = dict[str, tuple[float | Tensor, Tensor]]
 
@@ -96,16 +96,14 @@ def step_count(signals: dict[str, Tensor], terms: Iterable[str], ignored: bool) 
 
 
 def accuracy(signals: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Compute the student's accuracy as {name: value}, or nothing where positions have no one right class each.
+    """Compute the student's accuracy as {name: value}, or nothing without labels or under a mask.
 
-    That is so under a mask, and for probabilities, such as those of mixup. A label of -100 does not count. This waits
+    As in evaluations, of probabilities the largest is the right class, and a label of -100 does not count. This waits
     for the device.
     """
     if "labels" not in signals or "mask" in signals:
         return {}
-    target = read_labels(signals["labels"], signals["student_logits"])
-    if target.is_floating_point():
-        return {}
+    target = target_of(signals)
     labelled = (target != IGNORED).sum()
     if not bool(labelled):
         return {}

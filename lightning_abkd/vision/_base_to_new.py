@@ -70,13 +70,14 @@ class BaseToNewModule(DistillationModule):
         """Keep the outputs and labels of the classes that compete in a part of the data."""
         data = self._data()
         classes = data.classes(part)
-        found = signals["student_logits"].shape[-1]
-        if found != data.num_classes:
-            raise ValueError(
-                f"Networks should have an output for each of the {data.num_classes} classes of {data.source}. "
-                f"Found {found}. Pass them the `class_names` of this data set."
-            )
-        kept = {name: signals[name][:, classes.start : classes.stop] for name in signals if "_logits" in name}
+        logits = {name: value for name, value in signals.items() if "_logits" in name}
+        for name, value in logits.items():
+            if value.shape[-1] != data.num_classes:
+                raise ValueError(
+                    f"Networks should have an output for each of the {data.num_classes} classes of {data.source}. "
+                    f"Found {value.shape[-1]} in `{name}`. Pass them the `class_names` of this data set."
+                )
+        kept = {name: value[:, classes.start : classes.stop] for name, value in logits.items()}
         return signals | kept | {"labels": _labels_among(classes, signals["labels"], data.num_classes)}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:

@@ -5,6 +5,7 @@ import pytest
 from lightning_abkd.cli import AbkdCLI
 
 CALLED = {"class_path": "os.system", "init_args": {"command": "touch called"}}
+WRITTEN = {"class_path": "torch.save", "init_args": {"obj": 1, "f": "called"}}
 PROCESS = {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "called"]}}
 LINEAR = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 64, "out_features": 10}}
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -50,10 +51,11 @@ PLACES = {
     "tokenizer": lambda call: {"data": texts(tokenizer=call)},
     "teacher_tokenizer": lambda call: {"data": texts(teacher_tokenizer=call)},
     "template": lambda call: {"data": texts(template=call)},
+    "extra": lambda call: {"model": {"student": {**LINEAR, "dict_kwargs": {"device": call}}}},
 }
 
 
-@pytest.mark.parametrize("call", [CALLED, PROCESS], ids=["function", "class"])
+@pytest.mark.parametrize("call", [CALLED, PROCESS, WRITTEN], ids=["function", "class", "written"])
 @pytest.mark.parametrize("place", PLACES)
 def test_a_config_cannot_call_what_is_not_asked_for(folder, place, call, capsys):
     with pytest.raises(SystemExit):

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -53,3 +55,34 @@ def test_what_a_class_says_is_the_cause_of_the_error(parser):
     with pytest.raises(ValueError, match="Does not validate") as caught:
         parser.instantiate(parsed)
     assert "NoneType" not in str(caught.value.__cause__).splitlines()[0]
+
+
+FUNCTIONS = {
+    "torch.load": {"f": "mine.pt"},
+    "torch.save": {"obj": 1, "f": "mine.pt"},
+    "torch.hub.load": {"repo_or_dir": "mine", "model": "mine"},
+    "torch.hub.load_state_dict_from_url": {"url": "mine"},
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_that_does_not_say_that_it_returns_an_object_is_not_called(parser, name):
+    call = json.dumps({"class_path": name, "init_args": FUNCTIONS[name]})
+    with pytest.raises(ArgumentError, match="would be called, and does not say that it returns an object"):
+        tokenizer(parser, f"--data.tokenizer={call}")
+
+
+class Words:
+    @classmethod
+    def build(cls, size: int = 2):
+        return cls()
+
+
+def words(size: int = 2) -> "Words":
+    return Words()
+
+
+@pytest.mark.parametrize("name", ["Words", "Words.build", "words"])
+def test_a_function_of_the_users_that_builds_an_object_is_called(parser, name):
+    parsed = parser.parse_args([f"--data={__name__}.Data", f"--data.tokenizer={{class_path: {__name__}.{name}}}"])
+    assert isinstance(parser.instantiate(parsed).data.tokenizer, Words)

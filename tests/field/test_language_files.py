@@ -152,3 +152,33 @@ def test_columns_of_other_names_are_mapped(tmp_path):
     assert data.record("train", 0).record == TASK
     with pytest.raises(ValueError, match="should have the column question that `columns.instruction` names. Found ask"):
         InstructionDataModule(columns={"instruction": "question"}, **options).setup("fit")
+
+
+def test_tables_keep_turns_as_json_and_their_python_source_is_refused(tmp_path, pandas):
+    prompt, completion = [ASK], [SAY]
+    stored = {"prompt": [json.dumps(prompt)], "completion": [json.dumps(completion)]}
+    pandas.DataFrame(stored).to_csv(tmp_path / "a.csv", index=False)
+    assert read_records(tmp_path / "a.csv") == [CHAT]
+    pandas.DataFrame({"prompt": [prompt], "completion": [completion]}).to_csv(tmp_path / "b.csv")
+    pandas.DataFrame({"prompt": ["ask"], "chosen": [[ASK, SAY]], "rejected": [[ASK]]}).to_csv(tmp_path / "c.csv")
+    for name, column in (("b.csv", "prompt"), ("c.csv", "chosen")):
+        with pytest.raises(ValueError, match=rf"{name}, record 1, column {column} .* Found the Python source of turns"):
+            read_records(tmp_path / name)
+
+
+def test_a_text_that_is_json_stays_a_text(tmp_path):
+    rows = [{"prompt": "Write a chat.", "completion": json.dumps([ASK, SAY])}, {"prompt": "[1]", "completion": "[2]"}]
+    assert [record.responses[0] for record in read_records(lines(tmp_path / "a.jsonl", *rows))] == [
+        row["completion"] for row in rows
+    ]
+
+
+def test_a_prompt_beside_the_instruction_it_was_made_from_is_counted(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr("lightning_abkd.language.data._reports.rank_zero_info", logged.append)
+    row = {"instruction": "ask", "prompt": "Below is an instruction. ask", "output": "say", "response": "say"}
+    path = str(lines(tmp_path / "a.jsonl", row, row))
+    options = {"template": instruction_only, "max_length": 32, "max_prompt_length": 24}
+    data = InstructionDataModule(chat_tokenizer(), path, path, **options)
+    assert data.record("train", 0).record == TASK
+    assert "instruction taken, prompt left out        2" in logged[0]

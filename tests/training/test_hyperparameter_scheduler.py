@@ -1,6 +1,9 @@
+from functools import partial
+
 import pytest
+import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from torch._dynamo.testing import CompileCounter
 
@@ -45,6 +48,23 @@ def test_numbers_and_buffers_are_driven_in_place(tmp_path):
     assert model.task_weight == 0.25
     assert model.divergence.temperature is buffer
     assert buffer == 3.0
+
+
+@pytest.mark.parametrize("listed", ["before", "behind"])
+@pytest.mark.parametrize("average", [WeightAveraging, partial(EMAWeightAveraging, decay=0.5)])
+def test_an_average_of_the_weights_is_validated_and_saved_with_the_numbers_of_the_moment(tmp_path, average, listed):
+    class Seen(Record):
+        def on_validation_batch_end(self, trainer, pl_module, *rest):
+            self.on_train_batch_end(trainer, pl_module, *rest[:3])
+
+    model = plain_module()
+    callbacks = [temperature(), average()] if listed == "before" else [average(), temperature()]
+    run = trainer(tmp_path, callbacks=[*callbacks, seen := Seen()], num_sanity_val_steps=0)
+    run.fit(model, loader(), loader(8))
+    run.save_checkpoint(tmp_path / "run.ckpt")
+    saved = torch.load(tmp_path / "run.ckpt")["state_dict"]
+    assert seen.values == [8.0, 7.0, 6.0, 5.0, 5.0, 4.0, 3.0, 2.0, 1.0, 1.0]
+    assert saved["divergence.temperature"] == model.divergence.temperature == 1.0
 
 
 def test_values_are_logged(tmp_path):

@@ -99,7 +99,7 @@ def test_accuracy_is_of_what_has_labels_everywhere():
     assert accuracy({"student_logits": torch.eye(4)}) == {}
     assert accuracy(batch | {"labels": torch.tensor([0, -100, 2, 0])})["accuracy"] == pytest.approx(2 / 3)
     assert accuracy(batch | {"labels": torch.full((4,), -100)}) == {}
-    assert accuracy(batch | {"labels": torch.eye(4)}) == {}
+    assert accuracy(batch | {"labels": 0.6 * torch.eye(4) + 0.1}) == {"accuracy": 1.0}
     assert accuracy(batch | {"mask": torch.ones(4, dtype=torch.bool)}) == {}
 
 

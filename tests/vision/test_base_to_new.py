@@ -102,9 +102,11 @@ def test_losses_of_labels_are_refused_without_labels(root):
         columns(root, module(DKD()), transductive=True)
 
 
-def test_networks_of_other_classes_are_an_error(root):
-    other = BaseToNewModule(network(4), network(4))
-    with pytest.raises(ValueError, match="an output for each of the 5 classes of dtd. Found 4"):
+@pytest.mark.parametrize(("classes", "found"), [((5, 4), "4 in `student_logits`"), ((7, 5), "7 in `teacher_logits`")])
+def test_networks_of_other_classes_are_an_error(root, classes, found):
+    # The first outputs of a teacher for another set would be taken for those of the half.
+    other = BaseToNewModule(*map(network, classes))
+    with pytest.raises(ValueError, match=f"an output for each of the 5 classes of dtd. Found {found}"):
         columns(root, other)
 
 

@@ -46,6 +46,7 @@ class CachedTeacher(Callback):
     rounding to `dtype` changes a log-probability. In float16 that is up to 2⁻¹¹ of its value (0.002 at -4, 0.004 at
     -8); float32 takes 8 k + 4 bytes per token instead of 6 k + 2.
 
+    A module learns from the stored outputs in that fit alone: the next one needs the callback again, or a live teacher.
     Only the training data are stored: validation runs without the teacher unless it is kept. One process writes while
     the others wait; if that would take long, first write it in a run of one process.
 
@@ -144,7 +145,7 @@ class CachedTeacher(Callback):
         teacher = run.module.teacher
         model = None if teacher is None else model_identity(teacher)
         cache.check(model, _tokenizer_identity(run.data), _data_identity(run.data))
-        run.module.use_stored_teacher(TeacherFromCache(cache))
+        run.module.use_stored_teacher(TeacherFromCache(cache), for_one_fit=True)
 
     def _fill(self, run: LanguageRun, teacher: nn.Module) -> None:
         """Run the teacher on the samples that are not stored yet."""

@@ -11,7 +11,6 @@ from lightning_abkd.language.data._tokenizers import Tokenizer
 Span = tuple[int, int]
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
-_CALLS = ("tool_calls", "function_call", "tool_call_id")
 # Stands for a content, to find where the template writes it.
 _MARK = "\ue000content\ue000"
 
@@ -49,18 +48,13 @@ class Chat:
         """The conversation up to the last reply, as a network is asked for one."""
         return self._write(self.messages[:-1], add_generation_prompt=True)
 
-    def drops_tools(self, text: str) -> bool:
-        """Return whether the template writes the same text without the tools, or without the calls of them."""
-        if self.tools and self._writes(text, self.messages, ()):
-            return True
-        bare = [{name: value for name, value in turn.items() if name not in _CALLS} for turn in self.messages]
-        return any(map(calls_tool, self.messages)) and self._writes(text, bare, self.tools)
-
-    def _writes(self, text: str, messages: Sequence[Message], tools: Sequence[Mapping[str, object]]) -> bool:
+    def shows(self, turn: int) -> bool:
+        """Return whether the template writes the content of a message, as it is or changed."""
         try:
-            return Chat(self.tokenizer, messages, tools, self.options).text == text
+            return _MARK[0] in self._write(self._marked(turn))
         except ValueError:
-            return False
+            # It reads the content, which it does to write it.
+            return True
 
     def last_reply(self, text: str) -> Span:
         """Find where the last reply is in the text of the conversation.
@@ -129,15 +123,13 @@ class Chat:
         if start and text.startswith(start):
             return len(start)
         end = self._content(text, turn)[1]
+        # Phi-3 writes a mark of the end of the conversation after the last end of turn.
         end_of_turn = text[self._content(text, last)[1] :]
-        return end + len(end_of_turn) if text.startswith(end_of_turn, end) else end
+        return end + common_length(end_of_turn, text[end:])
 
     def _content(self, text: str, turn: int) -> Span:
         """Find a content in the text: where a mark stands that is written in its place."""
-        message = self.messages[turn]
-        marked = [*self.messages]
-        marked[turn] = {**message, "content": _MARK}
-        before, found, after = self._write(marked).partition(_MARK)
+        before, found, after = self._write(self._marked(turn)).partition(_MARK)
         place = (len(before), len(text) - len(after))
         is_there = text.startswith(before) and text.endswith(after) and place[0] < place[1]
         if not found or not is_there:
@@ -146,6 +138,17 @@ class Chat:
                 f"Found none for message {turn + 1}, which it writes otherwise in the whole conversation."
             )
         return place
+
+    def _marked(self, turn: int) -> list[Message]:
+        marked = [*self.messages]
+        marked[turn] = {**self.messages[turn], "content": _MARK}
+        return marked
+
+
+def common_length(first: Sequence[object], second: Sequence[object]) -> int:
+    """Return how many ids or characters two sequences start with together."""
+    shared = min(len(first), len(second))
+    return next((i for i in range(shared) if first[i] != second[i]), shared)
 
 
 def _says(turn: Message) -> bool:

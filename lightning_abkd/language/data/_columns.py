@@ -37,9 +37,13 @@ class Row:
         return not is_absent(self.values.get(column))
 
     def pick(self, names: Sequence[str]) -> str | None:
-        """Return the spelling of a column that the row has: one that is not empty, if there is one."""
+        """Return the spelling of a column that the row has: the first that is not empty; count others that differ."""
         present = [name for name in names if self.has(name)]
-        return next((name for name in present if self.values[name] != ""), present[0] if present else None)
+        picked = next((name for name in present if self.values[name] != ""), present[0] if present else None)
+        others = [name for name in present if self.values[name] not in ("", self.values[picked or name])]
+        if others:
+            self.notes[f"{picked} taken, {', '.join(others)} left out"] += 1
+        return picked
 
     def text(self, column: str) -> str:
         """Return the text of a column.
@@ -102,8 +106,11 @@ def check_columns(columns: Mapping[str, str] | None) -> None:
 
 
 def renamed(row: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, object]:
-    """Return a row with its columns under our names; columns that would be read in their place are left out."""
-    hidden = {name for group in GROUPS if columns.keys() & set(group) for name in group}
+    """Return a row with its columns under our names; columns that would be read in their place are left out.
+
+    A column that is mapped is no longer read under its own name.
+    """
+    hidden = {name for group in GROUPS if columns.keys() & set(group) for name in group} | {*columns.values()}
     if columns.keys() & _LEADING:
         hidden |= _LEADING
     kept = {name: value for name, value in row.items() if name not in hidden}

@@ -13,7 +13,7 @@ from lightning_abkd.language.data._columns import (
     shown,
 )
 from lightning_abkd.language.data._record import Message, Record
-from lightning_abkd.language.data._turns import are_turns, conversation, read_tools, read_turns
+from lightning_abkd.language.data._turns import are_turns, conversation, read_tools, read_turns, with_stored_turns
 
 _CONVERSATION = ("messages", "conversations")
 _UNWANTED = (False, "False", "false")
@@ -33,7 +33,7 @@ def read_row(row: Row) -> list[Record]:
         row.notes["chosen taken, rejected left out"] += 1
     if are_turns(row.values.get("instances")):
         return _instances(row)
-    return [_record(row)]
+    return [_record(with_stored_turns(row, INSTRUCTION, RESPONSE))]
 
 
 def _record(row: Row) -> Record:
@@ -87,7 +87,8 @@ def _openai_preference(row: Row) -> Record:
 
 def _task(row: Row, lead: str) -> Record:
     """Read a prompt and its response, each a text or turns."""
-    column = row.pick(RESPONSE)
+    # Of a pair of preferences the chosen response is taken, whatever other responses there are.
+    column = row.pick(("chosen", *RESPONSE) if row.has("rejected") else RESPONSE)
     if column is None and not any(name in row.values for name in RESPONSE):
         raise _missing_column(row, RESPONSE)
     response = None if column is None else row.values[column]

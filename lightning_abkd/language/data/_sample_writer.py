@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_abkd.language.data._chat import Span
+from lightning_abkd.language.data._chat import Span, common_length
+from lightning_abkd.language.data._chat_notes import left_out
 from lightning_abkd.language.data._options import Lengths, Turns
 from lightning_abkd.language.data._prompts import Template, chat_of, takes_chat, task_prompt
 from lightning_abkd.language.data._record import Record
@@ -72,7 +73,7 @@ class SampleWriter:
         prompt_ids = self._encode(prompt)
         if self._joins:
             ids = self._encode(prompt + record.responses[0])
-            prompt_length = _common(prompt_ids, ids)
+            prompt_length = common_length(prompt_ids, ids)
         else:
             ids = prompt_ids + self._encode(record.responses[0])
             prompt_length = len(prompt_ids)
@@ -89,7 +90,7 @@ class SampleWriter:
         marks = chat.counted_by_template()
         if marks is not None:
             counted = _runs_that_meet(marks, counted)
-        self._note(chat.drops_tools(text), "tools that the chat template does not write")
+        self.counts.update(left_out(chat, text))
         end = self.tokenizer.eos_token_id
         self._note(end is not None and end not in ids[start:], "replies that end without the end-of-text token")
         references = record.responses if record.responses[0].strip() else (text[slice(*reply)],)
@@ -101,7 +102,7 @@ class SampleWriter:
 
         A token on both sides of the start belongs to the part, one on both sides of the end does not.
         """
-        first, last = (len(ids) if at == len(text) else _common(self._encode(text[:at]), ids) for at in span)
+        first, last = (len(ids) if at == len(text) else common_length(self._encode(text[:at]), ids) for at in span)
         return first, last
 
     def _cut(self, sample: TextSample) -> list[TextSample]:
@@ -179,12 +180,6 @@ def read_samples(file: str | Path | None, writer: SampleWriter, columns: Mapping
 
 def _array(ids: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     return np.array(ids, dtype=np.int32)
-
-
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """Return how many ids two sequences start with together."""
-    shared = min(len(first), len(second))
-    return next((i for i in range(shared) if first[i] != second[i]), shared)
 
 
 def _inside(length: int, spans: Sequence[Span]) -> Mask:

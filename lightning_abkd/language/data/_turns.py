@@ -1,6 +1,7 @@
 """Turns of conversations, as OpenAI, ShareGPT and TRL write them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 from lightning_abkd.language.data._columns import Row, is_absent, shown
@@ -21,6 +22,8 @@ _ROLES = {
     "function": "tool",
     "function_call": "assistant",
 }
+# How a table keeps a list of turns whose writer took its Python source.
+_PYTHON_TURNS = re.compile(r"\s*\[\s*\{'(role|content|from|value)': ")
 # Columns of what is no text; leaving them out would change what is asked.
 _MEDIA = ("images", "image", "videos", "video", "audios", "audio")
 
@@ -102,6 +105,33 @@ def read_tools(row: Row) -> tuple[Mapping[str, object], ...]:
             f"{row.place}, column tools should be a list of objects or its JSON. Found {shown(row.values['tools'])}."
         )
     return tuple(tools)
+
+
+def with_stored_turns(row: Row, prompts: Sequence[str], responses: Sequence[str]) -> Row:
+    """Return a row with the turns that a table keeps as JSON: prompts, chosen responses, and all responses to turns.
+
+    Raises:
+        ValueError: If such a text is the Python source of turns, as `Dataset.to_csv` and `DataFrame.to_csv` write it.
+    """
+    values = {**row.values, **_stored_turns(row, (*prompts, "chosen"))}
+    if any(are_turns(values.get(name)) for name in prompts):
+        values |= _stored_turns(row, responses)
+    return Row(values, row.place, row.notes)
+
+
+def _stored_turns(row: Row, columns: Sequence[str]) -> dict[str, object]:
+    read: dict[str, object] = {}
+    for column in columns:
+        value = row.values.get(column)
+        if isinstance(value, str) and _PYTHON_TURNS.match(value):
+            raise ValueError(
+                f"{row.place}, column {column} should be text, or turns as JSON. Found the Python source of turns, "
+                f"{shown(value)}. Save the file as .jsonl or .parquet, which keep lists."
+            )
+        turns = _parsed(value)
+        if are_turns(turns) and isinstance(turns, list) and all(map(_is_turn, turns)):
+            read[column] = turns
+    return read
 
 
 def _parsed(value: object) -> object:

@@ -34,7 +34,7 @@ class Predicted:
     dataset: object
     _positions: list[int] = field(default_factory=list)
     _answers: list[list[tuple[int, float]]] = field(default_factory=list)
-    _classes: int = 0
+    _classes: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -47,7 +47,7 @@ class Predicted:
             logits: Logits (B, C) of each network.
         """
         self._positions += positions
-        self._classes = logits[0].shape[-1]
+        self._classes = [each.shape[-1] for each in logits]
         answers = []
         for each in logits:
             likeliest = each.to(torch.float32).softmax(-1).max(-1)
@@ -56,18 +56,21 @@ class Predicted:
 
     def rows(self) -> list[Row]:
         """Return one row for each sample."""
-        names = self._class_names()
+        names = [self._class_names(classes) for classes in self._classes]
         return [
-            self._row(position, tuple((names[label], probability) for label, probability in answers))
+            self._row(
+                position,
+                tuple((of[label], probability) for of, (label, probability) in zip(names, answers, strict=True)),
+            )
             for position, answers in zip(self._positions, self._answers, strict=True)
         ]
 
-    def _class_names(self) -> Sequence[str]:
-        """Return the names that the data set gives its classes, or else their numbers."""
+    def _class_names(self, classes: int) -> Sequence[str]:
+        """Return the names that the data set gives its classes; the numbers for a network of other classes."""
         names = getattr(_origin(self.dataset, None).dataset, "classes", None)
-        if isinstance(names, Sequence) and len(names) == self._classes:
+        if isinstance(names, Sequence) and len(names) == classes:
             return [str(name) for name in names]
-        return [str(label) for label in range(self._classes)]
+        return [str(label) for label in range(classes)]
 
     def _row(self, position: int, answers: tuple[tuple[str, float], ...]) -> Row:
         origin = _origin(self.dataset, position)

@@ -48,6 +48,28 @@ def test_teacher_may_stay_for_validation(tmp_path):
     assert "val/agreement" not in fit(tmp_path, {}).trainer.callback_metrics
 
 
+def fit_again(tmp_path, module, *callbacks):
+    torch.manual_seed(0)
+    trainer(tmp_path, max_epochs=1, callbacks=[*callbacks]).fit(module, datamodule=instruction_data(tmp_path))
+    return weights(module)
+
+
+def test_another_fit_learns_from_the_live_teacher(tmp_path):
+    stored, live = fit(tmp_path, {"keep_teacher": True}), fit(tmp_path)
+    torch.testing.assert_close(fit_again(tmp_path, stored), fit_again(tmp_path, live), rtol=1e-2, atol=1e-3)
+    assert stored.stored_teacher is None
+
+
+def test_another_fit_misses_the_teacher_that_has_left(tmp_path):
+    module = fit(tmp_path, {})
+    with pytest.raises(ValueError, match="it left in an earlier fit with `CachedTeacher`. Give the trainer `CachedTea"):
+        fit_again(tmp_path, module)
+    fit_again(tmp_path, module, CachedTeacher(str(tmp_path / "cache")))
+    module.divergence = None
+    assert fit_again(tmp_path, module).isfinite().all()
+    assert module.stored_teacher is None
+
+
 def test_what_the_largest_classes_lose_is_logged(tmp_path, monkeypatch):
     logged = []
     monkeypatch.setattr("lightning_abkd.language.callbacks._cached_teacher.rank_zero_info", logged.append)

@@ -21,8 +21,8 @@ def test_prompt_is_what_a_network_is_asked_with():
     [
         (CHATML, ["Hello<|im_end|>\n", "Bye<|im_end|>\n"]),
         (LLAMA, [" Hello <|im_end|>", " Bye <|im_end|>"]),
-        # The end of turn is not written after an earlier reply.
-        ("{% for m in messages %}[{{ m.content }}]{% endfor %}{{ eos_token }}", ["Hello", "Bye]<|im_end|>"]),
+        # Phi-3 ends the conversation with a mark of its own; this part alone is not written after an earlier reply.
+        ("{% for m in messages %}[{{ m.content }}]{% endfor %}{{ eos_token }}", ["Hello]", "Bye]<|im_end|>"]),
         (THINKING, ["Hello<|im_end|>\n", "Bye<|im_end|>\n"]),
     ],
 )
@@ -43,23 +43,6 @@ def test_a_call_that_cannot_be_found_is_named():
     call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "a", "arguments": ""}}]}
     with pytest.raises(ValueError, match="a part of its own. Found none for message 2"):
         replies("{{ messages | length }}" + CHATML, [TURNS[0], call, *TURNS[2:]])
-
-
-def test_tools_that_are_written_are_not_missed():
-    tools = [{"name": "a"}]
-    for template, dropped in ((CHATML, False), (LLAMA, True)):
-        chat = Chat(byte_level(template), TURNS, tools)
-        assert chat.drops_tools(chat.text) == dropped
-    assert not Chat(byte_level(LLAMA), TURNS).drops_tools("")
-
-
-def test_tools_or_calls_alone_are_missed():
-    call = {"role": "assistant", "tool_calls": [{"function": {"name": "a", "arguments": ""}}]}
-    calls_alone = CHATML.replace("if tools", "if false")
-    tools_alone = CHATML.replace("m.tool_calls or []", "[]")
-    for template, dropped in ((CHATML, False), (calls_alone, True), (tools_alone, True)):
-        chat = Chat(byte_level(template), [TURNS[0], call], [{"name": "a"}])
-        assert chat.drops_tools(chat.text) == dropped
 
 
 def test_marks_of_the_template_are_read_where_there_are_some():

@@ -2,7 +2,15 @@ from collections import Counter
 
 import pytest
 
-from lightning_abkd.language.data._columns import Row, check_columns, check_mapped, is_absent, renamed, shown
+from lightning_abkd.language.data._columns import (
+    INSTRUCTION,
+    Row,
+    check_columns,
+    check_mapped,
+    is_absent,
+    renamed,
+    shown,
+)
 
 NAN = float("nan")
 
@@ -22,6 +30,13 @@ def test_the_first_spelling_that_says_something_is_picked():
     assert row(prompt="x", instruction="").pick(("instruction", "prompt")) == "prompt"
     assert row(prompt=None, instruction="").pick(("instruction", "prompt")) == "instruction"
     assert row(prompt=NAN).pick(("instruction", "prompt")) is None
+
+
+def test_spellings_that_differ_are_counted():
+    given = row(instruction="a", prompt="b", question="a", context="")
+    assert (given.pick(INSTRUCTION), given.notes) == ("instruction", Counter({"instruction taken, prompt left out": 1}))
+    same = row(instruction="a", prompt="a", question="")
+    assert (same.pick(INSTRUCTION), same.notes) == ("instruction", Counter())
 
 
 def test_a_whole_number_is_its_digits_and_is_counted():
@@ -52,7 +67,13 @@ def test_long_values_are_cut_in_messages():
 
 def test_mapped_columns_come_under_our_names():
     given = {"ask": "a", "gold": "b", "id": 1}
-    assert renamed(given, {"instruction": "ask", "output": "gold"}) == given | {"instruction": "a", "output": "b"}
+    assert renamed(given, {"instruction": "ask", "output": "gold"}) == {"id": 1, "instruction": "a", "output": "b"}
+
+
+def test_a_mapped_column_is_not_read_under_its_own_name_too():
+    given = {"input": "a", "output": "b"}
+    assert renamed(given, {"instruction": "input"}) == {"instruction": "a", "output": "b"}
+    assert renamed(given, {"instruction": "input", "input": "output"}) == {"instruction": "a", "input": "b"}
 
 
 def test_a_mapping_counts_whatever_other_columns_there_are():

@@ -111,3 +111,9 @@ def test_the_choice_among_responses_is_counted():
 def test_what_is_no_text_is_named(values, message):
     with pytest.raises(ValueError, match=f"^a.jsonl, record 1.*{message}"):
         read_row(row(values))
+
+
+def test_another_response_than_the_chosen_one_is_left_out_of_a_pair():
+    pair = row({"prompt": "Hi", "response": "Hm", "chosen": "Ho", "rejected": "No"})
+    assert read_row(pair) == [TASK]
+    assert pair.notes == Counter({"chosen taken, rejected left out": 1, "chosen taken, response left out": 1})

@@ -40,6 +40,12 @@ def test_names_that_are_not_those_of_the_logits_are_not_used():
     assert predicted.rows()[0].answers[0][0] == "1"
 
 
+def test_a_teacher_of_other_classes_has_numbers_beside_the_names():
+    predicted = Predicted(0, samples())
+    predicted.add([0], [torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 0.0, 0.0, 1.0]])])
+    assert [name for name, _ in predicted.rows()[0].answers] == ["dog", "3"]
+
+
 def test_half_precision_is_summed_in_single():
     predicted = Predicted(0, None)
     predicted.add([0], [torch.zeros(1, 5000, dtype=torch.bfloat16)])
