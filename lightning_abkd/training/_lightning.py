@@ -48,7 +48,8 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
 
 def averages_of(module: LightningModule) -> list[LightningModule]:
     """Return the averages of a module that callbacks of its trainer keep."""
-    callbacks = [] if module._trainer is None else callbacks_of(module._trainer)
+    trainer = trainer_of(module)
+    callbacks = [] if trainer is None else callbacks_of(trainer)
     kept = [callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)]
     averages = [average.module for average in kept if average is not None]
     return [average for average in averages if isinstance(average, LightningModule)]
