@@ -7,6 +7,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from lightning_abkd.training._own_names import own_names, own_state, unwrap
+from lightning_abkd.training._pruned_weights import with_masks_applied
 from lightning_abkd.training._weight_files import read_entries, write_weights
 from lightning_abkd.training._weight_names import Choice, Expected, choose
 from lightning_abkd.training._weight_values import completed, conversions
@@ -49,8 +50,9 @@ def load_weights(network: nn.Module, path: str | Path, prefix: str | None = None
 
     Reads Lightning checkpoints, state dicts (also as an entry of a dict, such as "state_dict" or "model"), safetensors,
     sharded files by their index, and folders that transformers wrote. What `torch.compile`, DataParallel and averages
-    put into names is ignored on both sides. A name of tied weights may be absent. Where the dtypes differ, values are
-    rounded, which the log says. Nothing but tensors and plain containers is unpickled, so a file cannot run code.
+    put into names is ignored on both sides. A network that is not pruned takes what masks leave of pruned weights. A
+    name of tied weights may be absent. Where the dtypes differ, values are rounded, which the log says. Nothing but
+    tensors and plain containers is unpickled, so a file cannot run code.
 
     Args:
         network: The network to fill, on any device.
@@ -79,7 +81,8 @@ def load_weights(network: nn.Module, path: str | Path, prefix: str | None = None
     state = own_state(inner)
     _check_has_memory(state)
     expected = Expected.by(state)
-    choice = choose(read_entries(path), expected, prefix, path)
+    entries = {entry: with_masks_applied(weights, state) for entry, weights in read_entries(path).items()}
+    choice = choose(entries, expected, prefix, path)
     weights = completed(choice.chosen.weights, state, expected, path)
     messages = [_said(choice, path), conversions(weights, state, path)]
     # Wrappers inside the network keep their own state.

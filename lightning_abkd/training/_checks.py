@@ -86,6 +86,34 @@ def check_channels(network: nn.Module, inputs: Tensor, name: str, error: Runtime
     ) from error
 
 
+def check_dtype(network: nn.Module, inputs: Tensor, name: str, error: RuntimeError) -> None:
+    """Raise ValueError, from the network's own error, if inputs and weights have two dtypes."""
+    weights = next((parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()), None)
+    if weights is None or inputs.dtype == weights or "type" not in str(error):
+        return
+    raise ValueError(
+        f"Inputs should have the dtype of the {name}'s weights, {weights}. "
+        f"Found inputs of shape {tuple(inputs.shape)} and dtype {inputs.dtype}. "
+        "Convert them in the data set, images by `v2.ToDtype(torch.float32, scale=True)`, or set `trainer.precision`."
+    ) from error
+
+
+def check_classes_last(signals: Mapping[str, Tensor], inputs: Tensor) -> None:
+    """Raise ValueError if a network answers to images (B, C, H, W) by maps whose classes are not the last axis.
+
+    Softmax over a width would go unnoticed where no label has to fit.
+    """
+    size = inputs.shape[2:]
+    for name, logits in signals.items():
+        maps = "_logits" in name and logits.dim() == inputs.dim() == 4
+        if maps and logits.shape[2:] == size and logits.shape[1:3] != size:
+            raise ValueError(
+                f"Logits should have the classes as the last axis, (B, H, W, C). Found `{name}` of shape "
+                f"{tuple(logits.shape)} for images of shape {tuple(inputs.shape)}. "
+                "Let the network return `logits.movedim(1, -1)`, or override `signals`."
+            )
+
+
 def check_labelled(signals: Mapping[str, object]) -> None:
     """Raise ValueError if there are no labels."""
     if "labels" not in signals:

@@ -151,7 +151,10 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
         # The teacher runs first, so that its activations are gone before the student keeps its own.
         if self._teacher is not None:
             signals |= outputs("teacher", self._teacher, self._teacher.network, views, self._paths["teacher"], wanted)
-        return signals | outputs("student", self, self.student, views, self._paths["student"], wanted)
+        signals |= outputs("student", self, self.student, views, self._paths["student"], wanted)
+        if type(self).signals is DistillationModule.signals:
+            checks.check_classes_last(signals, views[0])
+        return signals
 
     def task_loss(self, signals: Signals) -> Tensor:
         """Compute the loss of the task itself, the mean over counted positions: cross-entropy on the labels."""

@@ -51,9 +51,11 @@ def read_labels(labels: Tensor, logits: Tensor, check: bool = False) -> Tensor:
         return _class_indices(labels.to(logits.device), classes, check)
     if labels.shape == logits.shape:
         return _probabilities(labels.to(logits.device), check)
+    second = _has_classes_second(logits, labels)
+    advice = " Classes are the last axis: let the networks return `logits.movedim(1, -1)`." if second else ""
     raise ValueError(
         f"Labels should be class indices of shape {tuple(positions)}, or probabilities of shape {tuple(logits.shape)}, "
-        f"because the student's logits have that shape. {_found(labels)}"
+        f"because the student's logits have that shape. {_found(labels)}{advice}"
     )
 
 
@@ -73,6 +75,11 @@ def with_ignored(indices: Tensor, mask: Tensor | None) -> Tensor:
 def has_ignored(labels: Tensor) -> bool:
     """Return True if some class index does not count; this waits for the device."""
     return not labels.is_floating_point() and bool((labels == IGNORED).any())
+
+
+def _has_classes_second(logits: Tensor, labels: Tensor) -> bool:
+    """Return True if labels (B, …) fit logits (B, C, …), as in torch's own cross-entropy."""
+    return logits.dim() > 2 and labels.shape == logits.shape[:1] + logits.shape[2:]
 
 
 def _found(labels: Tensor) -> str:
@@ -149,7 +156,7 @@ class LabelReader:
         try:
             labels = _read(signals, needed, check)
         except (ValueError, TypeError) as error:
-            if needed:
+            if needed or _has_classes_second(signals["student_logits"], signals["labels"]):
                 raise
             self._log_once(f"Labels are left out, because no loss takes them and they cannot be read. {error}")
             return {name: value for name, value in signals.items() if name != "labels"}

@@ -9,6 +9,7 @@ from torch import nn
 from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
 from lightning_abkd.training._lightning import HostBatches, callbacks_of, checkpoint_of, resumes_fit
 from lightning_abkd.training._own_names import below, own_names, prefixed, stripped_names
+from lightning_abkd.training._pruned_weights import with_masks_applied
 from lightning_abkd.training._weight_names import Expected, first_of_each
 from lightning_abkd.training._weight_values import completed
 
@@ -80,7 +81,7 @@ def _read(
     _take_divergence(module, state, f"{prefix}divergence.")
     student = _StudentState(module.student)
     inside = f"{prefix}student."
-    found = student.by_own_names(below(state, inside))
+    found = with_masks_applied(student.by_own_names(below(state, inside)), student.own)
     if strict:
         found = student.counts | found
     for name in below(state, inside):

@@ -84,6 +84,7 @@ def outputs(
                 output = run(view)
             except RuntimeError as error:
                 checks.check_channels(network, view, name, error)
+                checks.check_dtype(network, view, name, error)
                 raise
         signals[f"{name}_logits{suffix}"] = checks.logits_of(output, name)
         if features and not suffix:

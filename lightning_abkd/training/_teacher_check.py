@@ -16,13 +16,15 @@ _CAUSES = (
     "Check that it loads a checkpoint, that its inputs are prepared as in its own training (normalisation, tokenizer), "
     "and that its classes have the same order."
 )
+_SCALE = "Its divergence teaches little then: check the scale of its logits, such as CLIP's `logit_scale`."
 
 
 def warn_of_ignorance(stage: str, values: Mapping[str, Tensor], classes: int, positions: int) -> None:
     """Warn if what an evaluation measured of the teacher says that it knows nothing.
 
     With at least 100 positions, it does so if the mean entropy, or the mean cross-entropy on the labels, is at least
-    98 % of the logarithm of the number of classes, or if the accuracy is at chance (`is_chance`).
+    98 % of the logarithm of the number of classes, or if the accuracy is at chance (`is_chance`). A teacher with such
+    an entropy whose accuracy is not at chance knows something: the warning then is of the scale of its logits.
 
     Args:
         stage: What the values were measured on, such as "val".
@@ -30,9 +32,17 @@ def warn_of_ignorance(stage: str, values: Mapping[str, Tensor], classes: int, po
         classes: Number of classes.
         positions: Number of positions that they are means over.
     """
-    finding = _finding(values, classes, positions)
-    if finding:
+    found = {name: float(value) for name, value in values.items() if name.startswith("teacher_")}
+    finding = _finding(found, classes, positions)
+    if finding and _is_right(found, classes):
+        rank_zero_warn(f"The teacher is right in {found['teacher_accuracy']:.3g} of {stage}, but {finding}. {_SCALE}")
+    elif finding:
         rank_zero_warn(f"The teacher seems to know nothing of {stage}: {finding}. {_CAUSES}")
+
+
+def _is_right(found: Mapping[str, float], classes: int) -> bool:
+    """Return True if a teacher decides far better than by chance."""
+    return "teacher_accuracy" in found and found["teacher_accuracy"] >= _useful(classes)
 
 
 def is_chance(accuracy: float, classes: int, positions: int) -> bool:
@@ -46,9 +56,13 @@ def is_chance(accuracy: float, classes: int, positions: int) -> bool:
         >>> is_chance(accuracy=0.1, classes=10, positions=1000), is_chance(accuracy=0.1, classes=10, positions=20)
         (True, False)
     """
-    chance = 1.0 / classes
-    useful = chance + min(chance, (1.0 - chance) / 4.0)
+    useful = _useful(classes)
     return accuracy < useful and positions * _divergence_of_shares(accuracy, useful) >= _EVIDENCE
+
+
+def _useful(classes: int) -> float:
+    chance = 1.0 / classes
+    return chance + min(chance, (1.0 - chance) / 4.0)
 
 
 def _divergence_of_shares(a: float, b: float) -> float:
@@ -56,11 +70,10 @@ def _divergence_of_shares(a: float, b: float) -> float:
     return sum(x * math.log(x / y) for x, y in parts if x > 0.0)
 
 
-def _finding(values: Mapping[str, Tensor], classes: int, positions: int) -> str:
+def _finding(found: Mapping[str, float], classes: int, positions: int) -> str:
     if positions < _FEWEST or classes < 2:
         return ""
     largest = math.log(classes)
-    found = {name: float(values[name]) for name in values if name.startswith("teacher_")}
     entropy = found.get("teacher_entropy", 0.0)
     if entropy >= _NOTHING * largest:
         return f"its {classes} classes are nearly equally probable (entropy {entropy:.3g}, at most {largest:.3g})"

@@ -12,6 +12,7 @@ _KINDS = {
     b"<!DOCTYPE": "a web page: download the file itself",
     b"<html": "a web page: download the file itself",
     b"GGUF": "a GGUF file: `causal_lm` reads it as `gguf_file`",
+    b"\x93NUMPY": "an array of numpy: save a state dict of tensors",
     b"\x89HDF": "an HDF5 file of Keras: convert it to a state dict first",
 }
 
@@ -48,9 +49,12 @@ def unreadable(path: Path, error: Exception) -> str:
             "Convert it once: `torch.save(torch.jit.load(path).state_dict(), new_path)`."
         )
     reason = str(error).strip().partition("\n")[0] or "it ends too early"
+    # What torch adds is its advice to run the code in any file.
+    reason = reason.partition(" In PyTorch 2.6")[0].rstrip(".")
     return (
         f"Parameter `checkpoint` should be a readable file of weights. Found {path} of {path.stat().st_size} "
-        f"bytes, which could not be read ({type(error).__name__}: {reason}). It may be cut off: copy it again."
+        f"bytes, which could not be read ({type(error).__name__}: {reason}). It may be cut off, or of another kind: "
+        "copy it again, or save `network.state_dict()` where it comes from."
     )
 
 

@@ -183,6 +183,17 @@ def test_pruned_and_parametrised_networks_have_their_own_names(tmp_path, change,
     assert equal(load_weights(change(net()), path), student)
 
 
+def test_a_network_that_is_not_pruned_takes_what_the_masks_leave(tmp_path):
+    student = pruned(net(1))
+    saved = {"state_dict": under("model.", student)}
+    torch.save(saved, path := tmp_path / "pruned.ckpt")
+    loaded = load_weights(net(), path)
+    assert loaded[3].weight.equal(student[3].weight)
+    module = DistillationModule(student=net())
+    module.load_state_dict(under("student.", student))
+    assert equal(module.student, loaded)
+
+
 def test_adapters_are_read_back(tmp_path):
     path = save_weights(student := lora(gpt2(1), rank=2), tmp_path / "student.safetensors")
     assert equal(load_weights(lora(gpt2(), rank=2), path), student)

@@ -110,6 +110,14 @@ def test_labels_that_nobody_needs_are_left_out_and_said_once(monkeypatch):
     assert "Labels are left out, because no loss takes them and they cannot be read. Labels should be" in said[0]
 
 
+@pytest.mark.parametrize(("logits", "labels"), [((2, 5, 4), (2, 4)), ((2, 5, 3, 4), (2, 3, 4))])
+@pytest.mark.parametrize("needed", [True, False])
+def test_classes_as_the_second_axis_are_refused(logits, labels, needed):
+    signals = {"student_logits": torch.zeros(logits), "labels": torch.zeros(labels, dtype=torch.int64)}
+    with pytest.raises(ValueError, match=r"Classes are the last axis: .* `logits.movedim\(1, -1\)`"):
+        LabelReader().read(signals, needed, check=False)
+
+
 def test_labels_that_are_needed_are_checked():
     with pytest.raises(ValueError, match="Labels should lie between 0 and 2"):
         LabelReader().read({"student_logits": LOGITS, "labels": LABELS + 1}, needed=True, check=True)

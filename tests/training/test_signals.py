@@ -231,3 +231,16 @@ def test_grey_images_for_a_colour_network_say_so(name):
 def test_other_errors_of_a_network_are_its_own():
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         module(network(2), network(1), ForwardKL()).signals((torch.zeros(4, 2), LABELS))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float64])
+def test_inputs_of_another_dtype_are_named_with_the_weights(dtype):
+    found = rf"student's weights, torch.float32. Found inputs of shape \(4, 1, 8, 8\) and dtype {dtype}"
+    with pytest.raises(ValueError, match=found):
+        module(small(), None, task_weight=1.0).signals((IMAGES.to(dtype), LABELS))
+
+
+def test_maps_with_the_classes_second_are_refused():
+    maps = {"student": nn.Conv2d(1, 5, 1), "teacher": nn.Conv2d(1, 5, 1)}
+    with pytest.raises(ValueError, match=r"last axis.*`teacher_logits` of shape \(4, 5, 8, 8\) .* \(4, 1, 8, 8\)"):
+        module(**maps, divergence=ForwardKL()).signals((IMAGES,))

@@ -23,6 +23,12 @@ def test_a_teacher_that_knows_nothing_is_said_with_the_likely_causes(found, clas
         warn_of_ignorance("val", found, classes, 1000)
 
 
+def test_a_flat_teacher_that_decides_right_is_told_of_its_scale():
+    found = values(accuracy=0.9, entropy=math.log(10))
+    with pytest.warns(UserWarning, match=r"is right in 0.9 of val, but its 10 classes are nearly equal.*the scale of"):
+        warn_of_ignorance("val", found, 10, 1000)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("found", "classes", "positions"),

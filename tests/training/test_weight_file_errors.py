@@ -1,6 +1,8 @@
+import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
 from lightning_abkd.training._weight_file_errors import harmless_classes, no_such_file, unreadable
 
@@ -11,6 +13,7 @@ from lightning_abkd.training._weight_file_errors import harmless_classes, no_suc
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "pointer of Git LFS: run `git lfs pull`"),
         (b"\n<!doctype html><html>", "web page"),
         (b"GGUF\x03\x00", "GGUF file: `causal_lm` reads it"),
+        (b"\x93NUMPY\x01", "an array of numpy"),
         (b"\x89HDF\r\n", "HDF5 file of Keras"),
     ],
 )
@@ -22,6 +25,15 @@ def test_a_file_of_another_kind_is_named(tmp_path, start, kind):
 def test_anything_else_may_be_cut_off(tmp_path):
     (path := tmp_path / "model.pt").write_bytes(b"PK")
     assert "model.pt of 2 bytes, which could not be read (EOFError: it ends too early)" in unreadable(path, EOFError())
+
+
+def test_nobody_is_told_to_run_the_code_in_a_file(tmp_path):
+    (path := tmp_path / "model.onnx").write_bytes(b"\x08\x07\x12\x07pytorch" + bytes(99))
+    with pytest.raises(pickle.UnpicklingError) as caught:
+        torch.load(path, weights_only=True)
+    assert "(UnpicklingError: Weights only load failed). It may be cut off, or of another" in unreadable(
+        path, caught.value
+    )
 
 
 def test_the_current_folder_is_named_in_full(tmp_path, monkeypatch):
