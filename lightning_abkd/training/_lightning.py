@@ -74,6 +74,17 @@ def epoch_and_batches(trainer: Trainer) -> tuple[int, int]:
     return epoch, loop.epoch_loop.batch_progress.current.ready
 
 
+def begun_epochs(trainer: Trainer) -> int:
+    """Return the number of epochs that a fit has begun."""
+    begun: int = trainer.fit_loop.epoch_progress.current.ready
+    return begun
+
+
+def begins_loader(trainer: Trainer) -> bool:
+    """Return True if the epoch that starts begins its loader; that of a resumed fit may have begun before."""
+    return trainer.current_epoch > 0 and not trainer.fit_loop.is_resuming and not trainer.fit_loop.epoch_loop.restarting
+
+
 def data_ranks(trainer: Trainer) -> tuple[int, int]:
     """Return the number of ranks that share the training data, and which one this is; one unless Lightning splits."""
     connector = trainer._accelerator_connector

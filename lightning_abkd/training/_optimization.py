@@ -9,9 +9,12 @@ import lightning_abkd.training._checks as checks
 from lightning_abkd._utils import check_positive
 from lightning_abkd.training._batches import Signals
 from lightning_abkd.training._learning_rate import learning_rate, set_learning_rate
-from lightning_abkd.training._lightning import HostBatches, trainer_of
+from lightning_abkd.training._lightning import HostBatches, resumes_fit, trainer_of
 from lightning_abkd.training._optimizers import Optimizers
+from lightning_abkd.training._resumption import Resumption, state_of
 from lightning_abkd.training._step_mean import StepMean
+
+_RESUMPTION = "resumption"
 
 
 class Optimization(HostBatches):
@@ -28,6 +31,7 @@ class Optimization(HostBatches):
         """Take the optimizer and the schedule from now on."""
         self._optimizers = optimizers
         self._step_mean = StepMean()
+        self._resumption = Resumption()
 
     @property
     def lr(self) -> float:
@@ -60,17 +64,33 @@ class Optimization(HostBatches):
         self._rates_to_keep = None
 
     def on_fit_start(self) -> None:
-        """Start at the learning rate that a finder has set."""
+        """Start at the learning rate that a finder has set, and after a resume with the order of the next epoch."""
         self._keep_rates()
+        if not resumes_fit(self):
+            self._resumption.take({})
+        self._resumption.restore_generator()
 
     def on_train_epoch_start(self) -> None:
-        """Go on at the learning rate that a finder has set."""
+        """Go on at the learning rate that a finder has set, and after a resume with the order of the next epoch."""
         self._keep_rates()
+        self._resumption.begin_epoch(self.trainer)
 
     def on_train_start(self) -> None:
-        """Forget what is left of a fit that stopped within a step."""
+        """Forget what is left of a fit that stopped within a step, and go on with one that stopped behind an epoch."""
         self._step_mean.start()
         self.zero_grad()
+        self._resumption.move_schedules(self.trainer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Save what a fit needs to go on."""
+        trainer = self._trainer
+        if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
+            checkpoint[_RESUMPTION] = state_of(trainer)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Take what a fit needs to go on."""
+        state = checkpoint.get(_RESUMPTION) if resumes_fit(self) else None
+        self._resumption.take(state if isinstance(state, dict) else {})
 
     def part_of_step(
         self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int
