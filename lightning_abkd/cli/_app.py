@@ -83,13 +83,18 @@ class AbkdCLI(LightningCLI):
         with readable_errors():
             super()._run_subcommand(subcommand)
 
-    def _choose_checkpoint(self) -> None:
+    def before_fit(self) -> None:
         """Replace `--ckpt_path best` by the file of an earlier run; Lightning finds it only within the run itself."""
-        command = self.config["subcommand"]
-        config = self.config_init[command]
+        config = self.config_init[self.config["subcommand"]]
         if config.get("ckpt_path") == "best":
             config["ckpt_path"] = str(best_checkpoint(self.trainer))
-        if config.get("ckpt_path") is None and (warning := untrained(self.config[command], self.trainer)):
+
+    def _choose_checkpoint(self) -> None:
+        """Choose the checkpoint whose student is measured, and say it if there is none."""
+        self.before_fit()
+        command = self.config["subcommand"]
+        is_named = self.config_init[command].get("ckpt_path") is not None
+        if not is_named and (warning := untrained(self.config[command], self.trainer)):
             warn(warning)
 
     before_validate = before_test = _choose_checkpoint

@@ -1,7 +1,7 @@
 """Which checkpoint `--ckpt_path` means."""
 
 from pathlib import Path
-from typing import TypedDict
+from typing import NoReturn, TypedDict
 
 import torch
 from jsonargparse import Namespace
@@ -27,16 +27,23 @@ def check_checkpoint(path: str | None) -> None:
     if path in (None, "best", "last", "hpc", "registry"):
         return
     if not Path(path).is_file():
-        fail(f"Option `--ckpt_path` should name a file, or be best or last. Found no file at {path}.")
+        found = "a folder" if Path(path).is_dir() else "no file"
+        fail(f"Option `--ckpt_path` should name a file, or be best or last. Found {found} at {path}.")
+    if path.endswith(".safetensors"):
+        _refuse_weights(path)
     try:
         content = read_without_weights(path)
     except Exception as error:
         fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
     if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
-        fail(
-            f"Option `--ckpt_path` should name a checkpoint of a training. Found weights alone in {path}; "
-            "a network takes them as `--model.student load_pretrained --model.student.checkpoint FILE`."
-        )
+        _refuse_weights(path)
+
+
+def _refuse_weights(path: str) -> NoReturn:
+    fail(
+        f"Option `--ckpt_path` should name a checkpoint of a training. Found weights alone in {path}; "
+        "a network takes them as `--model.student load_pretrained --model.student.checkpoint FILE`."
+    )
 
 
 def read_without_weights(path: str | Path) -> Checkpoint:

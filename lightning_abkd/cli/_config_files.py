@@ -118,6 +118,7 @@ def _compose(path: str, text: str) -> Node | None:
     """Parse YAML into nodes that know their lines, or exit with the place that is wrong."""
     try:
         root: Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+        yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

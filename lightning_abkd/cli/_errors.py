@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from lightning_abkd.cli._library_errors import library_sentence
 
-_OURS = (ValueError, TypeError, OSError, ImportError, AttributeError, FloatingPointError)
+_OURS = (ValueError, TypeError, OSError, ImportError, AttributeError, FloatingPointError, NotImplementedError)
 _RAISED: ContextVar[bool] = ContextVar("raised", default=False)
 
 

@@ -28,6 +28,7 @@ def check_first(config: Namespace, command: str) -> None:
         config: Config of the command.
         command: Its name, on which it depends which data are read.
     """
+    _check_optimizer(config)
     _check_device(config.get("trainer.accelerator"))
     _check_images(config.get("data"))
     for option, name, value in _values(config, ""):
@@ -37,6 +38,17 @@ def check_first(config: Namespace, command: str) -> None:
             _check_file(option, value)
         if name == "path" and _class(config, option).endswith("causal_lm"):
             folder_or_hub(value)
+
+
+def _check_optimizer(config: Namespace) -> None:
+    """Refuse Lightning's own options where they would replace those of the module, or do nothing."""
+    own = dict(_pairs(config.get("model.init_args")))
+    given = [name for name in ("optimizer", "lr_scheduler") if config.get(name) is not None]
+    for name in given:
+        if name in own:
+            fail(f"Option `--{name}` would replace all that the module says of it. Give `--model.{name}` instead.")
+    if given == ["lr_scheduler"]:
+        fail("Option `--lr_scheduler` has no effect without `--optimizer`. Give both.")
 
 
 def _check_device(accelerator: object) -> None:

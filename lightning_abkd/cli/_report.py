@@ -13,6 +13,7 @@ from typing import NamedTuple
 from lightning.pytorch import Trainer
 
 from lightning_abkd.cli._addresses import closest_address
+from lightning_abkd.cli._suggestions import BELOW
 
 # A report is nested by indentation: below a key stand the classes that were tried, below a class its keys.
 _KEY = re.compile(r'Parser key "(?P<name>[^"]+)"(?: element \d+)?:\s*')
@@ -23,11 +24,18 @@ _CALLABLE = re.compile(
     r"\. Got value: (?:Namespace\(class_path=')?(?P<name>[\w.]+)"
 )
 _CALLABLE_WITHOUT_VALUE = re.compile(r"Type .+ expects a function or a callable class: (?P<cause>[^']+)$")
+# A report about an argument of something that is called, on the line of what calls it.
+_WRAPPED = re.compile(
+    r"(?:Type .+ expects a function or a callable class|Invalid subclass spec given as value for type \w+): "
+    r"(?=Parser key )"
+)
+_UNTYPED = "given as value for type Untyped"
 _SHORT_NAME = re.compile(r"Expected a dot import path string: (?P<name>\S+)")
 _NOWHERE = re.compile(r"No module named 'lightning_abkd\..*'|module 'lightning_abkd\b.*' has no attribute '.*'")
 _UNKNOWN_OPTION = re.compile(r"Option '(?P<name>[\w.+]+)' is not accepted")
 _UNKNOWN_WORDS = re.compile(r"unrecognized arguments: --(?P<name>[\w.]+)\S*")
-_GIVEN = re.compile(r"Given value: (?P<value>.*)")
+_GIVEN = re.compile(r"Given value: (?P<value>.*?)(?:\. Got value: .*)?$")
+_NUMBERS = ("Expected a <class 'float'>", "Expected a <class 'int'>")
 # Classes that stand for the one that a config should have named.
 _BASES = ("LightningModule", "LightningDataModule", "Module", "DistillationLoss", "Callback", "Schedule")
 _TRAINER = inspect.signature(Trainer.__init__).parameters
@@ -80,7 +88,7 @@ def one_sentence(report: str) -> str:
         'config: File does not exist: mine.yaml'
     """
     lines = report.splitlines()
-    causes = _causes(lines)
+    causes = _without_names(_causes(lines))
     if not causes:
         return " ".join(report.split())
     # The first that says more than that a type does not fit, or else the first.
@@ -91,7 +99,9 @@ def one_sentence(report: str) -> str:
     if cause.class_path:
         place = f"{place} ({cause.class_path})"
     text = _misfit(cause, causes, lines) if cause.is_misfit else cause.text + _accepted(cause)
-    return f"{place}: {text}" if place else text
+    # Arguments of a class that is given for an option without a type are read without theirs, too.
+    hint = ". Annotate the option in its class, such as `student: torch.nn.Module`" if _UNTYPED in report else ""
+    return f"{place}: {text}{hint}" if place else text
 
 
 def _causes(lines: list[str]) -> list[_Cause]:
@@ -103,6 +113,7 @@ def _causes(lines: list[str]) -> list[_Cause]:
         if not text:
             continue
         indent = len(line) - len(text)
+        text = _WRAPPED.sub("", text, 1)
         headers = [header for header in headers if header.indent < indent]
         if tried := _CLASS.match(text):
             headers.append(_Header(indent, class_path=tried["name"]))
@@ -116,6 +127,12 @@ def _causes(lines: list[str]) -> list[_Cause]:
     return causes
 
 
+def _without_names(causes: list[_Cause]) -> list[_Cause]:
+    """Drop, where a number is asked for, that text is no short name of a class: a tensor would do, too."""
+    numbers = [cause.keys for cause in causes if cause.text.startswith(_NUMBERS)]
+    return [cause for cause in causes if cause.keys not in numbers or not _SHORT_NAME.match(cause.text)]
+
+
 def _cause(text: str, line: int, headers: list[_Header]) -> _Cause:
     keys = tuple(header.key for header in headers if header.key)
     classes = [header.class_path for header in headers if header.class_path]
@@ -126,6 +143,9 @@ def _cause(text: str, line: int, headers: list[_Header]) -> _Cause:
         text = in_callable["cause"]
     elif unknown := _UNKNOWN_WORDS.match(text):
         text = f"Option {unknown['name']!r} is not accepted"
+    if inside := _UNKNOWN_OPTION.match(text):
+        # Of a class under an unknown key, jsonargparse names an argument.
+        text = f"Option {inside['name'].partition('.')[0]!r} is not accepted{text[inside.end() :]}"
     return _Cause(text, line, keys, classes[-1] if classes else None)
 
 
@@ -170,9 +190,11 @@ def _accepted(cause: _Cause) -> str:
     if cause.class_path.rpartition(".")[2] in _BASES:
         return f"; the config names no class for `{'.'.join(cause.keys)}`. Add its `class_path`."
     accepted = _parameters(resolve_name(cause.class_path))
+    if (owner := BELOW.get(unknown["name"])) in accepted:
+        return f". Did you mean `{'.'.join(cause.keys)}.{owner}.{unknown['name']}`?"
     if close := difflib.get_close_matches(unknown["name"], accepted, 1):
         return f". Did you mean {close[0]!r}?"
-    if unknown["name"].partition(".")[0] in _TRAINER:
+    if unknown["name"] in _TRAINER:
         return f". It belongs to the trainer, as `trainer.{unknown['name']}`."
     is_callback = cause.keys[-1:] == ("trainer.callbacks",)
     last = " Options with a dot go to the last callback of the list." if is_callback else ""

@@ -14,6 +14,11 @@ _UNKNOWN_WORDS = re.compile(r"unrecognized arguments: (?P<word>\S+)")
 _UNKNOWN_KEY = re.compile(r"(?:Subcommand|Group) '(?P<group>[^']+)' does not accept option '(?P<key>[^']+)'")
 _REQUIRED = re.compile(r"the following arguments are required: (?:\w+\.)?(?P<name>\w+)$")
 _NO_VALUE = re.compile(r"argument (?P<option>\S+): expected one argument")
+# What is often set on a module and belongs to an object that it is given.
+BELOW = {
+    **dict.fromkeys(("alpha", "beta", "reduction", "scale_by_temperature", "temperature"), "divergence"),
+    **dict.fromkeys(("lr", "momentum", "weight_decay"), "optimizer"),
+}
 _SECTIONS = {"modules": "model", "data": "data"}
 
 
@@ -42,6 +47,8 @@ def closest_option(key: str, options: Sequence[str]) -> str | None:
     if close := get_close_matches(key, known, 1, 0.8):
         return close[0]
     name = key.rpartition(".")[2]
+    if name in BELOW:
+        return f"model.{BELOW[name]}.{name}"
     ends = [each for each in known if each.rpartition(".")[2] == name]
     ends = ends or [each for each in known if each.rpartition(".")[2].endswith(f"_{name}")]
     return next(iter([*ends, *get_close_matches(key, known, 1)]), None)

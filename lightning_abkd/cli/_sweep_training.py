@@ -8,6 +8,8 @@ from lightning.pytorch import Callback, LightningModule
 
 from lightning_abkd.callbacks import AlphaBetaScheduler, HyperparameterScheduler
 from lightning_abkd.cli._app import AbkdCLI
+from lightning_abkd.cli._errors import readable_errors
+from lightning_abkd.cli._first_checks import check_first
 from lightning_abkd.cli._sweep_command import plain
 
 _SAVES_THE_STUDENT = ("ModelCheckpoint", "SavePretrained")
@@ -75,7 +77,9 @@ class SweepCheck(SweepTraining):
     """The options of a training, checked without building anything."""
 
     def instantiate_classes(self) -> None:
-        """Build nothing."""
+        """Build nothing, but look for the files that the options name."""
+        with readable_errors():
+            check_first(self.config["fit"], "fit")
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run nothing."""

@@ -167,7 +167,14 @@ class Divergence(DistillationLoss):
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """Compute the values (...) of logits (..., V); they have a gradient if autograd is enabled."""
         log_p = torch.log_softmax(promote_to_float32(teacher_logits) / self.temperature, -1)
-        return self.pointwise(log_p, torch.log_softmax(promote_to_float32(student_logits) / self.temperature, -1))
+        log_q = torch.log_softmax(promote_to_float32(student_logits) / self.temperature, -1)
+        values = self.pointwise(log_p, log_q)
+        if values.shape != log_q.shape[:-1]:
+            raise ValueError(
+                f"`{type(self).__name__}.pointwise` should return one value per position, here of shape "
+                f"{tuple(log_q.shape[:-1])}. Found shape {tuple(values.shape)}. Sum over the last dimension."
+            )
+        return values
 
     def _values_at_once(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> Tensor:
         """Compute the values (...) of a whole batch; those of masked positions are never used."""

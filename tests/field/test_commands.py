@@ -14,11 +14,27 @@ ROOT = Path(__file__).parent.parent.parent
 LANGUAGE = ("--config", "abkd:language/smollm2_135m")
 STACKED = ("--config=abkd:cifar100/base", "--config", "abkd:cifar100/pairs/resnet56_resnet20")
 STACKED += ("-c", "abkd:cifar100/objectives/ab")
+LOSSES = """
+from lightning_abkd import DistillationModule, Divergence
+
+class Wide(Divergence):
+    def pointwise(self, log_p, log_q):
+        return log_p - log_q
+
+class Bare(Divergence):
+    pass
+
+class Untyped(DistillationModule):
+    def __init__(self, student, teacher=None, **options):
+        super().__init__(teacher, student, **options)
+"""
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").write_text(CONFIG)
+    (tmp_path / "my_losses.py").write_text(LOSSES)
+    (tmp_path / "x.safetensors").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["abkd"])
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -142,6 +158,10 @@ def refused(capsys, monkeypatch, *arguments):
         ),
         ("losses.AlphaBetaDivergence", "losses.AlphaBetaDivergense", "Did you mean lightning_abkd.losses.AlphaBeta"),
         ("torchvision.ops.MLP", "nowhere.MLP", "(nowhere.MLP): No module named 'nowhere'"),
+        ("    teacher: ", "    techer: ", "Option 'techer' is not accepted. Did you mean 'teacher'?"),
+        ("data:\n", "temperature: 3\ndata:\n", "Did you mean `model.divergence.temperature`?"),
+        ("data:\n", "lr_scheduler: {class_path: ConstantLR}\ndata:\n", "Give `--model.lr_scheduler` instead."),
+        ("seed_everything: 1", "seed_everything: !!python/name:os.system", "line 2, column 18: this is no YAML"),
         (CONFIG, "", "The config mine.yaml is empty."),
         (CONFIG, "- model\n", "The config mine.yaml should hold keys"),
     ],
@@ -164,6 +184,29 @@ def test_every_kind_of_mistake_in_a_config_is_one_sentence(folder, capsys, monke
         ("fit --config mine.yaml trainer.max_epochs=1", "Did you mean `--trainer.max_epochs=1`?"),
         ("fit --config mine.yaml --trainer.max_epochs", "Option `--trainer.max_epochs` needs a value."),
         ("test --config mine.yaml --ckpt_path no.ckpt", "Found no file at no.ckpt."),
+        ("test --config mine.yaml --ckpt_path .", "Found a folder at .."),
+        ("test --config mine.yaml --ckpt_path x.safetensors", "Found weights alone in x.safetensors"),
+        ("fit --config mine.yaml --ckpt_path best", "`--ckpt_path best` needs a ModelCheckpoint"),
+        ("fit --config mine.yaml --model.temperature 3", "Did you mean `model.divergence.temperature`?"),
+        ("fit --config mine.yaml --lr 3", "Did you mean `--model.optimizer.lr`?"),
+        ("fit --config mine.yaml --model.optimizer.lr a", "model.optimizer.lr (lightning_abkd.modules.DistillationMo"),
+        ("fit --config mine.yaml --optimizer SGD", "would replace all that the module says of it"),
+        ("fit --config mine.yaml --data.flatten false", "The network MLP does not fit the data: it got an input of sh"),
+        ("fit --config mine.yaml --model my_losses.Untyped", "Annotate the option in its class, such as `student: "),
+        ("fit --config mine.yaml --data null", "Found no data for `train`. Name a data module"),
+        (
+            "fit --config mine.yaml --model.divergence my_losses.Wide --trainer.callbacks null",
+            "should return one value",
+        ),
+        (
+            "fit --config mine.yaml --model.divergence my_losses.Bare --trainer.callbacks null",
+            "Bare should define poin",
+        ),
+        (
+            "sweep --config mine.yaml --seeds 0,1 --model.teacher load_pretrained --model.teacher.network wrn_16_1"
+            " --model.teacher.network.num_classes 10 --model.teacher.checkpoint x.pt",
+            "abkd: Option `--model.teacher.checkpoint` should name a file. Found none at x.pt.",
+        ),
     ],
 )
 def test_every_kind_of_mistake_on_the_command_line_is_one_sentence(capsys, monkeypatch, typed, message):

@@ -107,3 +107,12 @@ def test_mask_must_fit():
 
 def test_repr_shows_the_live_numbers():
     assert "alpha=0.2, beta=0.7" in repr(AlphaBetaDivergence(0.2, 0.7))
+
+
+def test_pointwise_of_another_shape_is_refused():
+    class Wide(Divergence):
+        def pointwise(self, log_p, log_q):
+            return log_p - log_q
+
+    with pytest.raises(ValueError, match=r"`Wide.pointwise` should return one value .* \(4,\). Found shape \(4, 9\)"):
+        Wide()(logits(4, 9).requires_grad_(), logits(4, 9, seed=1))
