@@ -13,6 +13,10 @@ if os.environ.get("ABKD_TEST_DEVICE", "cpu") == "cpu":
 # ABKD_TEST_DTYPE=float64 finds what takes float32 for granted.
 torch.set_default_dtype(getattr(torch, os.environ.get("ABKD_TEST_DTYPE", "float32")))
 
+# After the first backward pass autograd looks for devices no more. If it found what torch.compile registers, it would
+# start threads, and no test of this process could fork.
+torch.zeros((), requires_grad=True).backward()
+
 # Lightning's command line calls what jsonargparse has renamed since.
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 

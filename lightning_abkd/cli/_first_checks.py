@@ -42,7 +42,7 @@ def check_first(config: Namespace, command: str) -> None:
 
 def _check_optimizer(config: Namespace) -> None:
     """Refuse Lightning's own options where they would replace those of the module, or do nothing."""
-    own = dict(_pairs(config.get("model.init_args")))
+    own = entries(config.get("model.init_args"))
     given = [name for name in ("optimizer", "lr_scheduler") if config.get(name) is not None]
     for name in given:
         if name in own:
