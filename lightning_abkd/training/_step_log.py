@@ -38,4 +38,7 @@ def log_step(module: LightningModule, values: Mapping[str, Tensor], positions: i
 def log_terms(module: LightningModule, values: Mapping[str, Tensor], signals: Signals, batch_idx: int) -> None:
     """Log the losses of a training batch and the accuracy, if the batch is logged and a position of it counts."""
     if is_logged(module.trainer, batch_idx) and int(counted(signals)):
-        log_step(module, {**values, **accuracy(signals)}, signals["student_logits"].shape[:-1].numel())
+        positions = signals["student_logits"].shape[:-1].numel()
+        log_step(module, values, positions)
+        if found := accuracy(signals):
+            log_step(module, found, positions)

@@ -99,12 +99,11 @@ def accuracy(signals: dict[str, Tensor]) -> dict[str, Tensor]:
     """Compute the student's accuracy as {name: value}, or nothing without labels or under a mask.
 
     As in evaluations, of probabilities the largest is the right class, and a label of -100 does not count. This waits
-    for the device.
+    for the device. The value is on the CPU, in float64.
     """
     if "labels" not in signals or "mask" in signals:
         return {}
     target = target_of(signals)
-    labelled = (target != IGNORED).sum()
-    if not bool(labelled):
-        return {}
-    return {"accuracy": signals["student_logits"].argmax(-1).eq(target).sum() / labelled}
+    right = signals["student_logits"].argmax(-1).eq(target).sum()
+    counts = torch.stack([right, (target != IGNORED).sum()]).cpu().to(torch.float64)
+    return {"accuracy": counts[0] / counts[1]} if counts[1] else {}
