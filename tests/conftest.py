@@ -50,3 +50,22 @@ def fixed_seed():
     torch.manual_seed(0)
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)
+
+
+# What Lightning wraps while a data module builds its loaders.
+LOADERS = [(kind, dict(vars(kind))) for kind in (torch.utils.data.DataLoader, torch.utils.data.BatchSampler)]
+WRAPPED = ("__init__", "__setattr__", "__delattr__")
+
+
+@pytest.fixture(autouse=True)
+def loaders_are_unwrapped():
+    yield
+    # Lightning 2.6 leaves its wrappers there if building a loader raises an error.
+    for kind, plain in LOADERS:
+        for name in WRAPPED:
+            if f"__old{name}" in vars(kind):
+                delattr(kind, f"__old{name}")
+            if name in plain:
+                setattr(kind, name, plain[name])
+            elif name in vars(kind):
+                delattr(kind, name)
