@@ -11,7 +11,7 @@ from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training._lightning import callbacks_of
 
 _CHECK_INTERVAL = 50
-_IGNORED = -100
+IGNORED = -100
 _PROVIDERS = {
     "teacher_logits": "Give the module a `teacher`.",
     "labels": "Let the batch be (inputs, labels).",
@@ -128,11 +128,11 @@ def check_labels(labels: Tensor, classes: int) -> None:
     """Raise ValueError if a label is neither a class index nor -100; this waits for the device."""
     if not labels.numel() or all(0 <= int(bound) < classes for bound in labels.aminmax()):
         return
-    counted = labels[labels != _IGNORED]
+    counted = labels[labels != IGNORED]
     if counted.numel() and (int(counted.min()) < 0 or int(counted.max()) >= classes):
         advice = "Give the student an output for each class."
         if int(counted.min()) < 0:
-            advice = f"Where there is no label, set {_IGNORED}."
+            advice = f"Where there is no label, set {IGNORED}."
         raise ValueError(
             f"Labels should lie between 0 and {classes - 1}, because the student has {classes} classes. "
             f"Found labels from {int(counted.min())} to {int(counted.max())}, of shape {tuple(labels.shape)}. {advice}"

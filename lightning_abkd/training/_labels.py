@@ -8,7 +8,7 @@ from torch import Tensor
 import lightning_abkd.training._checks as checks
 from lightning_abkd.training._log_once import LogOnce
 
-IGNORED = -100
+IGNORED = checks.IGNORED
 # Largest distance of a row's sum from 1, by the digits of its dtype.
 _TOLERANCE = {torch.float16: 1e-2, torch.bfloat16: 1e-2}
 

@@ -83,7 +83,7 @@ class Optimization(HostBatches):
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Save what a fit needs to go on."""
-        trainer = self._trainer
+        trainer = trainer_of(self)
         if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
             checkpoint[_RESUMPTION] = state_of(trainer)
 
