@@ -33,8 +33,8 @@ THIRD_PARTY = {
 }
 PACKAGE = "lightning_abkd"
 CATALOGUES = ("data", "models", "modules", "callbacks")
-# The folder of tests that start from users' files and commands instead of a source file.
-FIELD = "field"
+# Folders of tests that start from users' files and commands, or from several processes, instead of a source file.
+WITHOUT_SOURCE = ("field", "cluster")
 # What a room's __init__ may import for itself.
 HELPERS = {"TYPE_CHECKING", "renamed_names", "export_lazily", "forward_old_files"}
 
@@ -144,7 +144,7 @@ def mirror(root: Path, extra: set[str]) -> list[str]:
     }
     wanted = {path.with_name(f"test_{path.name.lstrip('_')}") for path in package}
     tests = {path.relative_to(root / "tests") for path in (root / "tests").rglob("test_*.py")}
-    tests = {path for path in tests if path.parts[0] != FIELD}
+    tests = {path for path in tests if path.parts[0] not in WITHOUT_SOURCE}
     missing = [f"tests/{path} is missing" for path in sorted(wanted - tests)]
     return missing + [f"tests/{path} tests no file" for path in sorted(tests - wanted) if str(path) not in extra]
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd._utils import check_interval, check_positive
+from lightning_abkd.distributed import gather_rows
 from lightning_abkd.functional import promote_to_float32
 from lightning_abkd.losses._base import DistillationLoss, class_indices
 from lightning_abkd.losses.features._check import check_features
@@ -170,7 +171,7 @@ class CRD(DistillationLoss):
         if self._batches > 0:
             return self.log_z
         mean = scores.exp().mean((1, 2)).unsqueeze(0)
-        log_z = (self.n_data * (_gather_rows(mean) if self.training else mean).mean(0)).log()
+        log_z = (self.n_data * (gather_rows(mean) if self.training else mean).mean(0)).log()
         if self.training:
             self.log_z.copy_(log_z)
         return log_z
@@ -178,12 +179,12 @@ class CRD(DistillationLoss):
     @torch.no_grad()
     def _remember(self, student: Tensor, teacher: Tensor, index: Tensor, labels: Tensor | None) -> None:
         self._batches += 1
-        index = _gather_rows(index)
+        index = gather_rows(index)
         for memory, vectors in (self.student_memory, student), (self.teacher_memory, teacher):
-            moved = torch.lerp(_gather_rows(vectors).to(memory.dtype), memory[index], self.momentum)
+            moved = torch.lerp(gather_rows(vectors).to(memory.dtype), memory[index], self.momentum)
             memory[index] = nn.functional.normalize(moved)
         if labels is not None:
-            self.classes[index] = _gather_rows(labels)
+            self.classes[index] = gather_rows(labels)
 
 
 def contrast(scores: Tensor, ratio: float, excluded: Tensor | None = None) -> Tensor:
@@ -213,12 +214,3 @@ def _first_memory(n_data: int, dim: int, generator: torch.Generator) -> Tensor:
 def _unit_vectors(head: nn.Linear, features: Tensor) -> Tensor:
     vectors: Tensor = nn.functional.normalize(promote_to_float32(head(features.to(head.weight.dtype))))
     return vectors
-
-
-def _gather_rows(rows: Tensor) -> Tensor:
-    """Concatenate the rows of all processes in the order of ranks; each process has the same number of them."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return rows
-    joined = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather(joined, rows.contiguous())
-    return torch.cat(joined)

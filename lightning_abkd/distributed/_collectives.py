@@ -1,0 +1,31 @@
+"""Rows of all processes, and how many processes there are."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def is_distributed() -> bool:
+    """Return True if this process belongs to a group of processes, of which there may be one."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def world_size() -> int:
+    """Return the number of processes, 1 without a group."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all processes in the order of ranks.
+
+    Args:
+        rows: Rows of this process, shape (N, ...); each process has the same number of them. No gradient goes back.
+
+    Returns:
+        Rows of all processes, shape (N · processes, ...); without a group `rows` itself.
+    """
+    if not is_distributed():
+        return rows
+    joined = [torch.empty_like(rows) for _ in range(world_size())]
+    dist.all_gather(joined, rows.contiguous())
+    return torch.cat(joined)
