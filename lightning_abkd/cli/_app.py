@@ -15,6 +15,7 @@ from lightning_abkd.cli._help_request import show_functions, with_classes
 from lightning_abkd.cli._parser import Parser
 from lightning_abkd.cli._predictions import write_predictions
 from lightning_abkd.cli._saved_config import SavedConfig
+from lightning_abkd.training import write_checkpoints_whole
 
 
 class AbkdCLI(LightningCLI):
@@ -73,7 +74,9 @@ class AbkdCLI(LightningCLI):
             super().instantiate_classes()
 
     def _instantiate_trainer(self, config: dict[str, object], callbacks: list[Callback]) -> Trainer:
-        return super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
+        trainer = super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
+        write_checkpoints_whole(trainer)
+        return trainer
 
     def displays(self, trainer: dict[str, object]) -> list[Callback]:
         """Return the callbacks that show the run on the screen."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         callbacks_of as callbacks_of,
         datamodule_of as datamodule_of,
         trainer_of as trainer_of,
+        write_checkpoints_whole as write_checkpoints_whole,
     )
     from lightning_abkd.training._log_once import LogOnce as LogOnce
     from lightning_abkd.training._lr_combinations import ProductLR as ProductLR, SequenceLR as SequenceLR
@@ -63,7 +64,12 @@ else:
             "lightning_abkd.training._eval_mode": ["eval_mode"],
             "lightning_abkd.training._hyperparameter_scheduler": ["HyperparameterScheduler"],
             "lightning_abkd.training._length": ["training_length"],
-            "lightning_abkd.training._lightning": ["callbacks_of", "datamodule_of", "trainer_of"],
+            "lightning_abkd.training._lightning": [
+                "callbacks_of",
+                "datamodule_of",
+                "trainer_of",
+                "write_checkpoints_whole",
+            ],
             "lightning_abkd.training._log_once": ["LogOnce"],
             "lightning_abkd.training._lr_combinations": ["ProductLR", "SequenceLR"],
             "lightning_abkd.training._lr_schedules": [
