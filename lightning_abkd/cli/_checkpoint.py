@@ -65,6 +65,18 @@ def best_checkpoint(trainer: Trainer) -> Path:
     return last.with_name(Path(best).name) if best else last
 
 
+def requeued_checkpoint(trainer: Trainer) -> Path | None:
+    """Return what Lightning saved when SLURM requeued a job, if that is newer than the last checkpoint."""
+    saved = max(Path(trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"), key=_written, default=None)
+    last = _last_checkpoint(trainer)
+    is_newer = saved is not None and (last is None or not last.is_file() or _written(saved) > _written(last))
+    return saved if is_newer else None
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
 def untrained(config: Namespace, trainer: Trainer) -> str | None:
     """Return a warning if a student is to be measured that the config builds with random weights, or else None."""
     if _is_loaded(config.get("model.init_args.student")):
@@ -92,7 +104,7 @@ def _last_checkpoint(trainer: Trainer) -> Path | None:
         return None
     # A second run into the same folder writes last-v1.ckpt; `--ckpt_path last` means the newest, too.
     written = Path(folder).glob("last*.ckpt")
-    return max(written, key=lambda path: path.stat().st_mtime_ns, default=Path(folder, "last.ckpt"))
+    return max(written, key=_written, default=Path(folder, "last.ckpt"))
 
 
 def _recorded_best(last: Path) -> str | None:

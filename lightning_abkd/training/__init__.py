@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         callbacks_of as callbacks_of,
         datamodule_of as datamodule_of,
         trainer_of as trainer_of,
+        write_checkpoints_whole as write_checkpoints_whole,
     )
     from lightning_abkd.training._log_once import LogOnce as LogOnce
     from lightning_abkd.training._lr_combinations import ProductLR as ProductLR, SequenceLR as SequenceLR
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
         own_names as own_names,
         own_state as own_state,
         unwrap as unwrap,
+    )
+    from lightning_abkd.training._signal_checkpoint import (
+        SignalCheckpoint as SignalCheckpoint,
+        signal_checkpoints as signal_checkpoints,
     )
     from lightning_abkd.training._step_log import is_logged as is_logged, log_step as log_step
     from lightning_abkd.training._teacher import Teacher as Teacher, TeacherDtype as TeacherDtype, call as call
@@ -63,7 +68,12 @@ else:
             "lightning_abkd.training._eval_mode": ["eval_mode"],
             "lightning_abkd.training._hyperparameter_scheduler": ["HyperparameterScheduler"],
             "lightning_abkd.training._length": ["training_length"],
-            "lightning_abkd.training._lightning": ["callbacks_of", "datamodule_of", "trainer_of"],
+            "lightning_abkd.training._lightning": [
+                "callbacks_of",
+                "datamodule_of",
+                "trainer_of",
+                "write_checkpoints_whole",
+            ],
             "lightning_abkd.training._log_once": ["LogOnce"],
             "lightning_abkd.training._lr_combinations": ["ProductLR", "SequenceLR"],
             "lightning_abkd.training._lr_schedules": [
@@ -74,6 +84,7 @@ else:
                 "WholeCycleLR",
             ],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
+            "lightning_abkd.training._signal_checkpoint": ["SignalCheckpoint", "signal_checkpoints"],
             "lightning_abkd.training._step_log": ["is_logged", "log_step"],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
             "lightning_abkd.training._training_order": [

@@ -1,16 +1,21 @@
-"""The only file that touches names which Lightning keeps private or does not annotate.
+"""The file, beside `_lightning_signals`, that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
 `LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
-`Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`.
+`Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`,
+`Strategy._checkpoint_io`.
 """
 
 from collections.abc import Callable
 
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
+
+from lightning_abkd.training._checkpoint_io import AtomicCheckpointIO
 
 
 def is_built_from_config() -> bool:
@@ -44,6 +49,19 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
     """Return the callbacks of a trainer."""
     callbacks: list[Callback] = getattr(trainer, "callbacks")  # noqa: B009
     return callbacks
+
+
+def write_checkpoints_whole(trainer: Trainer) -> None:
+    """Let a trainer write checkpoints whole or not at all, unless it has a plugin of the user's that writes them."""
+    strategy = trainer.strategy
+    given = strategy._checkpoint_io
+    if given is None and type(strategy.checkpoint_io) is not TorchCheckpointIO:
+        # The strategy has a way of its own.
+        return
+    if given is None or type(given) is TorchCheckpointIO:
+        strategy.checkpoint_io = AtomicCheckpointIO()
+    elif isinstance(given, AsyncCheckpointIO) and given.checkpoint_io is None:
+        given.checkpoint_io = AtomicCheckpointIO()
 
 
 def averages_of(module: LightningModule) -> list[LightningModule]:
