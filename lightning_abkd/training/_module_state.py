@@ -10,6 +10,7 @@ from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
 from lightning_abkd.training._lightning import HostBatches, callbacks_of, checkpoint_of, resumes_fit
 from lightning_abkd.training._own_names import below, own_names, prefixed, stripped_names
 from lightning_abkd.training._pruned_weights import with_masks_applied
+from lightning_abkd.training._sharding import prepare_strategy
 from lightning_abkd.training._weight_names import Expected, first_of_each
 from lightning_abkd.training._weight_values import completed
 
@@ -42,6 +43,7 @@ class ModuleState(HostBatches):
 
         It runs before any callback is set up, so that a scheduler finds the divergence wherever it stands among them.
         """
+        prepare_strategy(self.trainer)
         if self.has_teacher_callback:
             self.expect_teacher()
         return []
