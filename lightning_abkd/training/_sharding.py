@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import ModelParallelStrategy
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
+from lightning_abkd.distributed import sum_over_ranks, world_size
 from lightning_abkd.training._lightning import HostBatches, callbacks_of, share_data_between_all
 
 if TYPE_CHECKING:
@@ -107,6 +109,33 @@ def whole_parameters(module: nn.Module) -> list[nn.Parameter]:
         1
     """
     return [parameter for parameter in module.parameters() if parameter.dim() == 0]
+
+
+def average_whole_gradients(module: nn.Module) -> None:
+    """Replace the gradients of a sharded module's whole parameters by their averages over ranks, in place.
+
+    The others are averaged in the backward pass. On a rank without a gradient it counts as 0.
+    """
+    if not isinstance(module, FSDPModule):
+        return
+    parameters = [parameter for parameter in whole_parameters(module) if parameter.requires_grad]
+    if parameters:
+        _average(parameters)
+
+
+def _average(parameters: list[nn.Parameter]) -> None:
+    sums = sum_over_ranks(torch.stack([_gradient_and_whether(parameter) for parameter in parameters]))
+    for parameter, (total, found) in zip(parameters, sums, strict=True):
+        if found:
+            parameter.grad = (total / world_size()).to(parameter.dtype)
+
+
+def _gradient_and_whether(parameter: nn.Parameter) -> Tensor:
+    """Return the gradient and 1, or twice 0 without a gradient, shape (2,)."""
+    if parameter.grad is None:
+        return torch.zeros(2, dtype=torch.float64, device=parameter.device)
+    gradient = parameter.grad.to(torch.float64)
+    return torch.stack([gradient, torch.ones_like(gradient)])
 
 
 def sharded_parts(network: nn.Module) -> list[nn.Module]:
