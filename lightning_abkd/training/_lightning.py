@@ -3,7 +3,8 @@
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
 `LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
 `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`,
-`Strategy._checkpoint_io`.
+`Strategy._checkpoint_io`,
+`ModelParallelStrategy._data_parallel_size`, `ModelParallelStrategy._tensor_parallel_size`.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_abkd.training._checkpoint_io import AtomicCheckpointIO
@@ -71,6 +73,13 @@ def averages_of(module: LightningModule) -> list[LightningModule]:
     kept = [callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)]
     averages = [average.module for average in kept if average is not None]
     return [average for average in averages if isinstance(average, LightningModule)]
+
+
+def share_data_between_all(strategy: ModelParallelStrategy) -> None:
+    """Give each rank batches of its own where the strategy was not told how many ranks share one batch."""
+    if strategy._data_parallel_size == strategy._tensor_parallel_size == "auto":
+        strategy._data_parallel_size = strategy.num_nodes * strategy.num_processes
+        strategy._tensor_parallel_size = 1
 
 
 def log_interval(trainer: Trainer) -> int:
