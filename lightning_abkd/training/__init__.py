@@ -10,6 +10,7 @@ from lightning_abkd._utils import export_lazily
 if TYPE_CHECKING:
     from lightning_abkd.training._alpha_beta_scheduler import AlphaBetaScheduler as AlphaBetaScheduler
     from lightning_abkd.training._batches import Batch as Batch, Signals as Signals
+    from lightning_abkd.training._calls import refuse_other_calls as refuse_other_calls
     from lightning_abkd.training._checkpoint import (
         load_pretrained as load_pretrained,
         load_weights as load_weights,
@@ -57,6 +58,7 @@ else:
         {
             "lightning_abkd.training._alpha_beta_scheduler": ["AlphaBetaScheduler"],
             "lightning_abkd.training._batches": ["Batch", "Signals"],
+            "lightning_abkd.training._calls": ["refuse_other_calls"],
             "lightning_abkd.training._checkpoint": ["load_weights", "load_pretrained", "save_weights"],
             "lightning_abkd.training._checks": ["check_labels", "is_watched", "logits_of"],
             "lightning_abkd.training._distillation": ["DistillationModule"],
