@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         own_state as own_state,
         unwrap as unwrap,
     )
+    from lightning_abkd.training._shard_metadata import METADATA as METADATA, check_metadata as check_metadata
     from lightning_abkd.training._step_log import is_logged as is_logged, log_step as log_step
     from lightning_abkd.training._teacher import Teacher as Teacher, TeacherDtype as TeacherDtype, call as call
     from lightning_abkd.training._training_order import (
@@ -76,6 +77,7 @@ else:
                 "WholeCycleLR",
             ],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
+            "lightning_abkd.training._shard_metadata": ["METADATA", "check_metadata"],
             "lightning_abkd.training._step_log": ["is_logged", "log_step"],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
             "lightning_abkd.training._training_order": [
