@@ -21,12 +21,14 @@ from lightning_abkd._utils._lazy import OLD_ADDRESSES, export_lazily, renamed_me
 from lightning_abkd._utils._numbers import three_digits
 from lightning_abkd._utils._old_files import forward_old_files
 from lightning_abkd._utils._pickles import needed_code
+from lightning_abkd._utils._places import Links, leads_out
 from lightning_abkd._utils._pretrained import folder_or_hub, load_whole, reading_pretrained
 from lightning_abkd._utils._rows import row_slices
 
 __all__ = [
     "OLD_ADDRESSES",
     "Context",
+    "Links",
     "check_at_least",
     "check_choice",
     "check_finite",
@@ -38,6 +40,7 @@ __all__ = [
     "export_lazily",
     "folder_or_hub",
     "forward_old_files",
+    "leads_out",
     "load_whole",
     "needed_code",
     "reading_pretrained",
