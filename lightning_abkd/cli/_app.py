@@ -66,7 +66,8 @@ class AbkdCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint before anything is built. The config defines the networks, not the checkpoint."""
-        check_checkpoint(self.config.get(f"{self.config['subcommand']}.ckpt_path"))
+        given = self.config[self.config["subcommand"]]
+        check_checkpoint(given.get("ckpt_path"), given.get("weights_only"))
 
     def instantiate_classes(self) -> None:
         """Build trainer, module and data; their errors are reported in one sentence."""

@@ -10,6 +10,7 @@ from lightning_abkd._utils import export_lazily
 if TYPE_CHECKING:
     from lightning_abkd.training._alpha_beta_scheduler import AlphaBetaScheduler as AlphaBetaScheduler
     from lightning_abkd.training._batches import Batch as Batch, Signals as Signals
+    from lightning_abkd.training._calls import refuse_other_calls as refuse_other_calls
     from lightning_abkd.training._checkpoint import (
         load_pretrained as load_pretrained,
         load_weights as load_weights,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         own_state as own_state,
         unwrap as unwrap,
     )
+    from lightning_abkd.training._shard_metadata import METADATA as METADATA, check_metadata as check_metadata
     from lightning_abkd.training._signal_checkpoint import (
         SignalCheckpoint as SignalCheckpoint,
         signal_checkpoints as signal_checkpoints,
@@ -62,6 +64,7 @@ else:
         {
             "lightning_abkd.training._alpha_beta_scheduler": ["AlphaBetaScheduler"],
             "lightning_abkd.training._batches": ["Batch", "Signals"],
+            "lightning_abkd.training._calls": ["refuse_other_calls"],
             "lightning_abkd.training._checkpoint": ["load_weights", "load_pretrained", "save_weights"],
             "lightning_abkd.training._checks": ["check_labels", "is_watched", "logits_of"],
             "lightning_abkd.training._distillation": ["DistillationModule"],
@@ -84,6 +87,7 @@ else:
                 "WholeCycleLR",
             ],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
+            "lightning_abkd.training._shard_metadata": ["METADATA", "check_metadata"],
             "lightning_abkd.training._signal_checkpoint": ["SignalCheckpoint", "signal_checkpoints"],
             "lightning_abkd.training._step_log": ["is_logged", "log_step"],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],

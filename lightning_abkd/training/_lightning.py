@@ -4,10 +4,13 @@ Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningMod
 `LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
 `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`,
 `Strategy._checkpoint_io`,
-`ModelParallelStrategy._data_parallel_size`, `ModelParallelStrategy._tensor_parallel_size`.
+`ModelParallelStrategy._data_parallel_size`, `ModelParallelStrategy._tensor_parallel_size`,
+`utilities.model_helpers._restricted_classmethod`.
 """
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Self
 
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -16,8 +19,14 @@ from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 
+from lightning_abkd.training._calls import other_calls_refused
 from lightning_abkd.training._checkpoint_io import AtomicCheckpointIO
+
+CheckpointPath = str | Path | IO[bytes]
+# A class method that refuses to be called on an object, whose weights would stay as they are.
+restricted_classmethod = _restricted_classmethod
 
 
 def is_built_from_config() -> bool:
@@ -121,7 +130,22 @@ def data_ranks(trainer: Trainer) -> tuple[int, int]:
     return options["num_replicas"], options["rank"]
 
 
-class HostBatches(LightningModule):
+class LoadedSafely(LightningModule):
+    """Mixin for modules that are built by what their checkpoints say, which may call only what a config may."""
+
+    @restricted_classmethod
+    def load_from_checkpoint(cls, checkpoint_path: CheckpointPath, *arguments: object, **options: object) -> Self:
+        """Build a module from a checkpoint, as Lightning does; arguments by name replace those that were saved.
+
+        A checkpoint of a command line describes the objects it was built from, as a config does. What is no object of
+        the class that is asked for is not called, whoever wrote it there.
+        """
+        load: Callable[..., Self] = super().load_from_checkpoint
+        with other_calls_refused():
+            return load(checkpoint_path, *arguments, **options)
+
+
+class HostBatches(LoadedSafely):
     """Mixin that changes batches while they are still on the host.
 
     Lightning runs the public hook `on_before_batch_transfer` of either the module or the data module, and warns that
