@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, WeightAvera
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_abkd.training._lightning import callbacks_of
+from lightning_abkd.training._lightning import callbacks_of, epoch_and_batches
 from lightning_abkd.training._lightning_signals import (
     begin_validation_anew,
     ends_step,
@@ -16,6 +16,7 @@ from lightning_abkd.training._lightning_signals import (
     is_validated_next,
     set_generator_states,
 )
+from lightning_abkd.training._lost_processes import killed_worker, lost_rank
 from lightning_abkd.training._stop_signals import Stop, StopSignals
 
 
@@ -58,10 +59,12 @@ class SignalCheckpoint(Checkpoint):
         self._signals.give_back()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave signals to Lightning again, whose own exit after SIGTERM gets its code."""
+        """Leave signals to Lightning again, whose own exit after SIGTERM gets its code; say which process is gone."""
         self._signals.give_back()
         if isinstance(exception, SIGTERMException) and exception.code is None:
             exception.code = self._signals.code(Stop.TERMINATION)
+        if (said := _said_of_lost(trainer, exception)) is not None:
+            exception.add_note(said)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
@@ -127,6 +130,13 @@ def signal_checkpoints(trainer: Trainer) -> list[Callback]:
     """Return a `SignalCheckpoint` for a trainer that has none yet."""
     has_one = any(isinstance(callback, SignalCheckpoint) for callback in callbacks_of(trainer))
     return [] if has_one or getattr(trainer, "fast_dev_run", False) else [SignalCheckpoint()]
+
+
+def _said_of_lost(trainer: Trainer, error: BaseException) -> str | None:
+    if trainer.state.fn != "fit":
+        return killed_worker(error) or lost_rank(error)
+    epoch, taken = epoch_and_batches(trainer)
+    return killed_worker(error, f" after batch {taken} of epoch {epoch + 1}") or lost_rank(error)
 
 
 def _is_in_training(trainer: Trainer) -> bool:

@@ -22,7 +22,9 @@ def written_on_a_full_disk(folder, kind):
     small_disk(folder, 1 << 20)
     made = writer(folder / "cache", kind)
     fill(folder)
-    (made.write_hidden if kind == "hidden" else made.write_top_k)(torch.arange(4), HIDDEN if kind == "hidden" else LOGITS)
+    (made.write_hidden if kind == "hidden" else made.write_top_k)(
+        torch.arange(4), HIDDEN if kind == "hidden" else LOGITS
+    )
     (folder / "rest").unlink()
     made.close()
     cache = TeacherCache(folder / "cache")
@@ -84,7 +86,9 @@ def test_a_killed_cache_is_not_taken_for_whole_and_is_continued(tmp_path):
     (tmp_path / "whole").mkdir()
     whole = Rank(learn, (tmp_path / "whole",)).result()
     assert Rank(learn, (tmp_path, True)).code() == -signal.SIGKILL
-    with pytest.raises(ValueError, match="should be finished. Found 2 of 7 samples done. Run the writing command again"):
+    with pytest.raises(
+        ValueError, match="should be finished. Found 2 of 7 samples done. Run the writing command again"
+    ):
         TeacherCache(tmp_path / "cache")
     assert torch.equal(Rank(learn, (tmp_path,)).result(), whole)
 
@@ -109,7 +113,9 @@ def learn_while_files_leave(folder, cached, leaves):
     callbacks = [CachedTeacher(str(folder / "cache"))] if cached else []
     options = {"accelerator": "cpu", "max_epochs": 2, "logger": False, "enable_checkpointing": False}
     with quiet():
-        run = Trainer(**options, enable_progress_bar=False, callbacks=[*callbacks, *([Leaves(place)] if leaves else [])])
+        run = Trainer(
+            **options, enable_progress_bar=False, callbacks=[*callbacks, *([Leaves(place)] if leaves else [])]
+        )
         run.fit(module, datamodule=instruction_data(folder, batch_size=2))
     return weights(module), place.exists()
 
