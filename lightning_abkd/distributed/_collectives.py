@@ -1,8 +1,12 @@
 """Rows of all processes, and how many processes there are."""
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def is_distributed() -> bool:
@@ -29,3 +33,16 @@ def gather_rows(rows: Tensor) -> Tensor:
     joined = [torch.empty_like(rows) for _ in range(world_size())]
     dist.all_gather(joined, rows.contiguous())
     return torch.cat(joined)
+
+
+def gather_objects(own: T) -> list[T]:
+    """Return the objects of all processes in the order of ranks on the first one, and its own one on each other.
+
+    Args:
+        own: Object of this process, which is pickled.
+    """
+    if not is_distributed():
+        return [own]
+    gathered: list[T] | None = [own] * world_size() if dist.get_rank() == 0 else None
+    dist.gather_object(own, gathered)
+    return [own] if gathered is None else gathered
