@@ -35,14 +35,26 @@ def gather_rows(rows: Tensor) -> Tensor:
     return torch.cat(joined)
 
 
-def gather_objects(own: T) -> list[T]:
-    """Return the objects of all processes in the order of ranks on the first one, and its own one on each other.
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Add up a tensor of each process, element by element.
 
     Args:
-        own: Object of this process, which is pickled.
+        values: Tensor of this process; each process has one of the same shape. No gradient goes back.
+
+    Returns:
+        The sum, the same on each process; without a group `values` itself.
     """
     if not is_distributed():
-        return [own]
-    gathered: list[T] | None = [own] * world_size() if dist.get_rank() == 0 else None
-    dist.gather_object(own, gathered)
-    return [own] if gathered is None else gathered
+        return values
+    total = values.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
+
+
+def gather_objects(value: T) -> list[T]:
+    """Return a picklable object of each process in the order of ranks; without a group only the given one."""
+    if not is_distributed():
+        return [value]
+    found: list[T] = [value] * world_size()
+    dist.all_gather_object(found, value)
+    return found

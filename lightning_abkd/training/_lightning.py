@@ -4,7 +4,8 @@ Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningMod
 `LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
 `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._val_check_time_interval`,
 `fit_loop.epoch_loop.restarting`, `fit_loop._data_fetcher`, `fit_loop.epoch_loop._should_check_val_fx`, the state of the
-loops in checkpoints, `Strategy._checkpoint_io`.
+loops in checkpoints, `Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`,
+`ModelParallelStrategy._tensor_parallel_size`.
 """
 
 import math
@@ -15,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
@@ -74,6 +76,13 @@ def averages_of(module: LightningModule) -> list[LightningModule]:
     kept = [callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)]
     averages = [average.module for average in kept if average is not None]
     return [average for average in averages if isinstance(average, LightningModule)]
+
+
+def share_data_between_all(strategy: ModelParallelStrategy) -> None:
+    """Give each rank batches of its own where the strategy was not told how many ranks share one batch."""
+    if strategy._data_parallel_size == strategy._tensor_parallel_size == "auto":
+        strategy._data_parallel_size = strategy.num_nodes * strategy.num_processes
+        strategy._tensor_parallel_size = 1
 
 
 def log_interval(trainer: Trainer) -> int:

@@ -29,7 +29,7 @@ class HasStateOfRank(Protocol):
 
 
 def states_of_ranks(module: LightningModule, trainer: Trainer) -> list[State]:
-    """Return the states of all ranks on the first one, and that of this rank on the others.
+    """Return the states of all ranks, in their order.
 
     All ranks call it, unless one of them has been interrupted: that one does not wait for the others.
     """
@@ -44,7 +44,7 @@ def take_states_of_ranks(states: Sequence[State], module: LightningModule, train
     """Let the modules of this rank go on from the states of the ranks that wrote a checkpoint.
 
     Args:
-        states: What `states_of_ranks` returned to the first rank.
+        states: What `states_of_ranks` returned.
         module: The module.
         trainer: Its trainer.
         weights: The state dict of the checkpoint, which may be loaded afterwards.
