@@ -16,6 +16,7 @@ from lightning_abkd.training._lightning import (
 )
 from lightning_abkd.training._own_names import below, own_names, prefixed, stripped_names
 from lightning_abkd.training._pruned_weights import with_masks_applied
+from lightning_abkd.training._sharding import prepare_strategy
 from lightning_abkd.training._signal_checkpoint import signal_checkpoints
 from lightning_abkd.training._weight_names import Expected, first_of_each
 from lightning_abkd.training._weight_values import completed
@@ -50,6 +51,7 @@ class ModuleState(HostBatches):
         It runs before any callback is set up, so that a scheduler finds the divergence wherever it stands among them.
         """
         write_checkpoints_whole(self.trainer)
+        prepare_strategy(self.trainer)
         if self.has_teacher_callback:
             self.expect_teacher()
         return signal_checkpoints(self.trainer)

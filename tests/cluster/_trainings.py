@@ -99,7 +99,7 @@ def steps(folder: Path) -> dict[str, list[float]]:
 
 
 def image_module() -> DistillationModule:
-    teacher, student = nn.Linear(4, 3), nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.0), nn.Linear(8, 3))
+    teacher, student = nn.Linear(4, 3), nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 3))
     return DistillationModule(teacher, student, AlphaBetaDivergence())
 
 

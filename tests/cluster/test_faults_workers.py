@@ -9,7 +9,7 @@ from torch.utils.data import get_worker_info
 
 from lightning_abkd.cli._errors import readable_errors
 from tests._processes import Rank
-from tests.cluster._trainings import Noise, NoiseDataModule, quiet, steps, train
+from tests.cluster._trainings import Noise, NoiseDataModule, quiet, train
 
 
 class Faulty(Noise):
