@@ -10,9 +10,9 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_abkd.training._lightning import callbacks_of, epoch_and_batches
 from lightning_abkd.training._lightning_signals import (
-    begin_validation_anew,
     ends_step,
     generator_states,
+    go_back_before_validation,
     is_validated_next,
     set_generator_states,
 )
@@ -69,10 +69,11 @@ class SignalCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Save and leave if a step has ended and neither a validation nor the end of the epoch follows."""
-        self._before_validation = generator_states() if is_validated_next(trainer) else None
+        """Save and leave if a step has ended, unless the end of the epoch follows."""
+        is_validated = is_validated_next(trainer)
+        self._before_validation = generator_states() if is_validated else None
         is_last = trainer.is_last_batch or trainer.global_step == trainer.max_steps
-        if self._before_validation is None and not is_last and ends_step(trainer):
+        if ends_step(trainer) and (is_validated or not is_last):
             self._stop_if_asked(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -102,7 +103,7 @@ class SignalCheckpoint(Checkpoint):
                 if isinstance(callback, WeightAveraging):
                     # It has put the average in place of the weights.
                     callback.on_validation_epoch_end(trainer, module)
-        begin_validation_anew(trainer)
+        go_back_before_validation(trainer)
         if self._before_validation is not None:
             set_generator_states(self._before_validation)
         with torch.inference_mode(False):
