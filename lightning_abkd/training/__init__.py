@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         write_checkpoints_whole as write_checkpoints_whole,
     )
     from lightning_abkd.training._log_once import LogOnce as LogOnce
+    from lightning_abkd.training._lost_processes import killed_worker as killed_worker, lost_rank as lost_rank
     from lightning_abkd.training._lr_combinations import ProductLR as ProductLR, SequenceLR as SequenceLR
     from lightning_abkd.training._lr_schedules import (
         TransformersLR as TransformersLR,
@@ -78,6 +79,7 @@ else:
                 "write_checkpoints_whole",
             ],
             "lightning_abkd.training._log_once": ["LogOnce"],
+            "lightning_abkd.training._lost_processes": ["killed_worker", "lost_rank"],
             "lightning_abkd.training._lr_combinations": ["ProductLR", "SequenceLR"],
             "lightning_abkd.training._lr_schedules": [
                 "TransformersLR",

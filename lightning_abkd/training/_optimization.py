@@ -11,7 +11,7 @@ from lightning_abkd.training._batches import Signals
 from lightning_abkd.training._learning_rate import learning_rate, set_learning_rate
 from lightning_abkd.training._lightning import HostBatches, resumes_fit, trainer_of
 from lightning_abkd.training._optimizers import Optimizers
-from lightning_abkd.training._resumption import Resumption, state_of
+from lightning_abkd.training._resumption import Resumption, state_of, take_state
 from lightning_abkd.training._sharding import average_whole_gradients
 from lightning_abkd.training._step_mean import StepMean
 
@@ -69,7 +69,7 @@ class Optimization(HostBatches):
         self._keep_rates()
         if not resumes_fit(self):
             self._resumption.take({})
-        self._resumption.restore_generator()
+        self._resumption.restore_generators(self.trainer)
 
     def on_train_epoch_start(self) -> None:
         """Go on at the learning rate that a finder has set, and after a resume with the order of the next epoch."""
@@ -77,21 +77,29 @@ class Optimization(HostBatches):
         self._resumption.begin_epoch(self.trainer)
 
     def on_train_start(self) -> None:
-        """Forget what is left of a fit that stopped within a step, and go on with one that stopped behind an epoch."""
+        """Forget what is left of an earlier fit that stopped within a step, and go on with that of a checkpoint."""
         self._step_mean.start()
         self.zero_grad()
-        self._resumption.move_schedules(self.trainer)
+        self._resumption.begin(self.trainer, self, self._step_mean)
+
+    def begin_batch(self) -> None:
+        """Go on after a resume with the draws of the next batch."""
+        if self.trainer.training:
+            self._resumption.begin_batch(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        """Save what a fit needs to go on."""
+        """Save what a fit needs to go on; a checkpoint of weights alone does not."""
         trainer = trainer_of(self)
-        if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
-            checkpoint[_RESUMPTION] = state_of(trainer)
+        if trainer is not None and trainer.state.fn == TrainerFn.FITTING and "optimizer_states" in checkpoint:
+            checkpoint[_RESUMPTION] = state_of(self, trainer, self._step_mean)
 
     def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Take what a fit needs to go on."""
         state = checkpoint.get(_RESUMPTION) if resumes_fit(self) else None
         self._resumption.take(state if isinstance(state, dict) else {})
+        if isinstance(state, dict):
+            take_state(state, self, checkpoint)
+            self._resumption.restore_generators(self.trainer)
 
     def part_of_step(
         self, loss: Tensor, count: int | Tensor, positions: int, signals: Signals, batch_idx: int

@@ -1,5 +1,7 @@
 """The mean over all counted positions of an optimizer step, however they are split into micro-batches and ranks."""
 
+from collections.abc import Mapping
+
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
@@ -18,8 +20,15 @@ class StepMean:
     a number if it follows from the batch's size and a tensor if it follows from a mask, so that nothing waits for the
     device.
 
-    Nothing of it lives longer than a fit: it starts empty in each, and a copy of it is empty, too.
+    Nothing of it lives longer than a fit, but for what a checkpoint holds: it starts empty in each, and a copy of it is
+    empty, too.
+
+    Attributes:
+        is_open: Whether a step has begun and has not ended.
     """
+
+    is_open: bool
+    _count: int | Tensor
 
     def __init__(self) -> None:
         self.start()
@@ -32,9 +41,23 @@ class StepMean:
         self._unit: float | None = None
         self.start_step()
 
+    def state(self, trainer: Trainer) -> dict[str, float]:
+        """Return the unit, and where a step is open the positions that all ranks have counted so far."""
+        if self._unit is None:
+            return {}
+        state = {"unit": self._unit}
+        return state | {"count": float(_summed(self._count, trainer))} if self.is_open else state
+
+    def go_on(self, state: Mapping[str, float], is_first: bool) -> None:
+        """Go on from the state of a checkpoint; the first rank takes what all had counted."""
+        self._unit = state.get("unit", self._unit)
+        self.is_open = "count" in state
+        self._count = int(state.get("count", 0)) if is_first else 0
+
     def start_step(self) -> None:
         """Forget what an earlier step has counted."""
-        self._count: int | Tensor = 0
+        self._count = 0
+        self.is_open = False
 
     def add(self, mean: Tensor, count: int | Tensor, positions: int, trainer: Trainer) -> Tensor:
         """Count the positions of a micro-batch and turn its mean loss into its part of the step's.
@@ -52,6 +75,7 @@ class StepMean:
         if self._unit is None:
             self._unit = float(trainer.strategy.broadcast(max(positions, 1)))
         self._count = self._count + count
+        self.is_open = True
         if isinstance(count, int) and count == self._unit:
             return mean
         part = mean * count / self._unit
@@ -61,7 +85,7 @@ class StepMean:
     def finish(self, optimizer: Optimizer, trainer: Trainer) -> None:
         """Rescale the gradients of a step; a step without counted positions is left as it is."""
         count = self._count
-        self._count = 0
+        self.start_step()
         # What the other ranks count is not known yet.
         if self._unit is None or (isinstance(count, int) and count == 0 and trainer.world_size == 1):
             return
@@ -75,11 +99,16 @@ def _factor(whole: float, count: int | Tensor, trainer: Trainer) -> float | Tens
     """Divide by the count of all ranks; the result is a number on a single rank that knows its count, else a tensor."""
     if isinstance(count, int) and trainer.world_size == 1:
         return whole / count
+    return whole / _summed(count, trainer).clamp(min=1)
+
+
+def _summed(count: int | Tensor, trainer: Trainer) -> Tensor:
+    """Add the counts of all ranks."""
     device = trainer.strategy.root_device
     dtype = torch.float32 if device.type == "mps" else torch.float64
     # torch.full, because copying a number to the device waits for it.
     counts = count.to(dtype) if isinstance(count, Tensor) else torch.full((), count, dtype=dtype, device=device)
-    return whole / sum_over_ranks(counts).clamp(min=1)
+    return sum_over_ranks(counts)
 
 
 def _gradients(optimizer: Optimizer) -> list[Tensor]:
