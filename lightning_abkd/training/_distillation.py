@@ -21,14 +21,13 @@ from lightning_abkd.training._module_state import ModuleState
 from lightning_abkd.training._optimization import Optimization
 from lightning_abkd.training._optimizers import DEFAULT_MONITOR, Optimizers
 from lightning_abkd.training._positions import Interval
-from lightning_abkd.training._sharding import Sharding
 from lightning_abkd.training._signals import check_path, check_wanted, outputs
 from lightning_abkd.training._step_log import log_terms
 from lightning_abkd.training._teacher import Teacher, TeacherDtype
 from lightning_abkd.training._terms import Terms, distillation_terms, label_cross_entropy, step_count, weighted_sum
 
 
-class DistillationModule(EvaluatedModule, Optimization, ModuleState, Sharding):
+class DistillationModule(EvaluatedModule, Optimization, ModuleState):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
     As it stands it takes batches (inputs, labels) or (inputs, labels, index), or mappings with `pixel_values` and
@@ -152,7 +151,7 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState, Sharding):
         # The teacher runs first, so that its activations are gone before the student keeps its own.
         if self._teacher is not None:
             signals |= outputs("teacher", self._teacher, self._teacher.network, views, self._paths["teacher"], wanted)
-        signals |= outputs("student", self, self.student, views, self._paths["student"], wanted)
+        signals |= outputs("student", self.in_step, self.student, views, self._paths["student"], wanted)
         if type(self).signals is DistillationModule.signals:
             checks.check_classes_last(signals, views[0])
         return signals

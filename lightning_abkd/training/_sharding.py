@@ -7,8 +7,8 @@ sees whole output layers. Numbers alone (parameters without an axis) stay whole 
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from lightning.pytorch import Trainer
@@ -24,8 +24,10 @@ from lightning_abkd.training._lightning import HostBatches, callbacks_of, share_
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
+T = TypeVar("T")
+
 # What Lightning calls in the place of `forward`: within it, the weights that all parts share are whole.
-_STEPS = ("training_step", "validation_step", "test_step", "predict_step")
+_STEPS = ("training_step", "validation_step", "test_step", "predict_step", "with_whole_weights")
 
 
 class Sharding(HostBatches):
@@ -46,6 +48,18 @@ class Sharding(HostBatches):
             return
         _check_all_ranks_differ(self, self.device_mesh)
         shard(self, self.student, self.device_mesh["data_parallel"])
+
+    @property
+    def in_step(self) -> Callable[..., Tensor]:
+        """The module itself, to be called within a step; `fully_shard` would take that for the end of the step."""
+        return self.forward if isinstance(self, FSDPModule) else self
+
+    def with_whole_weights(self, function: Callable[[], T]) -> T:
+        """Return what a function returns that runs the student outside of a step, as callbacks do.
+
+        Where weights lie in pieces, every rank has to call this equally often, and the networks in it, too.
+        """
+        return function()
 
 
 def prepare_strategy(trainer: Trainer) -> None:
@@ -80,6 +94,11 @@ def _check_all_ranks_differ(module: nn.Module, mesh: "DeviceMesh") -> None:
 def is_sharded(module: nn.Module) -> bool:
     """Return True if a module or a part of it is sharded."""
     return any(isinstance(part, FSDPModule) for part in module.modules())
+
+
+def has_pieces(network: nn.Module) -> bool:
+    """Return True if a forward pass of a network has to gather weights from other ranks now."""
+    return any(isinstance(parameter, DTensor) for parameter in network.parameters())
 
 
 def shard(module: nn.Module, network: nn.Module, mesh: "DeviceMesh") -> None:
