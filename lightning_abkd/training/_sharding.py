@@ -6,6 +6,7 @@ models, embeddings among the children, weights that several parts share, and the
 sees whole output layers. Numbers alone (parameters without an axis) stay whole on every rank.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +17,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Shard
 
 from lightning_abkd.distributed import sum_over_ranks, world_size
 from lightning_abkd.training._lightning import HostBatches, callbacks_of, share_data_between_all
@@ -110,12 +111,35 @@ def shard(module: nn.Module, network: nn.Module, mesh: "DeviceMesh") -> None:
         mesh: The ranks, of one dimension.
     """
     kept = set(whole_parameters(module))
+    axis_of = functools.partial(_even_axis, ranks=mesh.size())
     for part in sharded_parts(network):
-        fully_shard(part, mesh=mesh, ignored_params=kept)
-    fully_shard(module, mesh=mesh, ignored_params=kept)
+        fully_shard(part, mesh=mesh, ignored_params=kept, shard_placement_fn=axis_of)
+    fully_shard(module, mesh=mesh, ignored_params=kept, shard_placement_fn=axis_of)
     for name in _STEPS:
         if hasattr(module, name):
             register_fsdp_forward_method(module, name)
+
+
+def _even_axis(parameter: nn.Parameter, ranks: int) -> Shard:
+    """Return the first axis that can be cut evenly; the first of all, which may be cut unevenly, where none can."""
+    return Shard(next((axis for axis, size in enumerate(parameter.shape) if size % ranks == 0), 0))
+
+
+def hold_whole(module: nn.Module) -> None:
+    """Gather all weights of a sharded module that has run before, and keep them."""
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.set_reshard_after_forward(False, recurse=False)
+            part.unshard()
+
+
+def release(module: nn.Module) -> None:
+    """Keep pieces alone of weights that were held, and shard again after each forward pass."""
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            # The outermost one stays whole between forward and backward pass.
+            part.set_reshard_after_forward(part is not module, recurse=False)
+            part.reshard()
 
 
 def whole_parameters(module: nn.Module) -> list[nn.Parameter]:

@@ -1,12 +1,12 @@
 """Evaluations in which ranks have different numbers of batches, such as one of a stream, or none at all."""
 
 import torch.distributed as dist
-from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from lightning_abkd.distributed import gather_objects
-from lightning_abkd.training._sharding import Sharding
+from lightning_abkd.training._sharding import Sharding, hold_whole, release
+from lightning_abkd.training._teacher import Teacher
 
 
 class UnevenSets(Sharding):
@@ -17,6 +17,8 @@ class UnevenSets(Sharding):
     once before, and weights are gathered once and kept whole until the end. A stream, whose length nobody knows, is
     such a case.
     """
+
+    _teacher: Teacher | None = None
 
     def on_validation_start(self) -> None:
         """Prepare for sets of different lengths."""
@@ -62,17 +64,25 @@ class UnevenSets(Sharding):
         if isinstance(self, FSDPModule):
             # A first forward pass, of nothing, lets torch find out which module is the outermost one.
             self.with_whole_weights(_nothing)
-            _hold_whole(self)
-            self._is_held = True
+            hold_whole(self)
+        if self._teacher is not None:
+            self._teacher.placement.hold_whole()
+        self._is_held = True
 
     def _end(self) -> None:
         for wrapper in vars(self).pop("_silenced", []):
             wrapper.broadcast_buffers = True
         if vars(self).pop("_is_held", False):
-            _release(self)
+            self._release()
         elif isinstance(self, FSDPModule):
             # What is whole now would stay so, and not see what changes the weights before the next step.
             self.reshard()
+
+    def _release(self) -> None:
+        if isinstance(self, FSDPModule):
+            release(self)
+        if self._teacher is not None:
+            self._teacher.placement.release()
 
 
 def _are_uneven(batches: list[list[int | float]]) -> bool:
@@ -81,18 +91,3 @@ def _are_uneven(batches: list[list[int | float]]) -> bool:
 
 def _nothing() -> None:
     """Do nothing."""
-
-
-def _hold_whole(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, FSDPModule):
-            part.set_reshard_after_forward(False, recurse=False)
-            part.unshard()
-
-
-def _release(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, FSDPModule):
-            # The outermost one stays whole between forward and backward pass.
-            part.set_reshard_after_forward(part is not module, recurse=False)
-            part.reshard()
