@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
+from lightning_abkd.distributed import whole
 from lightning_abkd.training._labels import IGNORED, target_of
 
 _OF_LABELS = {"target", "labels"}
@@ -33,6 +34,9 @@ class StageMetrics:
             self._classes[stage] = logits.shape[-1]
         self._counts[stage].update(provided.get("target"), provided.get("mask"), logits.shape[:-1])
         metrics = self._collections[stage]
+        if any("preds" in _required(metric) for _, metric in _named(metrics)):
+            # Metrics of torchmetrics need whole rows, those of this package gather them in blocks.
+            provided["preds"] = whole(logits)
         _part(metrics, [name for name, metric in _named(metrics) if _required(metric) <= provided.keys()]).update(
             **provided
         )

@@ -5,6 +5,8 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightning_abkd.distributed import is_sharded
+
 
 class StepMean:
     """Turns gradients of sums into the gradient of the mean over one optimizer step.
@@ -80,4 +82,5 @@ def _factor(whole: float, count: int | Tensor, trainer: Trainer) -> float | Tens
 
 def _gradients(optimizer: Optimizer) -> list[Tensor]:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return [gradient.to_local() if is_sharded(gradient) else gradient for gradient in gradients]
