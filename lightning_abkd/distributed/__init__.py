@@ -5,7 +5,13 @@ Not here: anything from Lightning.
 """
 
 from lightning_abkd.distributed._classes import keep_classes
-from lightning_abkd.distributed._collectives import gather_rows, is_distributed, world_size
+from lightning_abkd.distributed._collectives import (
+    gather_objects,
+    gather_rows,
+    is_distributed,
+    sum_over_ranks,
+    world_size,
+)
 from lightning_abkd.distributed._layout import Layout, is_sharded, joined_from, layout_of, whole
 from lightning_abkd.distributed._process_sums import sum_over_processes
 from lightning_abkd.distributed._row_blocks import RowBlocks
@@ -20,6 +26,7 @@ __all__ = [
     "alpha_beta_from_shards",
     "cross_entropy_from_shards",
     "divergence_from_shards",
+    "gather_objects",
     "gather_rows",
     "is_distributed",
     "is_sharded",
@@ -27,6 +34,7 @@ __all__ = [
     "keep_classes",
     "layout_of",
     "sum_over_processes",
+    "sum_over_ranks",
     "whole",
     "world_size",
 ]

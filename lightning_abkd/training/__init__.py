@@ -10,6 +10,7 @@ from lightning_abkd._utils import export_lazily
 if TYPE_CHECKING:
     from lightning_abkd.training._alpha_beta_scheduler import AlphaBetaScheduler as AlphaBetaScheduler
     from lightning_abkd.training._batches import Batch as Batch, Signals as Signals
+    from lightning_abkd.training._calls import refuse_other_calls as refuse_other_calls
     from lightning_abkd.training._checkpoint import (
         load_pretrained as load_pretrained,
         load_weights as load_weights,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         callbacks_of as callbacks_of,
         datamodule_of as datamodule_of,
         trainer_of as trainer_of,
+        write_checkpoints_whole as write_checkpoints_whole,
     )
     from lightning_abkd.training._log_once import LogOnce as LogOnce
     from lightning_abkd.training._lr_combinations import ProductLR as ProductLR, SequenceLR as SequenceLR
@@ -43,6 +45,11 @@ if TYPE_CHECKING:
         own_state as own_state,
         unwrap as unwrap,
     )
+    from lightning_abkd.training._shard_metadata import METADATA as METADATA, check_metadata as check_metadata
+    from lightning_abkd.training._signal_checkpoint import (
+        SignalCheckpoint as SignalCheckpoint,
+        signal_checkpoints as signal_checkpoints,
+    )
     from lightning_abkd.training._step_log import is_logged as is_logged, log_step as log_step
     from lightning_abkd.training._teacher import Teacher as Teacher, TeacherDtype as TeacherDtype, call as call
     from lightning_abkd.training._training_order import (
@@ -57,13 +64,19 @@ else:
         {
             "lightning_abkd.training._alpha_beta_scheduler": ["AlphaBetaScheduler"],
             "lightning_abkd.training._batches": ["Batch", "Signals"],
+            "lightning_abkd.training._calls": ["refuse_other_calls"],
             "lightning_abkd.training._checkpoint": ["load_weights", "load_pretrained", "save_weights"],
             "lightning_abkd.training._checks": ["check_labels", "is_watched", "logits_of"],
             "lightning_abkd.training._distillation": ["DistillationModule"],
             "lightning_abkd.training._eval_mode": ["eval_mode"],
             "lightning_abkd.training._hyperparameter_scheduler": ["HyperparameterScheduler"],
             "lightning_abkd.training._length": ["training_length"],
-            "lightning_abkd.training._lightning": ["callbacks_of", "datamodule_of", "trainer_of"],
+            "lightning_abkd.training._lightning": [
+                "callbacks_of",
+                "datamodule_of",
+                "trainer_of",
+                "write_checkpoints_whole",
+            ],
             "lightning_abkd.training._log_once": ["LogOnce"],
             "lightning_abkd.training._lr_combinations": ["ProductLR", "SequenceLR"],
             "lightning_abkd.training._lr_schedules": [
@@ -74,6 +87,8 @@ else:
                 "WholeCycleLR",
             ],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
+            "lightning_abkd.training._shard_metadata": ["METADATA", "check_metadata"],
+            "lightning_abkd.training._signal_checkpoint": ["SignalCheckpoint", "signal_checkpoints"],
             "lightning_abkd.training._step_log": ["is_logged", "log_step"],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
             "lightning_abkd.training._training_order": [

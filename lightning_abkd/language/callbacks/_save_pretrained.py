@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -66,13 +67,17 @@ class SavePretrained(Callback):
         if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
             return
         student: nn.Module = getattr(pl_module, "student")  # noqa: B009  (a Module's attributes are typed as tensors)
-        self._save_student(student, self._best_path(trainer))
         tokenizer = getattr(getattr(trainer, "datamodule", None), "tokenizer", None)
-        if isinstance(tokenizer, _Pretrained):
-            tokenizer.save_pretrained(self.folder)
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        # Written whole, and never through links that lie in the folder.
+        with TemporaryDirectory(prefix=".", dir=self.folder) as whole:
+            self._save_student(student, self._best_path(trainer), whole)
+            if isinstance(tokenizer, _Pretrained):
+                tokenizer.save_pretrained(whole)
+            _move(Path(whole), Path(self.folder))
         rank_zero_info(f"Wrote the student to {Path(self.folder).resolve()}.")
 
-    def _save_student(self, student: nn.Module, best_path: str | None) -> None:
+    def _save_student(self, student: nn.Module, best_path: str | None, folder: str) -> None:
         """Write the student with the weights of a checkpoint, or with those that it has; it is not changed."""
         student = unwrap(student)
         is_adapted = hasattr(student, "merge_and_unload")
@@ -91,7 +96,7 @@ class SavePretrained(Callback):
             # Compiled parts would leave their mark on the names.
             options["state_dict"] = own_state(student)
         save: Callable[..., object] = getattr(student, "save_pretrained")  # noqa: B009
-        save(self.folder, **options)
+        save(folder, **options)
 
     def _best_path(self, trainer: Trainer) -> str | None:
         """Return the path of the best checkpoint, or None where the last weights are to be taken."""
@@ -102,3 +107,16 @@ class SavePretrained(Callback):
         if path is None:
             rank_zero_info("SavePretrained found no best checkpoint and takes the last weights.")
         return path
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move all files into a folder, in place of those that have their names; weights of a former student go."""
+    files = [file.relative_to(source) for file in sorted(source.rglob("*")) if file.is_file()]
+    for former in target.glob("model*.safetensors*"):
+        if former.relative_to(target) not in files:
+            former.unlink()
+    for file in files:
+        if (target / file).parent.is_symlink() and file.parent != Path():
+            (target / file).parent.unlink()
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        (source / file).replace(target / file)

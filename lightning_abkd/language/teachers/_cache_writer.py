@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_abkd._utils import check_choice
 from lightning_abkd.functional import largest_classes
-from lightning_abkd.language.teachers._cache_files import create_files, open_arrays
+from lightning_abkd.language.teachers._cache_files import create_files, open_arrays, open_to_write
 from lightning_abkd.language.teachers._cache_identity import CacheIdentity, differences
 from lightning_abkd.language.teachers._cache_meta import (
     CacheDtype,
@@ -36,9 +36,10 @@ class TeacherCacheWriter:
     -8). This costs below 2e-5 nats of forward KL for any V up to e¹²; truncation costs far more. In float32 it takes
     8 k + 4 bytes, and rounding is below 1e-6. A class of probability 0 is stored exactly, as -inf.
 
-    The files have their final size from the start. A sample counts as done once its data have reached the disk. After
-    a kill, another writer with the same arguments continues, and only the last batch is written again. There is one
-    writer at a time, in one process: let only one of several ranks write.
+    The files have their final size from the start, and the disk keeps the space for them, so that it cannot become full
+    in between. A sample counts as done once its data have reached the disk. After a kill, another writer with the same
+    arguments continues, and only the last batch is written again. There is one writer at a time, in one process: let
+    only one of several ranks write.
 
     Args:
         folder: Where the cache is or will be.
@@ -93,7 +94,7 @@ class TeacherCacheWriter:
         else:
             create_files(self.folder, meta, counts, head)
         self._meta = meta
-        self._arrays = open_arrays(self.folder, meta, "r+")
+        self._arrays = open_to_write(self.folder, meta)
         self._samples = Ragged(counts)
 
     def _check_continues(self, found: CacheMeta, expected: CacheMeta, counts: Tensor) -> None:
