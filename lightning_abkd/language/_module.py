@@ -14,10 +14,11 @@ from lightning_abkd.language._old_attributes import OldAttribute
 from lightning_abkd.language._own_responses import with_student_data
 from lightning_abkd.language._path_choice import PathChoice, PathWish
 from lightning_abkd.language._paths import TokenPath
+from lightning_abkd.language._predictions import token_signals
 from lightning_abkd.language._store import Store
 from lightning_abkd.language._token_terms import token_cross_entropy, token_metrics
-from lightning_abkd.language._vocabulary import common_vocabulary, log_padding
-from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
+from lightning_abkd.language._vocabulary import common_vocabulary
+from lightning_abkd.language.data import Tokenizer
 from lightning_abkd.language.generation import GeneratedResponses, OnPolicy, Responder, SpecialIds, special_ids_of
 from lightning_abkd.language.teachers import LanguageTeacher, TeacherFromCache
 from lightning_abkd.losses import DistillationLoss
@@ -179,17 +180,12 @@ class LanguageDistillationModule(DistillationModule):
             student_logits and teacher_logits (B, T - 1, V), labels and mask (B, T - 1).
         """
         batch = self._read(batch)
-        labels = batch["labels"][:, 1:]
-        signals = {"labels": labels, "mask": labels != IGNORE_INDEX}
+        logits: dict[str, Tensor] = {}
         if self._teacher is not None:
             output = self._teacher(network_inputs(batch, self._teacher.network))
-            signals["teacher_logits"] = self._predictions(logits_of(output, "teacher"), "teacher")
-        return signals | {"student_logits": self._predictions(self.in_step(batch), "student")}
-
-    def _predictions(self, logits: Tensor, network: str) -> Tensor:
-        """Leave out the prediction after the last token and the ids that only pad the vocabulary."""
-        log_padding(self.vocabulary, logits.shape[-1], network, self._log_once)
-        return logits[:, :-1, : self.vocabulary]
+            logits["teacher"] = logits_of(output, "teacher")
+        logits["student"] = self.in_step(batch)
+        return token_signals(logits, batch["labels"], self.vocabulary, self._log_once)
 
     def task_loss(self, signals: Signals) -> Tensor:
         """Compute the mean cross-entropy of the counted tokens; if none counts, it is 0 with zero gradients."""

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
+from lightning_abkd.distributed import whole
 from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training._lightning import callbacks_of
 
@@ -183,7 +184,7 @@ def check_not_nan(loss: Tensor, signals: Mapping[str, object], step: int) -> Non
         return
     for network in ("teacher", "student"):
         logits = signals.get(f"{network}_logits")
-        if isinstance(logits, Tensor) and bool(torch.isnan(logits).any()):
+        if isinstance(logits, Tensor) and bool(torch.isnan(whole(logits)).any()):
             reasons = {
                 "teacher": "Check its weights, its precision and the inputs it was trained on.",
                 "student": "Lower the learning rate, set trainer.gradient_clip_val or use a wider precision.",

@@ -8,6 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from lightning_abkd.distributed import whole
 from lightning_abkd.losses import DistillationLoss, WeightedSum
 from lightning_abkd.training._batches import Signals
 
@@ -81,7 +82,7 @@ class GradientShares:
         found = self._squares.setdefault(name, [])
 
         def look(gradient: Tensor) -> None:
-            found.append(gradient.detach().float().square().sum())
+            found.append(whole(gradient.detach().float().square().sum()))
 
         alias.register_hook(look)
         return alias

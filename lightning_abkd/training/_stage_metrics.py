@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
+from lightning_abkd.distributed import whole
 from lightning_abkd.training._labels import IGNORED, target_of
 
 # By name of a list: dtype and shape of a row of the tensors in it.
@@ -35,6 +36,9 @@ class StageMetrics:
             self._start(stage, logits.shape[-1], logits.device, build)
         self._counts[stage].update(provided.get("target"), provided.get("mask"), logits.shape[:-1])
         metrics = self._collections[stage]
+        if any("preds" in _required(metric) for _, metric in _named(metrics)):
+            # Metrics of torchmetrics need whole rows, those of this package gather them in blocks.
+            provided["preds"] = whole(logits)
         _part(metrics, [name for name, metric in _named(metrics) if _required(metric) <= provided.keys()]).update(
             **provided
         )
