@@ -65,6 +65,7 @@ class LanguageDistillationModule(DistillationModule):
     _teacher: LanguageTeacher | None
     _teacher_type = LanguageTeacher
     _objects = (*DistillationModule._objects, "student_data")
+    _position = "token"
     answering = OldAttribute("_responder", setter="respond_with")
     special = OldAttribute("special_ids")
 
@@ -220,8 +221,9 @@ class LanguageDistillationModule(DistillationModule):
 
     def _evaluate_batch(self, batch: TokenBatch, batch_idx: int, name: str) -> None:
         batch = self._read(batch)
-        for signals in self._path_of(batch).evaluation_signals(self, batch):
-            self._evaluate(signals, batch_idx, name)
+        path = self._path_of(batch)
+        for signals in path.evaluation_signals(self, batch):
+            self._evaluate(signals, batch_idx, name, batch if path.keeps_rows else None)
 
     def validation_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of a validation set."""

@@ -38,11 +38,13 @@ if TYPE_CHECKING:
         WarmupLinearLR as WarmupLinearLR,
         WholeCycleLR as WholeCycleLR,
     )
+    from lightning_abkd.training._non_finite_guard import NonFiniteGuard as NonFiniteGuard, guard_of as guard_of
     from lightning_abkd.training._own_names import (
         own_names as own_names,
         own_state as own_state,
         unwrap as unwrap,
     )
+    from lightning_abkd.training._replay import Replay as Replay, replay_batch as replay_batch
     from lightning_abkd.training._step_log import is_logged as is_logged, log_step as log_step
     from lightning_abkd.training._teacher import Teacher as Teacher, TeacherDtype as TeacherDtype, call as call
     from lightning_abkd.training._training_order import (
@@ -73,7 +75,9 @@ else:
                 "WarmupLinearLR",
                 "WholeCycleLR",
             ],
+            "lightning_abkd.training._non_finite_guard": ["NonFiniteGuard", "guard_of"],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
+            "lightning_abkd.training._replay": ["Replay", "replay_batch"],
             "lightning_abkd.training._step_log": ["is_logged", "log_step"],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
             "lightning_abkd.training._training_order": [

@@ -5,10 +5,12 @@ from torchmetrics import MetricCollection
 
 from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training._batches import Batch, Signals
+from lightning_abkd.training._evaluation_watch import EvaluationWatch
 from lightning_abkd.training._evaluations import Evaluations
 from lightning_abkd.training._lightning import HostBatches, datamodule_of
+from lightning_abkd.training._non_finite_guard import guard_of
 from lightning_abkd.training._stage_names import Stage, stage_names
-from lightning_abkd.training._terms import Terms
+from lightning_abkd.training._terms import Terms, term_counts
 
 
 class EvaluatedModule(HostBatches):
@@ -23,6 +25,7 @@ class EvaluatedModule(HostBatches):
     def __init__(self) -> None:
         super().__init__()
         self._evaluations = Evaluations()
+        self._evaluation_watch = EvaluationWatch()
 
     def signals(self, batch: Batch) -> Signals:
         """Turn a batch into named tensors."""
@@ -44,12 +47,19 @@ class EvaluatedModule(HostBatches):
         loaders = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
         return stage_names(stage, datamodule_of(self), len(loaders))
 
-    def _evaluate(self, signals: Signals, batch_idx: int, stage: str) -> None:
+    def _evaluate(self, signals: Signals, batch_idx: int, stage: str, batch: Batch = None) -> None:
+        """Add a batch to a stage; `batch` is None where its samples are not the rows of the signals."""
         signals = self._with_labels(signals, batch_idx)
         live = {} if self.divergence is None else dict(self.divergence.named_buffers(recurse=False))
-        self._evaluations.update(stage, self.losses(signals), signals, live, self.metrics)
+        terms = self.losses(signals)
+        self._evaluations.update(stage, terms, signals, live, self.metrics)
+        guard = guard_of(self.trainer)
+        first_bad = "" if guard is None else guard.first_bad_module()
+        counts = term_counts(signals, terms)
+        self._evaluation_watch.look(self, stage, batch, batch_idx, signals, terms, counts, first_bad)
 
     def _log_metrics(self, stage: str) -> dict[str, Tensor]:
+        self._evaluation_watch.report(stage, trial=bool(self.trainer.sanity_checking))
         values = self._evaluations.compute(stage, trial=bool(self.trainer.sanity_checking))
         # The processes agree already; without `sync_dist` Lightning advises to average over them.
         self.log_dict(values, sync_dist=True)
@@ -66,11 +76,11 @@ class EvaluatedModule(HostBatches):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of a validation set."""
-        self._evaluate(self.signals(batch), batch_idx, self.stage_names("val")[dataloader_idx])
+        self._evaluate(self.signals(batch), batch_idx, self.stage_names("val")[dataloader_idx], batch)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of a test set."""
-        self._evaluate(self.signals(batch), batch_idx, self.stage_names("test")[dataloader_idx])
+        self._evaluate(self.signals(batch), batch_idx, self.stage_names("test")[dataloader_idx], batch)
 
     def on_validation_epoch_end(self) -> None:
         """Log losses and metrics of the validation sets."""

@@ -1,8 +1,9 @@
 """The only file that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
-`LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
-`Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`.
+`LightningModule._trainer`, `WeightAveraging._average_model` and `_latest_update_step`, `Trainer.callbacks`,
+`Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`,
+`tuner.lr_finder._LRCallback`.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.tuner.lr_finder import _LRCallback
 
 
 def is_built_from_config() -> bool:
@@ -55,6 +57,23 @@ def averages_of(module: LightningModule) -> list[LightningModule]:
     return [average for average in averages if isinstance(average, LightningModule)]
 
 
+def hold_averages(trainer: Trainer) -> None:
+    """Let callbacks that average weights leave out the optimizer step that is being taken."""
+    for callback in callbacks_of(trainer):
+        if isinstance(callback, WeightAveraging):
+            callback._latest_update_step = trainer.global_step + 1
+
+
+def finds_learning_rate(trainer: Trainer) -> bool:
+    """Return True while Lightning's finder raises the learning rate until training diverges."""
+    return any(isinstance(callback, _LRCallback) for callback in callbacks_of(trainer))
+
+
+def moves_with_steps(trainer: Trainer, scheduler: object) -> bool:
+    """Return True if a learning-rate schedule moves after each optimizer step."""
+    return any(x.scheduler is scheduler and x.interval == "step" for x in trainer.lr_scheduler_configs)
+
+
 def log_interval(trainer: Trainer) -> int:
     """Return the number of training steps from one that is logged to the next; 0 if none is logged."""
     interval: int = getattr(trainer, "log_every_n_steps")  # noqa: B009
@@ -72,6 +91,12 @@ def epoch_and_batches(trainer: Trainer) -> tuple[int, int]:
     loop = trainer.fit_loop
     epoch: int = getattr(loop.epoch_progress.current, "processed")  # noqa: B009
     return epoch, loop.epoch_loop.batch_progress.current.ready
+
+
+def begun_batches(trainer: Trainer) -> int:
+    """Return the number of training batches that a fit has begun, those of a fit that it goes on with too."""
+    begun: int = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+    return begun
 
 
 def begun_epochs(trainer: Trainer) -> int:
