@@ -76,6 +76,7 @@ class LanguageDistillationModule(DistillationModule):
     _teacher: LanguageTeacher | None
     _teacher_type = LanguageTeacher
     _objects = (*DistillationModule._objects, "student_data")
+    _position = "token"
     answering = OldAttribute("_responder", setter="respond_with")
     special = OldAttribute("special_ids")
 
@@ -229,8 +230,9 @@ class LanguageDistillationModule(DistillationModule):
         if repeated_row(self.trainer, batch_idx, dataloader_idx) is not None:
             batch = without_last_labels(batch)
         name = self.stage_names(stage)[dataloader_idx]
-        for signals in self._path_of(batch).evaluation_signals(self, batch):
-            self._evaluate(signals, batch_idx, name)
+        path = self._path_of(batch)
+        for signals in path.evaluation_signals(self, batch):
+            self._evaluate(signals, batch_idx, name, batch if path.keeps_rows else None)
 
     def on_validation_epoch_end(self) -> None:
         """Log losses and metrics; the first set's cross-entropy steers the student's own data."""

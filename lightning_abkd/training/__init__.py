@@ -41,12 +41,14 @@ if TYPE_CHECKING:
         WarmupLinearLR as WarmupLinearLR,
         WholeCycleLR as WholeCycleLR,
     )
+    from lightning_abkd.training._non_finite_guard import NonFiniteGuard as NonFiniteGuard, guard_of as guard_of
     from lightning_abkd.training._own_names import (
         own_names as own_names,
         own_state as own_state,
         unwrap as unwrap,
     )
     from lightning_abkd.training._repeated_rows import Repeated as Repeated, repeated_row as repeated_row
+    from lightning_abkd.training._replay import Replay as Replay, replay_batch as replay_batch
     from lightning_abkd.training._shard_metadata import METADATA as METADATA, check_metadata as check_metadata
     from lightning_abkd.training._sharding import has_pieces as has_pieces, is_sharded as is_sharded
     from lightning_abkd.training._signal_checkpoint import (
@@ -95,7 +97,9 @@ else:
                 "WarmupLinearLR",
                 "WholeCycleLR",
             ],
+            "lightning_abkd.training._non_finite_guard": ["NonFiniteGuard", "guard_of"],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
+            "lightning_abkd.training._replay": ["Replay", "replay_batch"],
             "lightning_abkd.training._repeated_rows": ["Repeated", "repeated_row"],
             "lightning_abkd.training._sharding": ["has_pieces", "is_sharded"],
             "lightning_abkd.training._shard_metadata": ["METADATA", "check_metadata"],

@@ -1,6 +1,7 @@
 """The module that distils a classifier, and the base class of the other modules."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from lightning_abkd.metrics import classification_metrics
 from lightning_abkd.training._batches import Batch, Signals, inputs_of, views_of
 from lightning_abkd.training._checkpoint import save_weights
 from lightning_abkd.training._evaluated_module import EvaluatedModule
+from lightning_abkd.training._evidence import largest
 from lightning_abkd.training._gradient_shares import GradientShares
 from lightning_abkd.training._labels import LabelReader
 from lightning_abkd.training._lightning import is_built_from_config
@@ -24,7 +26,14 @@ from lightning_abkd.training._positions import Interval
 from lightning_abkd.training._signals import check_path, check_wanted, outputs
 from lightning_abkd.training._step_log import log_terms
 from lightning_abkd.training._teacher import Teacher, TeacherDtype
-from lightning_abkd.training._terms import Terms, distillation_terms, label_cross_entropy, step_count, weighted_sum
+from lightning_abkd.training._terms import (
+    BatchLosses,
+    Terms,
+    distillation_terms,
+    label_cross_entropy,
+    step_count,
+    weighted_sum,
+)
 
 
 class DistillationModule(EvaluatedModule, Optimization, ModuleState):
@@ -189,16 +198,22 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
             terms["task_loss"] = (weight, self.task_loss(self._shares.tap("task_loss", signals)))
         return terms
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Compute the loss of a micro-batch, log its terms, and count its positions."""
+    def losses_of(self, batch: Batch, batch_idx: int = 0) -> BatchLosses:
+        """Compute the signals of a training batch and each term of its loss."""
         signals = self._with_labels(self.signals(batch), batch_idx)
         with self._shares.watch(self.divergence):
-            terms = self.losses(signals)
+            return BatchLosses(signals, self.losses(signals))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Compute the loss of a micro-batch, log its terms, and count its positions."""
+        signals, terms = self.losses_of(batch, batch_idx)
         loss = weighted_sum(terms)
         positions = signals["student_logits"].shape[:-1].numel()
-        log_terms(self, {"loss": loss} | {name: term for name, (_, term) in terms.items()}, signals, batch_idx)
+        losses = {"loss": loss} | {name: term for name, (_, term) in terms.items()}
+        log_terms(self, losses, signals, batch_idx)
+        self.look_at(batch, batch_idx, losses, partial(largest, signals))
         count = step_count(signals, terms, self._label_reader.found_ignored)
-        return self.part_of_step(loss, count, positions, signals, batch_idx)
+        return self.part_of_step(loss, count, positions, batch_idx)
 
     def log_shares(self, norms: Callable[[], Mapping[str, float]]) -> None:
         """Log in the first batch of a fit what share each term has in the gradient, if one has less than a tenth.

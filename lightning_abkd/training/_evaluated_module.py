@@ -5,12 +5,14 @@ from torchmetrics import MetricCollection
 
 from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training._batches import Batch, Signals
+from lightning_abkd.training._evaluation_watch import EvaluationWatch
 from lightning_abkd.training._evaluations import Evaluations
 from lightning_abkd.training._lightning import datamodule_of
+from lightning_abkd.training._non_finite_guard import guard_of
 from lightning_abkd.training._repeated_rows import Repeated, repeated_row
 from lightning_abkd.training._stage_names import Stage, stage_names
 from lightning_abkd.training._step_log import log_agreed
-from lightning_abkd.training._terms import Terms
+from lightning_abkd.training._terms import Terms, term_counts
 from lightning_abkd.training._uneven_sets import UnevenSets
 
 
@@ -26,6 +28,7 @@ class EvaluatedModule(UnevenSets):
     def __init__(self) -> None:
         super().__init__()
         self._evaluations = Evaluations()
+        self._evaluation_watch = EvaluationWatch()
 
     def signals(self, batch: Batch) -> Signals:
         """Turn a batch into named tensors."""
@@ -47,16 +50,32 @@ class EvaluatedModule(UnevenSets):
         loaders = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
         return stage_names(stage, datamodule_of(self), len(loaders))
 
-    def _evaluate(self, signals: Signals, batch_idx: int, stage: str, repeated: Repeated | None = None) -> None:
-        """Add a batch to the losses and metrics of a stage, without the row that another process has, too."""
+    def _evaluate(
+        self, signals: Signals, batch_idx: int, stage: str, batch: Batch = None, repeated: Repeated | None = None
+    ) -> None:
+        """Add a batch to the losses and metrics of a stage, without the row that another process has, too.
+
+        Args:
+            signals: Its named tensors.
+            batch_idx: Its position in the set.
+            stage: What is evaluated, such as "val".
+            batch: The batch itself, None where its samples are not the rows of the signals.
+            repeated: The row that another process has, too.
+        """
         if repeated is not None and repeated.rows == 1:
             return
         signals = self._with_labels(signals if repeated is None else repeated.without(signals), batch_idx)
         live = {} if self.divergence is None else dict(self.divergence.named_buffers(recurse=False))
-        self._evaluations.update(stage, self.losses(signals), signals, live, self.metrics)
+        terms = self.losses(signals)
+        self._evaluations.update(stage, terms, signals, live, self.metrics)
+        guard = guard_of(self.trainer)
+        first_bad = "" if guard is None else guard.first_bad_module()
+        counts = term_counts(signals, terms)
+        self._evaluation_watch.look(self, stage, batch, batch_idx, signals, terms, counts, first_bad)
 
     def _log_metrics(self, stage: str) -> dict[str, Tensor]:
         self._evaluations.agree(stage, self.device, self.metrics)
+        self._evaluation_watch.report(stage, trial=bool(self.trainer.sanity_checking))
         values = self._evaluations.compute(stage, trial=bool(self.trainer.sanity_checking))
         log_agreed(self, values)
         return values
@@ -72,7 +91,7 @@ class EvaluatedModule(UnevenSets):
 
     def _evaluate_batch(self, batch: Batch, batch_idx: int, dataloader_idx: int, stage: Stage) -> None:
         repeated = repeated_row(self.trainer, batch_idx, dataloader_idx)
-        self._evaluate(self.signals(batch), batch_idx, self.stage_names(stage)[dataloader_idx], repeated)
+        self._evaluate(self.signals(batch), batch_idx, self.stage_names(stage)[dataloader_idx], batch, repeated)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of a validation set."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchmetrics import MetricCollection
 
@@ -74,7 +75,7 @@ class Evaluations:
 
         Args:
             stage: What was evaluated.
-            trial: Whether it was no real evaluation, which says nothing of the teacher.
+            trial: Whether it was no real evaluation, which says nothing of the teacher and of the data.
         """
         with warnings.catch_warnings():
             # A process may have seen no batch.
@@ -88,5 +89,11 @@ class Evaluations:
         if metrics and not trial and not self._teacher_is_judged:
             self._teacher_is_judged = True
             warn_of_ignorance(stage, metrics, classes, positions)
-        values = self._losses.compute(stage) | metrics
+        losses = self._losses.compute(stage)
+        if losses.keys() == {"loss"} and not trial:
+            rank_zero_warn(
+                f"No position of {stage} counts, so that `{stage}/loss` is NaN: all labels are -100, or a mask leaves "
+                "nothing over. Check the labels of this set, and that prompts are not cut at its longest length."
+            )
+        values = losses | metrics
         return {f"{stage}/{name}": value for name, value in values.items()}

@@ -1,12 +1,13 @@
 """The file, beside `_lightning_signals`, that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
-`LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
-`Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._evaluation_loop`,
+`LightningModule._trainer`, `WeightAveraging._average_model` and `_latest_update_step`, `Trainer.callbacks`,
+`Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._evaluation_loop`,
 `Trainer._val_check_time_interval`, `_EvaluationLoop._combined_loader`, `fit_loop.epoch_loop.restarting`,
 `fit_loop._data_fetcher`, `fit_loop.epoch_loop._should_check_val_fx`, the state of the loops in checkpoints,
 `Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`,
-`ModelParallelStrategy._tensor_parallel_size`, `utilities.model_helpers._restricted_classmethod`.
+`ModelParallelStrategy._tensor_parallel_size`, `tuner.lr_finder._LRCallback`,
+`utilities.model_helpers._restricted_classmethod`.
 """
 
 import math
@@ -21,6 +22,7 @@ from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.tuner.lr_finder import _LRCallback
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 
@@ -100,6 +102,23 @@ def share_data_between_all(strategy: ModelParallelStrategy) -> None:
         strategy._tensor_parallel_size = 1
 
 
+def hold_averages(trainer: Trainer) -> None:
+    """Let callbacks that average weights leave out the optimizer step that is being taken."""
+    for callback in callbacks_of(trainer):
+        if isinstance(callback, WeightAveraging):
+            callback._latest_update_step = trainer.global_step + 1
+
+
+def finds_learning_rate(trainer: Trainer) -> bool:
+    """Return True while Lightning's finder raises the learning rate until training diverges."""
+    return any(isinstance(callback, _LRCallback) for callback in callbacks_of(trainer))
+
+
+def moves_with_steps(trainer: Trainer, scheduler: object) -> bool:
+    """Return True if a learning-rate schedule moves after each optimizer step."""
+    return any(x.scheduler is scheduler and x.interval == "step" for x in trainer.lr_scheduler_configs)
+
+
 def log_interval(trainer: Trainer) -> int:
     """Return the number of training steps from one that is logged to the next; 0 if none is logged."""
     interval: int = getattr(trainer, "log_every_n_steps")  # noqa: B009
@@ -117,6 +136,12 @@ def epoch_and_batches(trainer: Trainer) -> tuple[int, int]:
     loop = trainer.fit_loop
     epoch: int = getattr(loop.epoch_progress.current, "processed")  # noqa: B009
     return epoch, loop.epoch_loop.batch_progress.current.ready
+
+
+def begun_batches(trainer: Trainer) -> int:
+    """Return the number of training batches that a fit has begun, those of a fit that it goes on with too."""
+    begun: int = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+    return begun
 
 
 def begun_epochs(trainer: Trainer) -> int:

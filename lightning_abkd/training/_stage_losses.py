@@ -38,11 +38,17 @@ class StageLosses:
     def compute(self, stage: str) -> dict[str, Tensor]:
         """Compute the means by name and their weighted sum as `loss`, and start afresh.
 
-        Left out are terms without a counted position, and a `loss` of which every weight is 0.
+        Left out are terms without a counted position, and a `loss` of which every weight is 0. Where no position counts
+        in any term the `loss` is NaN, which is never the best of several.
         """
         means = self._means.pop(stage, {})
         found = {name: mean.compute() for name, mean in means.items()}
-        found = {name: parts for name, parts in found.items() if parts[2] > 0}
+        counted = {name: parts for name, parts in found.items() if parts[2] > 0}
+        if found and not counted:
+            return {"loss": next(iter(found.values()))[0].new_full((), torch.nan)}
+        return self._whole(counted, means)
+
+    def _whole(self, found: Mapping[str, Tensor], means: Mapping[str, "_TermMean"]) -> dict[str, Tensor]:
         weighted = [parts[1] for name, parts in found.items() if means[name].weighted]
         loss = {"loss": torch.stack(weighted).sum()} if weighted else {}
         return loss | {name: parts[0] for name, parts in found.items()}

@@ -83,13 +83,13 @@ class BaseToNewModule(DistillationModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of the validation set."""
         repeated = repeated_row(self.trainer, batch_idx, dataloader_idx)
-        self._evaluate(self._keep_classes("validation", self.signals(batch)), batch_idx, "val", repeated)
+        self._evaluate(self._keep_classes("validation", self.signals(batch)), batch_idx, "val", batch, repeated)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of the test set of the base classes or of the new ones."""
         half = _HALVES[dataloader_idx]
         repeated = repeated_row(self.trainer, batch_idx, dataloader_idx)
-        self._evaluate(self._keep_classes(half, self.signals(batch)), batch_idx, f"test/{half}", repeated)
+        self._evaluate(self._keep_classes(half, self.signals(batch)), batch_idx, f"test/{half}", batch, repeated)
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics of each half and the harmonic mean of the two accuracies."""
