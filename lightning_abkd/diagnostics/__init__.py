@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         plot_divergence_map as plot_divergence_map,
     )
     from lightning_abkd.diagnostics._points import plot_points as plot_points
+    from lightning_abkd.diagnostics.doctor import Finding as Finding, check as check
 else:
     export_lazily(
         __name__,
@@ -25,6 +26,7 @@ else:
             "lightning_abkd.diagnostics._curves": ["plot_curves", "read_metrics"],
             "lightning_abkd.diagnostics._divergence_map": ["DivergenceMap", "divergence_map", "plot_divergence_map"],
             "lightning_abkd.diagnostics._points": ["plot_points"],
+            "lightning_abkd.diagnostics.doctor": ["Finding", "check"],
         },
         renamed={"sweep": "lightning_abkd.cli.sweep"},
     )

@@ -2,7 +2,8 @@
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
 `LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
-`Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`.
+`Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._checkpoint_connector`,
+`fit_loop.epoch_loop.restarting`.
 """
 
 from collections.abc import Callable
@@ -53,6 +54,12 @@ def averages_of(module: LightningModule) -> list[LightningModule]:
     kept = [callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)]
     averages = [average.module for average in kept if average is not None]
     return [average for average in averages if isinstance(average, LightningModule)]
+
+
+def checkpoint_content(trainer: Trainer) -> dict[str, object]:
+    """Return what a checkpoint of a fit would hold, without writing it."""
+    content: dict[str, object] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+    return content
 
 
 def log_interval(trainer: Trainer) -> int:
