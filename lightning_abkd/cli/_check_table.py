@@ -64,7 +64,7 @@ def _row(mark: str, finding: Finding, name: str, text: str, width: int | None, h
     names = textwrap.wrap(name, _NAME - 1)
     texts = textwrap.wrap(text, max(20, width - _MARK - _NAME), break_on_hyphens=False)
     for number, (left, right) in enumerate(zip_longest(names, texts, fillvalue="")):
-        head = _coloured(f"{mark if not number else '':<{_MARK}}", finding.state, has_colours and not number)
+        head = _coloured(f"{'' if number else mark:<{_MARK}}", finding.state, has_colours and bool(mark) and not number)
         yield f"{head}{left:<{_NAME}}{right}".rstrip()
 
 

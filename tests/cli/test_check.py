@@ -16,7 +16,7 @@ def test_an_untrained_teacher_is_red_and_the_status_is_1(capsys):
         check_command(["--config", "config.yaml"])
     said = capsys.readouterr().out
     assert "Teacher no better than chance" in said
-    assert "1 of 20 lines is red." in said
+    assert "1 of 21 lines is red." in said
     assert os.listdir() == ["config.yaml"]
 
 

@@ -16,7 +16,6 @@ from transformers import ByT5Tokenizer
 
 from lightning_abkd.data import DigitsDataModule, InstructionDataModule, collate
 from lightning_abkd.models import causal_lm_from_config
-from lightning_abkd.modules import DistillationModule
 from lightning_abkd.training import load_weights
 
 HERE = "tests.field._doctor"
@@ -120,22 +119,6 @@ class StubbornTeacher(nn.Module):
         return torch.as_tensor(self.network(self.dropout(inputs)))
 
 
-class HiddenDropout(StubbornTeacher):
-    """The same without a layer that could be asked for its mode."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Compute logits."""
-        return torch.as_tensor(self.network(nn.functional.dropout(inputs, 0.3)))
-
-
-class BatchStatistics(StubbornTeacher):
-    """A teacher that standardises by the batch."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Compute logits."""
-        return torch.as_tensor(self.network(nn.functional.batch_norm(inputs, None, None, training=True)))
-
-
 class RawDigits(DigitsDataModule):
     """Digits as bytes, which the teacher has never seen."""
 
@@ -164,31 +147,10 @@ def frozen_student() -> nn.Module:
     return _mlp(10).requires_grad_(False)
 
 
-class DetachedStudent(nn.Module):
-    """A student whose own code lets no gradient through."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = MLP(64, [10])
-
-    @torch.no_grad()
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Compute logits."""
-        return torch.as_tensor(self.network(inputs))
-
-
 @functools.cache
 def the_network() -> nn.Module:
     """Build one network for everybody who asks."""
     return _mlp(10)
-
-
-class KeepsItsTeacher(DistillationModule):
-    """A module that registers its teacher a second time."""
-
-    def __init__(self, teacher: nn.Module, student: nn.Module) -> None:
-        super().__init__(teacher, student)
-        self.guide = teacher
 
 
 class ShiftedTexts(InstructionDataModule):

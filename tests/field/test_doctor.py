@@ -66,8 +66,6 @@ def adamw(lr):
 
 IMAGES = {
     "teacher in train mode": ({"teacher": named("StubbornTeacher")}, "Teacher in train mode: 1 of its parts"),
-    "hidden dropout": ({"teacher": named("HiddenDropout")}, "Teacher in train mode: the same batch has another"),
-    "batch statistics": ({"teacher": named("BatchStatistics")}, "Teacher in train mode: its answer depends on"),
     "wrong normalisation": ({"data__class_path": f"{HERE}.RawDigits"}, "Wrong image normalisation: the teacher is"),
     "permuted classes": ({"data__class_path": f"{HERE}.PermutedDigits"}, "Permuted classes: the teacher is right"),
     "T² twice": (
@@ -75,18 +73,12 @@ IMAGES = {
         "T² twice: AlphaBetaDivergence multiplies by T² = 16",
     ),
     "vanishing": ({"divergence": point(alpha=8.0, beta=8.0)}, "Vanishing start: at (α, β) = (8, 8)"),
-    "exploding": ({"divergence": point(alpha=-4.0, beta=-4.0)}, "Exploding start: at (α, β) = (-4, -4)"),
     "frozen student": ({"student": named("frozen_student")}, "Frozen student: none of its 650 parameters"),
-    "detached student": ({"student": named("DetachedStudent")}, "Frozen student: no gradient reaches"),
     "one object": (
         {"teacher": named("the_network"), "student": named("the_network")},
         "Teacher = student: Teacher and student should be two networks",
     ),
-    "rate of AdamW": ({"optimizer": adamw(100.0)}, "Learning rate that explodes: the loss grows from"),
-    "rate of SGD": (
-        {"optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 1e4}}},
-        "Learning rate that explodes",
-    ),
+    "exploding rate": ({"optimizer": adamw(100.0)}, "Learning rate that explodes: the loss grows from"),
 }
 
 

@@ -77,3 +77,11 @@ def test_batches_are_prepared_after_the_users_own_hook():
 @pytest.mark.parametrize("batch", [3, "text", None])
 def test_batches_stay_as_they_are_by_default(batch):
     assert module().prepare_on_host(batch) == batch
+
+
+def test_content_of_a_checkpoint_is_not_written(tmp_path):
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(model := module(), loader())
+    content = adapter.checkpoint_content(run)
+    assert content["state_dict"].keys() == model.state_dict().keys()
+    assert list(tmp_path.iterdir()) == []

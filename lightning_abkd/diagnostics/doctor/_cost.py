@@ -146,7 +146,9 @@ def duration(seconds_of_batch: float | None, samples: int, batches: float, lengt
     """
     if seconds_of_batch is None:
         return not_checked(_TIME, "no batch could be measured")
-    speed = f"{samples / seconds_of_batch:,.3g} samples per second ({1000 * seconds_of_batch:.3g} ms a batch)"
+    rate = samples / seconds_of_batch
+    speed = f"{f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'} samples per second"
+    speed += f" ({1000 * seconds_of_batch:.3g} ms a batch)"
     if batches == float("inf"):
         return green(_TIME, f"{speed}; the length of the training is unknown")
     whole = seconds_as_text(batches * seconds_of_batch)

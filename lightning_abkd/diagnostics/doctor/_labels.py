@@ -4,7 +4,7 @@ from torch import Tensor
 
 from lightning_abkd.diagnostics.doctor._finding import Finding, green, not_checked, red
 from lightning_abkd.diagnostics.doctor._patient import Patient, counted_rows, is_text, size_of
-from lightning_abkd.training import IGNORED, Batch
+from lightning_abkd.training import IGNORED, Batch, DistillationModule, views_of
 
 _NAME_OF_RANGE = "label range"
 _NAME_OF_COUNT = "counted per step"
@@ -31,6 +31,19 @@ def label_range(patient: Patient) -> Finding:
             "Number the labels from 0, or give the student an output for each class.",
         )
     return green(_NAME_OF_RANGE, f"{low} to {high} of {classes:,} classes")
+
+
+def first_sample(patient: Patient) -> Finding:
+    """Describe the inputs and the label of the first sample of a batch of images."""
+    name = "a sample"
+    batch = patient.batch
+    if not isinstance(batch, list | tuple) or type(patient.module).signals is not DistillationModule.signals:
+        return not_checked(name, "the module reads batches of its own form")
+    views = views_of(batch, training=False)
+    inputs = views.inputs[0][0]
+    label = views.signals["labels"][0].tolist() if "labels" in views.signals else "none"
+    low, high = (float(bound) for bound in inputs.aminmax())
+    return green(name, f"inputs {tuple(inputs.shape)} from {low:.3g} to {high:.3g}, label {label}")
 
 
 def counted(patient: Patient, micro_batches: int) -> Finding:

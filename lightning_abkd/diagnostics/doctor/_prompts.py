@@ -36,7 +36,7 @@ def prompts(patient: Patient) -> Finding:
     """Check that no label stands on a prompt, as far as the data say where prompts end."""
     batch = patient.batch
     if not is_text(batch) or "labels" not in batch:
-        return not_checked(_NAME, "the batch has no labels of tokens")
+        return not_checked(_NAME, "the batch is no text with labels")
     counted = batch["labels"] != IGNORED
     known = _known_prompts(patient)
     if known is not None:

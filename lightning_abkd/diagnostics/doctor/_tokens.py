@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_abkd.diagnostics.doctor._finding import Finding, green, not_checked, red
+from lightning_abkd.diagnostics.doctor._labels import first_sample
 from lightning_abkd.diagnostics.doctor._patient import Patient, counted_rows, is_text
 from lightning_abkd.training import IGNORED
 
@@ -28,7 +29,7 @@ _CURE_OF_SHIFT = (
 def tokens(patient: Patient) -> list[Finding]:
     """Check shift and padding of the labels of a batch of text, and write its first sample out."""
     if not is_text(patient.batch):
-        return [not_checked(_SHIFT, "the batch is no text, so nothing is shifted, masked or padded")]
+        return [not_checked(_SHIFT, "the batch is no text, so nothing is shifted or padded"), first_sample(patient)]
     if "labels" not in patient.batch:
         return [not_checked(_SHIFT, "the batch has no labels, so every token that is not masked counts")]
     return [shift(patient), padding(patient), sample(patient)]

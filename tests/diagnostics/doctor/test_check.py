@@ -56,6 +56,22 @@ def test_other_modules_are_not_checked():
     assert [finding.state for finding in check(LightningModule())] == ["not checked"]
 
 
+def test_a_student_that_no_gradient_reaches_is_red():
+    class Detached(nn.Linear):
+        @torch.no_grad()
+        def forward(self, inputs):
+            return super().forward(inputs)
+
+    assert found(module(student=Detached(INPUTS, CLASSES)))["parameters trained"].text.startswith("Frozen student: no")
+
+
+@pytest.mark.filterwarnings("ignore:Found 1 module.* in eval mode")
+def test_a_teacher_that_the_module_keeps_is_in_its_checkpoint():
+    model = module()
+    model.guide = model.teacher
+    assert found(model)["teacher bytes in a checkpoint"].text.startswith("Teacher in the checkpoint: 4 B")
+
+
 @pytest.mark.parametrize("student", [nn.Linear(INPUTS, CLASSES).requires_grad_(False)])
 def test_a_frozen_student_takes_no_step(student):
     assert "learning rate" not in found(module(student=student))

@@ -1,6 +1,6 @@
 import torch
 
-from lightning_abkd.diagnostics.doctor._labels import counted, label_range
+from lightning_abkd.diagnostics.doctor._labels import counted, first_sample, label_range
 from tests.diagnostics.doctor._patients import images, patient, reader, texts
 
 INPUTS, LABELS = images(8)
@@ -26,3 +26,9 @@ def test_a_batch_that_counts_nothing_is_red():
     batch = texts()
     batch["labels"].fill_(-100)
     assert counted(reader(batch), 1).text == "No position of 16 counts."
+
+
+def test_the_first_image_is_described():
+    found = first_sample(patient(batch=(torch.tensor([[0.0, 1.0, 0.5, -2.0]]), torch.tensor([1]))))
+    assert found.text == "inputs (4,) from -2 to 1, label 1"
+    assert first_sample(patient(batch={"own": INPUTS})).state == "not checked"

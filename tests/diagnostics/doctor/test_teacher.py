@@ -53,6 +53,14 @@ def test_a_teacher_that_draws_is_red():
     assert "another answer the second time" in mode(patient(module(teacher=Draws())), set()).text
 
 
+def test_a_teacher_that_looks_at_the_batch_is_red():
+    class Centres(Sorter):
+        def forward(self, inputs):
+            return super().forward(inputs - inputs.mean(0))
+
+    assert "depends on the other samples" in mode(patient(module(teacher=Centres())), set()).text
+
+
 def test_a_pass_that_changes_a_buffer_is_red():
     class Counts(Sorter):
         def __init__(self):
