@@ -202,7 +202,9 @@ class _Examination:
         if patient is None:
             return
         checkpoint = record.checkpoint or {}
-        self.add("teacher bytes in a checkpoint", lambda: teacher_bytes(checkpoint, patient.module.student, patient.teacher))
+        self.add(
+            "teacher bytes in a checkpoint", lambda: teacher_bytes(checkpoint, patient.module.student, patient.teacher)
+        )
         self.add("teacher mode", lambda: mode(patient, record.modes))
         self.add("gradient norm by term", lambda: gradients(record))
         self.add("peak memory (estimate)", lambda: memory_of(patient, record))
