@@ -19,6 +19,9 @@ _AT_ONCE = 256
 # standard deviations of a paired comparison (McNemar).
 _FEWER_MISTAKES = 0.3
 _LEAST_DEVIATIONS = 3.0
+# What counts as right about as often, and as a much lower loss.
+_AS_OFTEN = 0.02
+_LOWER_LOSS = 0.75
 # Inputs with a mean and a deviation beyond these are not standardised.
 _USUAL_MEAN = 1.0
 _USUAL_DEVIATIONS = (0.3, 3.0)
@@ -55,31 +58,36 @@ class _Range(NamedTuple):
 def better_preparation(patient: Patient, found: Answers) -> Preparation | None:
     """Find the preparation of the inputs with which the teacher is far better; None if there is none.
 
-    Far better is to be right far more often, or, of inputs that are not standardised at all, as often at less than half
-    of the loss: networks without biases to speak of decide the same at every scale, but with wrong probabilities.
+    Far better is to be right far more often, or, of inputs that are not standardised at all, about as often at a much
+    lower loss: networks without biases to speak of decide the same at every scale, but with wrong probabilities.
     """
     samples = _samples(patient, found)
     if samples is None:
         return None
     images, labels = samples
     given = _measured(patient, images, labels)
-    tried = {name: _measured(patient, change(images), labels) for name, change in _changes(images).items()}
-    better = {name: each for name, each in tried.items() if _is_better(given, each, found.classes, images)}
+    better: dict[str, _Measured] = {}
+    for name, change in _changes(images).items():
+        changed = change(images)
+        other = _measured(patient, changed, labels)
+        is_cure = is_standard(changed) and not is_standard(images)
+        if _knows(other, found.classes) and (_is_right_more(given, other) or (is_cure and _is_surer(given, other))):
+            better[name] = other
     if not better:
         return None
     name = max(better, key=lambda each: (better[each].accuracy, -better[each].loss))
     return Preparation(name, better[name].accuracy, given.accuracy, better[name].loss, given.loss)
 
 
-def _is_better(given: _Measured, other: _Measured, classes: int, images: Tensor) -> bool:
-    if not _knows(other, classes):
-        return False
+def _is_right_more(given: _Measured, other: _Measured) -> bool:
     gained = int((other.right & ~given.right).sum())
     lost = int((given.right & ~other.right).sum())
     fewer = gained - lost >= _FEWER_MISTAKES * int((~given.right).sum())
-    if fewer and gained - lost > _LEAST_DEVIATIONS * (gained + lost) ** 0.5:
-        return True
-    return not is_standard(images) and other.accuracy >= given.accuracy and other.loss < given.loss / 2
+    return fewer and gained - lost > _LEAST_DEVIATIONS * math.sqrt(gained + lost)
+
+
+def _is_surer(given: _Measured, other: _Measured) -> bool:
+    return other.accuracy >= given.accuracy - _AS_OFTEN and other.loss < _LOWER_LOSS * given.loss
 
 
 def _knows(measured: _Measured, classes: int) -> bool:
