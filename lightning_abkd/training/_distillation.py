@@ -223,6 +223,11 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
         """
         self._shares.measure(norms)
 
+    @property
+    def gradient_norms(self) -> Mapping[str, float]:
+        """Norm of each term's weighted gradient in the first batch of a fit; empty where it was not measured."""
+        return self._shares.norms
+
     def _with_labels(self, signals: Signals, batch_idx: int) -> Signals:
         """Read the labels as class indices or probabilities, unless the module has a task loss of its own."""
         check = checks.is_watched(self.device, batch_idx)

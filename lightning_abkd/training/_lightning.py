@@ -2,10 +2,10 @@
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
 `LightningModule._trainer`, `WeightAveraging._average_model` and `_latest_update_step`, `Trainer.callbacks`,
-`Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._evaluation_loop`,
-`Trainer._val_check_time_interval`, `_EvaluationLoop._combined_loader`, `fit_loop.epoch_loop.restarting`,
-`fit_loop._data_fetcher`, `fit_loop.epoch_loop._should_check_val_fx`, the state of the loops in checkpoints,
-`Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`,
+`Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._checkpoint_connector`,
+`Trainer._evaluation_loop`, `Trainer._val_check_time_interval`, `_EvaluationLoop._combined_loader`,
+`fit_loop.epoch_loop.restarting`, `fit_loop._data_fetcher`, `fit_loop.epoch_loop._should_check_val_fx`, the state of the
+loops in checkpoints, `Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`,
 `ModelParallelStrategy._tensor_parallel_size`, `tuner.lr_finder._LRCallback`,
 `utilities.model_helpers._restricted_classmethod`.
 """
@@ -117,6 +117,12 @@ def finds_learning_rate(trainer: Trainer) -> bool:
 def moves_with_steps(trainer: Trainer, scheduler: object) -> bool:
     """Return True if a learning-rate schedule moves after each optimizer step."""
     return any(x.scheduler is scheduler and x.interval == "step" for x in trainer.lr_scheduler_configs)
+
+
+def checkpoint_content(trainer: Trainer) -> dict[str, object]:
+    """Return what a checkpoint of a fit would hold, without writing it."""
+    content: dict[str, object] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+    return content
 
 
 def log_interval(trainer: Trainer) -> int:
