@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lightning_abkd.training import (
         AlphaBetaScheduler as AlphaBetaScheduler,
         HyperparameterScheduler as HyperparameterScheduler,
+        SignalCheckpoint as SignalCheckpoint,
     )
     from lightning_abkd.vision.callbacks import PredictionWriter as PredictionWriter
 else:
@@ -30,7 +31,7 @@ else:
                 "ResponseWriter",
                 "SavePretrained",
             ],
-            "lightning_abkd.training": ["AlphaBetaScheduler", "HyperparameterScheduler"],
+            "lightning_abkd.training": ["AlphaBetaScheduler", "HyperparameterScheduler", "SignalCheckpoint"],
             "lightning_abkd.vision.callbacks": ["PredictionWriter"],
         },
     )

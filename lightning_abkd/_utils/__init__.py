@@ -14,7 +14,8 @@ from lightning_abkd._utils._arguments import (
 )
 from lightning_abkd._utils._autograd import Context
 from lightning_abkd._utils._extras import require
-from lightning_abkd._utils._files import write_whole
+from lightning_abkd._utils._files import write_whole, write_whole_by_one
+from lightning_abkd._utils._full_disks import full_disk
 from lightning_abkd._utils._gguf import check_gguf_file
 from lightning_abkd._utils._identity import digest
 from lightning_abkd._utils._lazy import OLD_ADDRESSES, export_lazily, renamed_message, renamed_names
@@ -40,6 +41,7 @@ __all__ = [
     "export_lazily",
     "folder_or_hub",
     "forward_old_files",
+    "full_disk",
     "leads_out",
     "load_whole",
     "needed_code",
@@ -50,4 +52,5 @@ __all__ = [
     "row_slices",
     "three_digits",
     "write_whole",
+    "write_whole_by_one",
 ]

@@ -6,15 +6,17 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lightning_abkd.cli._addresses import show_public_addresses
-from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint, untrained
+from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint, requeued_checkpoint, untrained
 from lightning_abkd.cli._config_files import check_configs, with_paths
 from lightning_abkd.cli._displays import displays
 from lightning_abkd.cli._errors import readable_errors, warn
+from lightning_abkd.cli._exits import interrupts
 from lightning_abkd.cli._first_checks import check_first
 from lightning_abkd.cli._help_request import show_functions, with_classes
 from lightning_abkd.cli._parser import Parser
 from lightning_abkd.cli._predictions import write_predictions
 from lightning_abkd.cli._saved_config import SavedConfig
+from lightning_abkd.training import callbacks_of, signal_checkpoints, write_checkpoints_whole
 
 
 class AbkdCLI(LightningCLI):
@@ -74,21 +76,30 @@ class AbkdCLI(LightningCLI):
             super().instantiate_classes()
 
     def _instantiate_trainer(self, config: dict[str, object], callbacks: list[Callback]) -> Trainer:
-        return super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
+        trainer = super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
+        write_checkpoints_whole(trainer)
+        # Given to the trainer itself, it would stand in the place of Lightning's own ModelCheckpoint.
+        callbacks_of(trainer).extend(signal_checkpoints(trainer))
+        return trainer
 
     def displays(self, trainer: dict[str, object]) -> list[Callback]:
         """Return the callbacks that show the run on the screen."""
         return displays(trainer)
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with readable_errors():
+        with interrupts(), readable_errors():
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
-        """Replace `--ckpt_path best` by the file of an earlier run; Lightning finds it only within the run itself."""
+        """Replace `--ckpt_path best` by the file of an earlier run; Lightning finds it only within the run itself.
+
+        A job that SLURM requeued may have left its last state in a file that Lightning does not take for the last.
+        """
         config = self.config_init[self.config["subcommand"]]
         if config.get("ckpt_path") == "best":
             config["ckpt_path"] = str(best_checkpoint(self.trainer))
+        if config.get("ckpt_path") == "last" and (newer := requeued_checkpoint(self.trainer)) is not None:
+            config["ckpt_path"] = str(newer)
 
     def _choose_checkpoint(self) -> None:
         """Choose the checkpoint whose student is measured, and say it if there is none."""

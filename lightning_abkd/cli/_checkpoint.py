@@ -44,8 +44,15 @@ def check_checkpoint(path: str | None, weights_only: bool | None = None) -> None
         _refuse_weights(path)
     if weights_only is False:
         return
+    content = _read(path)
+    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
+        _refuse_weights(path)
+
+
+def _read(path: str) -> object:
+    """Read a checkpoint without its weights; exit with an error if that is impossible."""
     try:
-        content = read_without_weights(path)
+        return read_without_weights(path)
     except Exception as error:
         if needed := needed_code(error):
             fail(
@@ -53,8 +60,6 @@ def check_checkpoint(path: str | None, weights_only: bool | None = None) -> None
                 "`--weights_only false` allows it."
             )
         fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
-    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
-        _refuse_weights(path)
 
 
 def _refuse_weights(path: str) -> NoReturn:
@@ -81,6 +86,18 @@ def best_checkpoint(trainer: Trainer) -> Path:
     best = _recorded_best(last)
     # The folder may have been moved since.
     return last.with_name(Path(best).name) if best else last
+
+
+def requeued_checkpoint(trainer: Trainer) -> Path | None:
+    """Return what Lightning saved when SLURM requeued a job, if that is newer than the last checkpoint."""
+    saved = max(Path(trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"), key=_written, default=None)
+    last = _last_checkpoint(trainer)
+    is_newer = saved is not None and (last is None or not last.is_file() or _written(saved) > _written(last))
+    return saved if is_newer else None
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def untrained(config: Namespace, trainer: Trainer) -> str | None:
@@ -110,7 +127,7 @@ def _last_checkpoint(trainer: Trainer) -> Path | None:
         return None
     # A second run into the same folder writes last-v1.ckpt; `--ckpt_path last` means the newest, too.
     written = Path(folder).glob("last*.ckpt")
-    return max(written, key=lambda path: path.stat().st_mtime_ns, default=Path(folder, "last.ckpt"))
+    return max(written, key=_written, default=Path(folder, "last.ckpt"))
 
 
 def _recorded_best(last: Path) -> str | None:

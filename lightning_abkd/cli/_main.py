@@ -11,6 +11,7 @@ from importlib import import_module
 from lightning_abkd.cli._catalogue import list_command, show_command
 from lightning_abkd.cli._config_files import check_configs, with_paths
 from lightning_abkd.cli._errors import fail, readable_errors
+from lightning_abkd.cli._exits import interrupts
 from lightning_abkd.cli._shipped import configs_command
 
 _RUN = ("fit", "validate", "test", "predict")
@@ -49,7 +50,8 @@ def main() -> None:
     if command in _LOOK:
         _look(command, sys.argv[2:])
     elif command in (*_RUN, "sweep") or command.startswith("-"):
-        _run(command)
+        with interrupts():
+            _run(command)
     else:
         close = get_close_matches(command, [*_RUN, "sweep", *_LOOK, *_MEANT], 1)
         hint = f"Did you mean {_MEANT.get(close[0], close[0])}?" if close else "`abkd --help` lists them."

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 from torch import Tensor
 
 from lightning_abkd.language._batches import TokenBatch, with_counted
@@ -97,6 +97,10 @@ class FromHiddenStates:
 
 TokenPath = FromLogits | FromHiddenStates
 
+# With all of them a step sees the output layer in one piece: under ModelParallelStrategy it is gathered once a step,
+# before the forward pass, and stays whole until its gradient has gone back to the ranks.
+_WHOLE_HEAD = (SingleDeviceStrategy, DDPStrategy, ModelParallelStrategy)
+
 
 def _check_compared(divergence: DistillationLoss | None, rows: TokenRows) -> None:
     if divergence is not None and rows.compare is None:
@@ -117,5 +121,5 @@ def check_needs_no_logits(module: DistillationModule, own: type[DistillationModu
         if getattr(type(module), name) is not getattr(own, name):
             raise ValueError(f"{type(module).__name__} overrides `{name}`")
     rowwise_divergence(module.divergence)
-    if type(module.trainer.strategy) not in (SingleDeviceStrategy, DDPStrategy):
+    if type(module.trainer.strategy) not in _WHOLE_HEAD:
         raise ValueError(f"{type(module.trainer.strategy).__name__} may keep the output layer in pieces")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         callbacks_of as callbacks_of,
         datamodule_of as datamodule_of,
         trainer_of as trainer_of,
+        write_checkpoints_whole as write_checkpoints_whole,
     )
     from lightning_abkd.training._log_once import LogOnce as LogOnce
     from lightning_abkd.training._lr_combinations import ProductLR as ProductLR, SequenceLR as SequenceLR
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
         unwrap as unwrap,
     )
     from lightning_abkd.training._shard_metadata import METADATA as METADATA, check_metadata as check_metadata
+    from lightning_abkd.training._signal_checkpoint import (
+        SignalCheckpoint as SignalCheckpoint,
+        signal_checkpoints as signal_checkpoints,
+    )
     from lightning_abkd.training._step_log import is_logged as is_logged, log_step as log_step
     from lightning_abkd.training._teacher import Teacher as Teacher, TeacherDtype as TeacherDtype, call as call
     from lightning_abkd.training._training_order import (
@@ -66,7 +71,12 @@ else:
             "lightning_abkd.training._eval_mode": ["eval_mode"],
             "lightning_abkd.training._hyperparameter_scheduler": ["HyperparameterScheduler"],
             "lightning_abkd.training._length": ["training_length"],
-            "lightning_abkd.training._lightning": ["callbacks_of", "datamodule_of", "trainer_of"],
+            "lightning_abkd.training._lightning": [
+                "callbacks_of",
+                "datamodule_of",
+                "trainer_of",
+                "write_checkpoints_whole",
+            ],
             "lightning_abkd.training._log_once": ["LogOnce"],
             "lightning_abkd.training._lr_combinations": ["ProductLR", "SequenceLR"],
             "lightning_abkd.training._lr_schedules": [
@@ -78,6 +88,7 @@ else:
             ],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
             "lightning_abkd.training._shard_metadata": ["METADATA", "check_metadata"],
+            "lightning_abkd.training._signal_checkpoint": ["SignalCheckpoint", "signal_checkpoints"],
             "lightning_abkd.training._step_log": ["is_logged", "log_step"],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
             "lightning_abkd.training._training_order": [

@@ -21,13 +21,14 @@ from lightning_abkd.training._module_state import ModuleState
 from lightning_abkd.training._optimization import Optimization
 from lightning_abkd.training._optimizers import DEFAULT_MONITOR, Optimizers
 from lightning_abkd.training._positions import Interval
+from lightning_abkd.training._sharding import Sharding
 from lightning_abkd.training._signals import check_path, check_wanted, outputs
 from lightning_abkd.training._step_log import log_terms
 from lightning_abkd.training._teacher import Teacher, TeacherDtype
 from lightning_abkd.training._terms import Terms, distillation_terms, label_cross_entropy, step_count, weighted_sum
 
 
-class DistillationModule(EvaluatedModule, Optimization, ModuleState):
+class DistillationModule(EvaluatedModule, Optimization, ModuleState, Sharding):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
     As it stands it takes batches (inputs, labels) or (inputs, labels, index), or mappings with `pixel_values` and

@@ -1,8 +1,10 @@
-"""The only file that touches names which Lightning keeps private or does not annotate.
+"""The file, beside `_lightning_signals`, that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
 `LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
 `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`,
+`Strategy._checkpoint_io`,
+`ModelParallelStrategy._data_parallel_size`, `ModelParallelStrategy._tensor_parallel_size`,
 `utilities.model_helpers._restricted_classmethod`.
 """
 
@@ -10,13 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Self
 
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 
 from lightning_abkd.training._calls import other_calls_refused
+from lightning_abkd.training._checkpoint_io import AtomicCheckpointIO
 
 CheckpointPath = str | Path | IO[bytes]
 # A class method that refuses to be called on an object, whose weights would stay as they are.
@@ -56,6 +62,19 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
     return callbacks
 
 
+def write_checkpoints_whole(trainer: Trainer) -> None:
+    """Let a trainer write checkpoints whole or not at all, unless it has a plugin of the user's that writes them."""
+    strategy = trainer.strategy
+    given = strategy._checkpoint_io
+    if given is None and type(strategy.checkpoint_io) is not TorchCheckpointIO:
+        # The strategy has a way of its own.
+        return
+    if given is None or type(given) is TorchCheckpointIO:
+        strategy.checkpoint_io = AtomicCheckpointIO()
+    elif isinstance(given, AsyncCheckpointIO) and given.checkpoint_io is None:
+        given.checkpoint_io = AtomicCheckpointIO()
+
+
 def averages_of(module: LightningModule) -> list[LightningModule]:
     """Return the averages of a module that callbacks of its trainer keep."""
     trainer = trainer_of(module)
@@ -63,6 +82,13 @@ def averages_of(module: LightningModule) -> list[LightningModule]:
     kept = [callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)]
     averages = [average.module for average in kept if average is not None]
     return [average for average in averages if isinstance(average, LightningModule)]
+
+
+def share_data_between_all(strategy: ModelParallelStrategy) -> None:
+    """Give each rank batches of its own where the strategy was not told how many ranks share one batch."""
+    if strategy._data_parallel_size == strategy._tensor_parallel_size == "auto":
+        strategy._data_parallel_size = strategy.num_nodes * strategy.num_processes
+        strategy._tensor_parallel_size = 1
 
 
 def log_interval(trainer: Trainer) -> int:

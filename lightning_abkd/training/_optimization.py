@@ -12,6 +12,7 @@ from lightning_abkd.training._learning_rate import learning_rate, set_learning_r
 from lightning_abkd.training._lightning import HostBatches, resumes_fit, trainer_of
 from lightning_abkd.training._optimizers import Optimizers
 from lightning_abkd.training._resumption import Resumption, state_of
+from lightning_abkd.training._sharding import average_whole_gradients
 from lightning_abkd.training._step_mean import StepMean
 
 _RESUMPTION = "resumption"
@@ -104,6 +105,7 @@ class Optimization(HostBatches):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Rescale the gradients to those of the mean loss over all counted positions of the step."""
+        average_whole_gradients(self)
         self._step_mean.finish(optimizer, self.trainer)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -5,6 +5,9 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightning_abkd.distributed import sum_over_ranks
+from lightning_abkd.training._sharding import local_part
+
 
 class StepMean:
     """Turns gradients of sums into the gradient of the mean over one optimizer step.
@@ -59,7 +62,8 @@ class StepMean:
         """Rescale the gradients of a step; a step without counted positions is left as it is."""
         count = self._count
         self._count = 0
-        if self._unit is None or (isinstance(count, int) and count == 0):
+        # What the other ranks count is not known yet.
+        if self._unit is None or (isinstance(count, int) and count == 0 and trainer.world_size == 1):
             return
         factor = _factor(self._unit * trainer.accumulate_grad_batches * trainer.world_size, count, trainer)
         gradients = _gradients(optimizer)
@@ -75,9 +79,9 @@ def _factor(whole: float, count: int | Tensor, trainer: Trainer) -> float | Tens
     dtype = torch.float32 if device.type == "mps" else torch.float64
     # torch.full, because copying a number to the device waits for it.
     counts = count.to(dtype) if isinstance(count, Tensor) else torch.full((), count, dtype=dtype, device=device)
-    return whole / trainer.strategy.reduce(counts, reduce_op="sum").clamp(min=1)
+    return whole / sum_over_ranks(counts).clamp(min=1)
 
 
 def _gradients(optimizer: Optimizer) -> list[Tensor]:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return [local_part(parameter.grad) for parameter in parameters if parameter.grad is not None]

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightning_abkd._utils import write_whole
+from lightning_abkd._utils import write_whole_by_one
 from lightning_abkd.training._own_names import first_names
 from lightning_abkd.training._weight_file_errors import SUFFIXES, harmless_classes, no_such_file, unreadable
+from lightning_abkd.training._whole_files import save_whole, saved_size
 
 Weights = dict[str, object]
 """Tensors by name, or what `get_extra_state` of a module returned."""
@@ -54,11 +55,11 @@ def write_weights(weights: Mapping[str, object], path: Path) -> None:
     """
     firsts = first_names(weights)
     kept = {name: _compact(weights[name], name) for name in dict.fromkeys(firsts.values())}
-    with write_whole(path) as part:
-        if path.suffix == ".safetensors":
-            _write_safetensors(kept, {name: first for name, first in firsts.items() if name != first}, part)
-        else:
-            torch.save({name: kept[first] for name, first in firsts.items()}, part)
+    if path.suffix != ".safetensors":
+        save_whole({name: kept[first] for name, first in firsts.items()}, path)
+        return
+    with write_whole_by_one(path, lambda: saved_size(kept)) as part:
+        _write_safetensors(kept, {name: first for name, first in firsts.items() if name != first}, part)
 
 
 def _compact(value: object, name: str) -> object:

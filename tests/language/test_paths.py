@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 
 from lightning_abkd.language._paths import FromHiddenStates, FromLogits, check_needs_no_logits
 from lightning_abkd.language.teachers._language_teacher import LanguageTeacher
@@ -52,7 +52,7 @@ def fits(strategy=SingleDeviceStrategy, divergence=None, kind=LanguageDistillati
     return check_needs_no_logits(module, LanguageDistillationModule)
 
 
-@pytest.mark.parametrize("strategy", [SingleDeviceStrategy, DDPStrategy])
+@pytest.mark.parametrize("strategy", [SingleDeviceStrategy, DDPStrategy, ModelParallelStrategy])
 def test_whole_networks_need_no_logits(strategy):
     fits(strategy)
 

@@ -161,22 +161,13 @@ class CachedTeacher(Callback):
             raise ValueError(
                 f"Parameter `k` should be below the {outputs.classes} ids of the teacher. Found `k = {self.k}`."
             )
-        samples = run.data.sets["train"][""]
         # All weights are read while the teacher answers; a cache that has begun is compared before.
         known = known_model(self.folder)
         model = sampled_identity(teacher) if known is None else self._identity_like(teacher, known)
-        writer = TeacherCacheWriter(
-            self.folder,
-            CacheIdentity(model, _tokenizer_identity(run.data), _data_identity(run.data)),
-            self.kind,
-            token_counts=[sample.label_count for sample in samples],
-            width=outputs.features if is_hidden else self.k,
-            vocabulary=outputs.classes,
-            head=outputs.head() if is_hidden else None,
-            dtype=self.dtype,
-        )
+        writer = self._writer(run, outputs, model)
         whole = WholeIdentity(writer, teacher) if is_sampled(model) else None
-        pending = writer.pending(torch.arange(len(samples))).nonzero().squeeze(1).tolist()
+        samples = len(run.data.sets["train"][""])
+        pending = writer.pending(torch.arange(samples)).nonzero().squeeze(1).tolist()
         for batch in _with_progress(pending, run.data):
             if is_hidden:
                 writer.write_hidden(batch["index"], outputs.hidden(batch))
@@ -186,6 +177,19 @@ class CachedTeacher(Callback):
                 whole.record()
         self._identity = (None if whole is None else whole.result()) or model
         rank_zero_info(f"{self.folder}: {_summary(writer.close(self._identity), self.dtype)}")
+
+    def _writer(self, run: LanguageRun, outputs: CountedOutputs, model: str) -> TeacherCacheWriter:
+        is_hidden = self.kind == "hidden"
+        return TeacherCacheWriter(
+            self.folder,
+            CacheIdentity(model, _tokenizer_identity(run.data), _data_identity(run.data)),
+            self.kind,
+            token_counts=[sample.label_count for sample in run.data.sets["train"][""]],
+            width=outputs.features if is_hidden else self.k,
+            vocabulary=outputs.classes,
+            head=outputs.head() if is_hidden else None,
+            dtype=self.dtype,
+        )
 
     def _identity_like(self, teacher: nn.Module, known: str) -> str:
         """Name the teacher in the way of a known identity; one that was found by writing is not found again."""

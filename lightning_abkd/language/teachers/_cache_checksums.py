@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,13 +97,24 @@ class Checksums:
             raise changed_file(self._folder / f"{name}.npy", f" at sample {wrong[0]}")
         self._checked[positions, column] = True
 
-    def seal(self, meta: CacheMeta) -> None:
-        """Write the checksums of all other files of a cache that is finished but for its description."""
+    def seal(self, meta: CacheMeta, model: str | None = None) -> CacheMeta:
+        """Write the checksums of all other files of a cache that is finished but for its description.
+
+        Args:
+            meta: The description.
+            model: Full identity of the teacher, if the description has a preliminary one.
+
+        Returns:
+            The description that is to be written.
+        """
         if not self.exist:
-            return
+            return meta
+        if model is not None:
+            meta = replace(meta, identity=replace(meta.identity, model=model))
         files = {name: _digest_of(self._folder / name) for name in (*_SMALL, _HEAD) if (self._folder / name).is_file()}
         files[META] = hashlib.sha256(meta_text(meta).encode()).hexdigest()
         self._write({"model": meta.identity.model, "files": files})
+        return meta
 
     def check_small_files(self) -> None:
         """Raise ValueError if a file is not what was written; the arrays of tokens and the head are checked later."""

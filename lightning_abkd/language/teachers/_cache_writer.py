@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_abkd._utils import check_choice
 from lightning_abkd.functional import largest_classes
 from lightning_abkd.language.teachers._cache_checksums import Checksums, new_checksums
-from lightning_abkd.language.teachers._cache_files import create_files, open_arrays
+from lightning_abkd.language.teachers._cache_files import create_files, open_arrays, open_to_write
 from lightning_abkd.language.teachers._cache_identity import CacheIdentity, differences
 from lightning_abkd.language.teachers._cache_meta import (
     CacheDtype,
@@ -37,9 +37,10 @@ class TeacherCacheWriter:
     -8). This costs below 2e-5 nats of forward KL for any V up to e¹²; truncation costs far more. In float32 it takes
     8 k + 4 bytes, and rounding is below 1e-6. A class of probability 0 is stored exactly, as -inf.
 
-    The files have their final size from the start. A sample counts as done once its data have reached the disk. After
-    a kill, another writer with the same arguments continues, and only the last batch is written again. There is one
-    writer at a time, in one process: let only one of several ranks write.
+    The files have their final size from the start, and the disk keeps the space for them, so that it cannot become full
+    in between. A sample counts as done once its data have reached the disk. After a kill, another writer with the same
+    arguments continues, and only the last batch is written again. There is one writer at a time, in one process: let
+    only one of several ranks write.
 
     Args:
         folder: Where the cache is or will be.
@@ -95,7 +96,7 @@ class TeacherCacheWriter:
             with new_checksums(self.folder, meta):
                 create_files(self.folder, meta, counts, head)
         self._meta = meta
-        self._arrays = open_arrays(self.folder, meta, "r+")
+        self._arrays = open_to_write(self.folder, meta)
         self._samples = Ragged(counts)
         self.checksums = Checksums(self.folder, meta, counts)
 
@@ -193,11 +194,7 @@ class TeacherCacheWriter:
         """
         statistics = self.statistics
         if self.complete:
-            meta = replace(self._meta, statistics=statistics)
-            if model is not None and self.checksums.exist:
-                meta = replace(meta, identity=replace(meta.identity, model=model))
-            self.checksums.seal(meta)
-            write_meta(self.folder, meta)
+            write_meta(self.folder, self.checksums.seal(replace(self._meta, statistics=statistics), model))
         return statistics
 
     def _check_batch(self, kind: CacheKind, indices: Tensor, values: Tensor, columns: int) -> Tensor:

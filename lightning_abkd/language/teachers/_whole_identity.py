@@ -7,7 +7,7 @@ from torch import nn
 from lightning_abkd.language.teachers._cache_identity import begin_identity, differences, model_identity
 from lightning_abkd.language.teachers._cache_writer import TeacherCacheWriter
 
-# Seconds that a batch waits for it.
+# Seconds that the first batch waits for it.
 _PATIENCE = 0.5
 
 
@@ -28,6 +28,7 @@ class WholeIdentity:
     def __init__(self, writer: TeacherCacheWriter, teacher: nn.Module) -> None:
         self._writer = writer
         self._later: Future[str] | None = None
+        self._patience = _PATIENCE
         self._identity = writer.checksums.model
         if self._identity is not None:
             self._check(model_identity(teacher), self._identity)
@@ -45,9 +46,12 @@ class WholeIdentity:
 
     def record(self) -> None:
         """Record the identity once it is known; of a small teacher it is after the first batch."""
-        if self._identity is None and self._later is not None and wait([self._later], _PATIENCE).done:
+        if self._identity is not None or self._later is None:
+            return
+        if wait([self._later], self._patience).done:
             self._identity = self._later.result()
             self._writer.checksums.record_model(self._identity)
+        self._patience = 0.0
 
     def result(self) -> str | None:
         """Wait for the identity; None for a cache that release 0.1 began, which knew a sample only."""

@@ -85,6 +85,8 @@ class FamilyMember(Divergence):
 class ConstantMember(FamilyMember):
     """α-β-divergence at one pair of exponents, that of `exponents`. Arguments as in `FamilyMember`."""
 
+    is_sum_over_classes = True
+
     def exponents(self) -> tuple[Tensor, Tensor]:
         """Return α and β, each 0-dimensional."""
         raise NotImplementedError(f"{type(self).__name__} should define exponents(self) -> tuple[Tensor, Tensor].")
