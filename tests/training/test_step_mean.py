@@ -108,9 +108,7 @@ def test_micro_batches_that_a_strategy_weights_equally_have_to_count_equally_man
     step, run = StepMean(), keeping_strategy(2)
     for count in (4, torch.tensor(4)):
         step.add(torch.tensor(3.0), count, 10, run)
-    with pytest.raises(
-        ValueError, match=r"DeepSpeedStrategy .* Found 4 and 3\. Set `trainer.accumulate"
-    ):
+    with pytest.raises(ValueError, match=r"DeepSpeedStrategy .* Found 4 and 3\. Set `trainer.accumulate"):
         step.add(torch.tensor(3.0), 3, 10, run)
     step.start_step()
     step.add(torch.tensor(3.0), 3, 10, run)
