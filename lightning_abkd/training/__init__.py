@@ -55,10 +55,14 @@ if TYPE_CHECKING:
         own_state as own_state,
         unwrap as unwrap,
     )
+    from lightning_abkd.training._pieces import (
+        has_pieces as has_pieces,
+        is_sharded as is_sharded,
+        whole_state as whole_state,
+    )
     from lightning_abkd.training._repeated_rows import Repeated as Repeated, repeated_row as repeated_row
     from lightning_abkd.training._replay import Replay as Replay, replay_batch as replay_batch
     from lightning_abkd.training._shard_metadata import METADATA as METADATA, check_metadata as check_metadata
-    from lightning_abkd.training._sharding import has_pieces as has_pieces, is_sharded as is_sharded
     from lightning_abkd.training._signal_checkpoint import (
         SignalCheckpoint as SignalCheckpoint,
         signal_checkpoints as signal_checkpoints,
@@ -115,9 +119,9 @@ else:
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
             "lightning_abkd.training._replay": ["Replay", "replay_batch"],
             "lightning_abkd.training._repeated_rows": ["Repeated", "repeated_row"],
-            "lightning_abkd.training._sharding": ["has_pieces", "is_sharded"],
             "lightning_abkd.training._shard_metadata": ["METADATA", "check_metadata"],
             "lightning_abkd.training._signal_checkpoint": ["SignalCheckpoint", "signal_checkpoints"],
+            "lightning_abkd.training._pieces": ["has_pieces", "is_sharded", "whole_state"],
             "lightning_abkd.training._stage_names": ["Stage"],
             "lightning_abkd.training._step_log": ["is_logged", "log_agreed", "log_step"],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],

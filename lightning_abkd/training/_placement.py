@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule
 
-from lightning_abkd.training._sharding import hold_whole, release, shard, sharded_parts
+from lightning_abkd.training._pieces import hold_whole, release
+from lightning_abkd.training._sharding import shard, sharded_parts
 
 T = TypeVar("T")
 

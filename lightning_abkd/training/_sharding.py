@@ -21,6 +21,7 @@ from torch.distributed.tensor import DTensor, Shard
 
 from lightning_abkd.distributed import sum_over_ranks, world_size
 from lightning_abkd.training._lightning import HostBatches, callbacks_of, share_data_between_all
+from lightning_abkd.training._pieces import is_sharded
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -92,16 +93,6 @@ def _check_all_ranks_differ(module: nn.Module, mesh: "DeviceMesh") -> None:
         )
 
 
-def is_sharded(module: nn.Module) -> bool:
-    """Return True if a module or a part of it is sharded."""
-    return any(isinstance(part, FSDPModule) for part in module.modules())
-
-
-def has_pieces(network: nn.Module) -> bool:
-    """Return True if a forward pass of a network has to gather weights from other ranks now."""
-    return any(isinstance(parameter, DTensor) for parameter in network.parameters())
-
-
 def shard(module: nn.Module, network: nn.Module, mesh: "DeviceMesh") -> None:
     """Shard a module, the parts of one of its networks each for itself.
 
@@ -123,23 +114,6 @@ def shard(module: nn.Module, network: nn.Module, mesh: "DeviceMesh") -> None:
 def _even_axis(parameter: nn.Parameter, ranks: int) -> Shard:
     """Return the first axis that can be cut evenly; the first of all, which may be cut unevenly, where none can."""
     return Shard(next((axis for axis, size in enumerate(parameter.shape) if size % ranks == 0), 0))
-
-
-def hold_whole(module: nn.Module) -> None:
-    """Gather all weights of a sharded module that has run before, and keep them."""
-    for part in module.modules():
-        if isinstance(part, FSDPModule):
-            part.set_reshard_after_forward(False, recurse=False)
-            part.unshard()
-
-
-def release(module: nn.Module) -> None:
-    """Keep pieces alone of weights that were held, and shard again after each forward pass."""
-    for part in module.modules():
-        if isinstance(part, FSDPModule):
-            # The outermost one stays whole between forward and backward pass.
-            part.set_reshard_after_forward(part is not module, recurse=False)
-            part.reshard()
 
 
 def whole_parameters(module: nn.Module) -> list[nn.Parameter]:
@@ -238,8 +212,3 @@ def _collect_owners(module: nn.Module, parts: set[int], owner: int, owners: dict
         owners.setdefault(id(parameter), set()).add(owner)
     for child in module.children():
         _collect_owners(child, parts, owner, owners)
-
-
-def local_part(tensor: Tensor) -> Tensor:
-    """Return what this rank has of a tensor, which shares its memory; the tensor itself if it is whole."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

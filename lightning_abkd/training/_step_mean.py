@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_abkd.distributed import sum_over_ranks
-from lightning_abkd.training._sharding import local_part
+from lightning_abkd.training._pieces import local_part
 
 
 class StepMean:

@@ -10,8 +10,8 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from lightning_abkd.distributed import is_distributed, world_size
 from lightning_abkd.training._agreement import check_same_on_ranks
+from lightning_abkd.training._pieces import is_sharded
 from lightning_abkd.training._placement import placed
-from lightning_abkd.training._sharding import is_sharded
 
 TeacherDtype = Literal["float32", "bfloat16", "float16"]
 

@@ -5,7 +5,8 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from lightning_abkd.distributed import gather_objects
-from lightning_abkd.training._sharding import Sharding, hold_whole, release
+from lightning_abkd.training._pieces import hold_whole, release
+from lightning_abkd.training._sharding import Sharding
 from lightning_abkd.training._teacher import Teacher
 
 
@@ -73,12 +74,14 @@ class UnevenSets(Sharding):
         for wrapper in vars(self).pop("_silenced", []):
             wrapper.broadcast_buffers = True
         if vars(self).pop("_is_held", False):
-            self._release()
+            self.release_weights()
         elif isinstance(self, FSDPModule):
             # What is whole now would stay so, and not see what changes the weights before the next step.
             self.reshard()
 
-    def _release(self) -> None:
+    def release_weights(self) -> None:
+        """Keep pieces alone of weights that were held."""
+        self._is_held = False
         if isinstance(self, FSDPModule):
             release(self)
         if self._teacher is not None:
