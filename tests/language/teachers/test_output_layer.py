@@ -5,6 +5,8 @@ from torch.nn.modules import module as modules_of_torch
 from torch.nn.utils import parametrizations, prune
 
 from lightning_abkd.language.teachers._output_layer import check_no_hooks, plain_layer
+from tests._processes import on_ranks
+from tests._shards import ranks
 
 
 def linear():
@@ -76,3 +78,31 @@ def test_moving_inputs_between_devices_is_no_computation():
     hooks = pytest.importorskip("accelerate.hooks")
     layer = hooks.add_hook_to_module(linear(), hooks.AlignDevicesHook(execution_device="cpu"))
     assert plain_layer(layer, "Net") is layer
+
+
+def refusals():
+    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
+
+    with ranks() as mesh:
+        sharded, split = (nn.Sequential(nn.Linear(2, 4)) for _ in range(2))
+        fully_shard(sharded, mesh=mesh)
+        parallelize_module(split, mesh, {"0": ColwiseParallel(use_local_output=False)})
+        found = [message(sharded[0]), message(split[0])]
+        split[0].register_forward_hook(lambda *_: None)
+        return [*found, message(split[0])]
+
+
+def message(layer):
+    try:
+        plain_layer(layer, "Net")
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def test_a_layer_that_tensor_parallelism_has_split_is_plain_and_one_of_fsdp_is_not():
+    sharded, split, hooked = on_ranks(refusals, 1)[0]
+    assert "the weight of the output layer is no plain parameter but a DTensor" in sharded
+    assert split is None
+    assert "has a forward pre-hook" in hooked
