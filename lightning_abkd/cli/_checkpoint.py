@@ -44,8 +44,15 @@ def check_checkpoint(path: str | None, weights_only: bool | None = None) -> None
         _refuse_weights(path)
     if weights_only is False:
         return
+    content = _read(path)
+    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
+        _refuse_weights(path)
+
+
+def _read(path: str) -> object:
+    """Read a checkpoint without its weights; exit with an error if that is impossible."""
     try:
-        content = read_without_weights(path)
+        return read_without_weights(path)
     except Exception as error:
         if needed := needed_code(error):
             fail(
@@ -53,8 +60,6 @@ def check_checkpoint(path: str | None, weights_only: bool | None = None) -> None
                 "`--weights_only false` allows it."
             )
         fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
-    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
-        _refuse_weights(path)
 
 
 def _refuse_weights(path: str) -> NoReturn:

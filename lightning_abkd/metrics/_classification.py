@@ -1,5 +1,6 @@
 """The metrics of an evaluated classifier."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -72,12 +73,18 @@ def _rows(logits: Tensor, target: Tensor, mask: Tensor | None) -> _Rows:
     return _Rows(rows, target.flatten())
 
 
+def _add(update: Callable[[Tensor, Tensor], None], rows: _Rows) -> None:
+    """Add rows to a metric of torchmetrics, which cannot take none."""
+    if len(rows.preds):
+        update(*rows)
+
+
 class _Accuracy(MulticlassAccuracy):
     """Accuracy of the student at positions of any shape."""
 
     def update(self, preds: Tensor, target: Tensor, mask: Tensor | None = None) -> None:
         """Add a batch of logits (…, C), targets and mask (…)."""
-        super().update(*_rows(preds, target, mask))
+        _add(super().update, _rows(preds, target, mask))
 
 
 class _TeacherAccuracy(MulticlassAccuracy):
@@ -85,7 +92,7 @@ class _TeacherAccuracy(MulticlassAccuracy):
 
     def update(self, teacher_logits: Tensor, target: Tensor, mask: Tensor | None = None) -> None:
         """Add a batch of logits (…, C), targets and mask (…)."""
-        super().update(*_rows(teacher_logits, target, mask))
+        _add(super().update, _rows(teacher_logits, target, mask))
 
 
 class _CalibrationError(MulticlassCalibrationError):
@@ -96,4 +103,4 @@ class _CalibrationError(MulticlassCalibrationError):
         rows = _rows(preds, target, mask)
         # torchmetrics takes logits that all lie between 0 and 1 for probabilities.
         logits = rows.preds.to(torch.promote_types(rows.preds.dtype, torch.float32))
-        super().update(logits.softmax(-1), rows.target)
+        _add(super().update, _Rows(logits.softmax(-1), rows.target))

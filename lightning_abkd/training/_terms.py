@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,13 @@ from lightning_abkd.losses import DistillationLoss, loss_terms, mean_cross_entro
 from lightning_abkd.training._labels import IGNORED, read_labels, target_of, with_ignored
 
 Terms = dict[str, tuple[float | Tensor, Tensor]]
+
+
+class BatchLosses(NamedTuple):
+    """The named tensors of a batch, and each term of its loss."""
+
+    signals: dict[str, Tensor]
+    terms: Terms
 
 
 def distillation_terms(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.nn.modules import module as modules_of_torch
 
 from lightning_abkd.distributed import is_sharded
@@ -34,18 +35,21 @@ def plain_layer(layer: object, network: str) -> nn.Linear:
     # A subclass, such as a quantized layer, may compute something else than its weight says.
     if type(layer) is not nn.Linear:
         raise ValueError(f"{network} has {_type_name(layer)} as its output layer, not a plain linear one")
-    split = _is_split_by_rows(layer)
-    if not split:
+    if not is_split_by_rows(layer):
         check_no_hooks([layer], network, "the output layer")
     if "forward" in vars(layer) and not _is_moved_alone(layer):
         raise computes_more(network, "the output layer has a `forward` of its own")
     for name in ("weight", "bias"):
         value = getattr(layer, name)
-        plain = type(value) is nn.Parameter or split
-        if value is not None and not (plain and value.is_floating_point()):
+        if value is not None and (not _is_plain(value) or not value.is_floating_point()):
             found = f"{type(value).__name__} of {value.dtype}"
             raise computes_more(network, f"the {name} of the output layer is no plain parameter but a {found}")
     return layer
+
+
+def _is_plain(value: object) -> bool:
+    """Return True for a parameter of torch itself, whole or in pieces on several ranks."""
+    return type(value) is nn.Parameter or (type(value) is DTensor and isinstance(value, nn.Parameter))
 
 
 def check_no_hooks(modules: Iterable[nn.Module], network: str, where: str) -> None:
@@ -62,8 +66,9 @@ def check_no_hooks(modules: Iterable[nn.Module], network: str, where: str) -> No
             if hooks:
                 raise computes_more(network, f"{where} has a {kind} ({_name_of(next(iter(hooks.values())))})")
         everywhere: Mapping[int, object] = getattr(modules_of_torch, f"_global{name}")
-        if everywhere:
-            raise computes_more(network, f"all modules have a {kind} ({_name_of(next(iter(everywhere.values())))})")
+        changing = [hook for hook in everywhere.values() if not getattr(hook, "only_looks", False)]
+        if changing:
+            raise computes_more(network, f"all modules have a {kind} ({_name_of(changing[0])})")
 
 
 def computes_more(network: str, reason: str = "") -> ValueError:
@@ -72,7 +77,7 @@ def computes_more(network: str, reason: str = "") -> ValueError:
     return ValueError(f"{what}: {reason}" if reason else what)
 
 
-def _is_split_by_rows(layer: nn.Module) -> bool:
+def is_split_by_rows(layer: nn.Module) -> bool:
     """Return True if tensor parallelism has split a layer, and no hooks but its own bring inputs and outputs along.
 
     `fully_shard` splits weights too, for processes with different batches, and adds no such hooks.
