@@ -12,10 +12,10 @@ from lightning_abkd.distributed._collectives import (
     sum_over_ranks,
     world_size,
 )
-from lightning_abkd.distributed._layout import Layout, is_sharded, joined_from, layout_of, whole
+from lightning_abkd.distributed._layout import Layout, is_sharded, joined_from, layout_of, on_every_process, whole
 from lightning_abkd.distributed._process_sums import sum_over_processes
 from lightning_abkd.distributed._row_blocks import RowBlocks
-from lightning_abkd.distributed._shard_labels import cross_entropy_from_shards
+from lightning_abkd.distributed._shard_labels import cross_entropy_from_shards, most_probable
 from lightning_abkd.distributed._shard_sums import PartialDivergence
 from lightning_abkd.distributed._vocabulary import alpha_beta_from_shards, divergence_from_shards
 
@@ -33,6 +33,8 @@ __all__ = [
     "joined_from",
     "keep_classes",
     "layout_of",
+    "most_probable",
+    "on_every_process",
     "sum_over_processes",
     "sum_over_ranks",
     "whole",

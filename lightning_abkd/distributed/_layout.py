@@ -119,10 +119,8 @@ class Layout:
         return tuple(Replicate() if number in of_classes else x for number, x in enumerate(self.placements))
 
     def _local(self, tensor: Tensor, placements: "Sequence[Placement]") -> Tensor:
-        from torch.distributed.tensor import DTensor, Replicate
-
         if not is_sharded(tensor):
-            tensor = DTensor.from_local(tensor, self.mesh, [Replicate()] * self.mesh.ndim, run_check=False)
+            tensor = on_every_process(tensor, self.mesh)
         # Only what is whole is cut here, which tells the processes nothing.
         local: Tensor = tensor.redistribute(placements=placements).to_local()
         return local
@@ -144,6 +142,13 @@ def joined_from(
     return DTensor.from_local(
         local, mesh, placements, run_check=False, shape=torch.Size(shape), stride=tuple(strides[: len(shape)])
     )
+
+
+def on_every_process(tensor: Tensor, mesh: "DeviceMesh") -> "DTensor":
+    """Return a tensor that all processes of a mesh have as a DTensor."""
+    from torch.distributed.tensor import DTensor, Replicate
+
+    return DTensor.from_local(tensor, mesh, [Replicate()] * mesh.ndim, run_check=False)
 
 
 def layout_of(logits: Mapping[str, Tensor]) -> Layout:

@@ -36,8 +36,8 @@ class RowBlocks:
             rows = whole(logits)
         self._rows = rows.reshape(logits.shape[:-1].numel(), rows.shape[-1])
 
-    def block(self, rows: slice) -> Tensor:
-        """Return some rows (n, V) with all their classes."""
+    def block(self, rows: slice | Tensor) -> Tensor:
+        """Return some rows (n, V), a slice or an index of all, with all their classes."""
         part = self._rows[rows]
         if self._sharded is None:
             return part

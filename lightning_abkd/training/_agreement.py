@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lightning_abkd.distributed import gather_objects, is_distributed
+from lightning_abkd.distributed import gather_objects, is_distributed, is_sharded
 
 # Bytes that are copied to the CPU at a time.
 _PIECE = 2**26
@@ -37,8 +37,10 @@ def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _checksum(tensor: Tensor) -> tuple[str, tuple[int, ...], int]:
-    """Return dtype, shape and the CRC-32 of the bytes."""
+    """Return dtype, shape and the CRC-32 of the bytes; 0 for weights that tensor parallelism has split over ranks."""
     sum_ = 0
+    if is_sharded(tensor):
+        return str(tensor.dtype), tuple(tensor.shape), sum_
     for piece in tensor.detach().contiguous().reshape(-1).view(torch.uint8).split(_PIECE) if tensor.numel() else ():
         sum_ = zlib.crc32(piece.cpu().numpy(), sum_)
     return str(tensor.dtype), tuple(tensor.shape), sum_

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import lightning_abkd.training._checks as checks
-from lightning_abkd.distributed import is_sharded, whole
+from lightning_abkd.distributed import is_sharded, most_probable
 from lightning_abkd.losses import DistillationLoss, loss_terms, mean_cross_entropy
 from lightning_abkd.training._labels import IGNORED, read_labels, target_of, with_ignored
 
@@ -126,6 +126,6 @@ def accuracy(signals: dict[str, Tensor]) -> dict[str, Tensor]:
     if "labels" not in signals or "mask" in signals:
         return {}
     target = target_of(signals)
-    right = whole(signals["student_logits"]).argmax(-1).eq(target).sum()
+    right = most_probable(signals["student_logits"]).eq(target).sum()
     counts = torch.stack([right, (target != IGNORED).sum()]).cpu().to(torch.float64)
     return {"accuracy": counts[0] / counts[1]} if counts[1] else {}

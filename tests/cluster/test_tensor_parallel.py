@@ -16,6 +16,7 @@ from tests._shards import error, whole
 # Which layer is split, along which dimension of its output, and whether the teacher's is, too.
 SPLIT = {
     "language": ("lm_head", -1, True),
+    "from logits": ("lm_head", -1, True),
     "a whole teacher": ("lm_head", -1, False),
     "split tokens": ("lm_head", 1, True),
     "padded vocabularies": ("lm_head", -1, True),
@@ -63,13 +64,13 @@ def sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.5)
 
 
-def language(teacher_ids, vocabulary=None):
+def language(teacher_ids, **options):
     sizes = {"n_layer": 1, "n_head": 2, "n_positions": 8, "tie_word_embeddings": False, "bos_token_id": 0}
     sizes |= {"eos_token_id": 0, "attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}
     teacher = causal_lm_from_config("gpt2", sizes | {"n_embd": 8, "vocab_size": teacher_ids})
     student = causal_lm_from_config("gpt2", sizes | {"n_embd": 4, "vocab_size": 13})
     divergence = AlphaBetaDivergence(0.2, 0.7, temperature=2.0, scale_by_temperature=True)
-    return Language(teacher, student, divergence, vocabulary=vocabulary, optimizer=sgd), token_batches()
+    return Language(teacher, student, divergence, optimizer=sgd, **options), token_batches()
 
 
 def token_batches():
@@ -93,7 +94,9 @@ def build(case):
     torch.manual_seed(0)
     if case == "classes":
         return classes(JensenShannon())
-    return language(16, vocabulary=11) if case == "padded vocabularies" else language(13)
+    if case == "padded vocabularies":
+        return language(16, vocabulary=11)
+    return language(13, fused_head=False if case in ("from logits", "split tokens") else None)
 
 
 def trainer(ranks, **options):
@@ -122,6 +125,7 @@ def fit(case, ranks):
     loader = DataLoader(batches, batch_size=None)
     fitted.fit(module, loader, loader)
     numbers = {name: value.double() for name, value in fitted.callback_metrics.items()}
+    assert case == "classes" or (type(module._choice.path).__name__ == "FromLogits") == (module.fused_head is False)
     numbers |= {name: whole(weight.detach()).clone() for name, weight in module.student.named_parameters()}
     return numbers | {"losses": torch.tensor(recorder.losses)}
 

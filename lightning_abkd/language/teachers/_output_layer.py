@@ -6,6 +6,8 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.nn.modules import module as modules_of_torch
 
+from lightning_abkd.distributed import is_sharded
+
 # Where a module keeps its hooks; torch keeps those of all modules under the same names with "_global" in front.
 _HOOKS = {
     "_forward_pre_hooks": "forward pre-hook",
@@ -19,7 +21,8 @@ def plain_layer(layer: object, network: str) -> nn.Linear:
     """Return an output layer that computes h Wᵀ + b from its parameters; raise ValueError, with the reason, for others.
 
     Pruning, weight norm and spectral norm compute the weight in a hook or in a subclass. Adapters and quantization
-    replace the layer or its weight. All of them would be passed over by a product with the weight.
+    replace the layer or its weight. All of them would be passed over by a product with the weight. A layer that tensor
+    parallelism has split by its rows is a plain one.
 
     Args:
         layer: The output layer.
@@ -32,7 +35,8 @@ def plain_layer(layer: object, network: str) -> nn.Linear:
     # A subclass, such as a quantized layer, may compute something else than its weight says.
     if type(layer) is not nn.Linear:
         raise ValueError(f"{network} has {_type_name(layer)} as its output layer, not a plain linear one")
-    check_no_hooks([layer], network, "the output layer")
+    if not is_split_by_rows(layer):
+        check_no_hooks([layer], network, "the output layer")
     if "forward" in vars(layer) and not _is_moved_alone(layer):
         raise computes_more(network, "the output layer has a `forward` of its own")
     for name in ("weight", "bias"):
@@ -71,6 +75,16 @@ def computes_more(network: str, reason: str = "") -> ValueError:
     """Build the error for a network whose logits are not those of its last hidden states and its output layer."""
     what = f"{network} computes more than its output layer between its last hidden states and its logits"
     return ValueError(f"{what}: {reason}" if reason else what)
+
+
+def is_split_by_rows(layer: nn.Module) -> bool:
+    """Return True if tensor parallelism has split a layer, and no hooks but its own bring inputs and outputs along.
+
+    `fully_shard` splits weights too, for processes with different batches, and adds no such hooks.
+    """
+    hooks = [hook for name in _HOOKS for hook in vars(layer)[name].values()]
+    own = [str(getattr(hook, "__module__", "")).startswith("torch.distributed.tensor.") for hook in hooks]
+    return is_sharded(layer.weight) and bool(own) and all(own)
 
 
 def _type_name(layer: object) -> str:

@@ -9,7 +9,7 @@ from torch.distributed.tensor import DTensor
 
 from lightning_abkd.language._batches import TokenBatch
 from lightning_abkd.language._networks import text_config
-from lightning_abkd.language.teachers._output_layer import check_no_hooks, plain_layer
+from lightning_abkd.language.teachers._output_layer import check_no_hooks, is_split_by_rows, plain_layer
 from lightning_abkd.language.teachers._same_logits import check_same_logits
 from lightning_abkd.losses import OutputHead
 
@@ -57,10 +57,13 @@ class SeparateHead:
     def head(self, vocabulary: int | None = None) -> OutputHead:
         """Return the output layer's weights as they are now, the first `vocabulary` rows of them or all.
 
-        Weights that lie in pieces on several ranks are gathered, and gradients go back to the pieces.
+        Weights that lie in pieces on several ranks are gathered, and gradients go back to the pieces. Those that tensor
+        parallelism has split stay so, because `head_loss` takes them as they are.
         """
-        bias = None if self.layer.bias is None else _whole(self.layer.bias)
-        head = OutputHead(_whole(self.layer.weight), bias, self.scale, self.softcap)
+        kept = is_split_by_rows(self.layer)
+        weight = self.layer.weight if kept else _whole(self.layer.weight)
+        bias = self.layer.bias if kept or self.layer.bias is None else _whole(self.layer.bias)
+        head = OutputHead(weight, bias, self.scale, self.softcap)
         return head if vocabulary is None else head.cut(vocabulary)
 
     def check(self) -> None:
