@@ -12,7 +12,8 @@ from lightning_abkd.training._batches import Batch
 from lightning_abkd.training._checks import is_watched
 from lightning_abkd.training._evidence import Rows
 from lightning_abkd.training._learning_rate import learning_rate, set_learning_rate
-from lightning_abkd.training._lightning import HostBatches, begun_batches, resumes_fit, trainer_of
+from lightning_abkd.training._lightning import HostBatches, resumes_fit, trainer_of
+from lightning_abkd.training._lightning_loops import begun_batches
 from lightning_abkd.training._log_once import LogOnce
 from lightning_abkd.training._non_finite_guard import NonFiniteGuard, guard_of
 from lightning_abkd.training._optimizers import Optimizers
@@ -99,8 +100,9 @@ class Optimization(HostBatches):
 
     def begin_batch(self) -> None:
         """Go on after a resume with the draws of the next batch."""
-        if self.trainer.training:
-            self._resumption.begin_batch(self.trainer)
+        trainer = trainer_of(self)
+        if trainer is not None and trainer.training:
+            self._resumption.begin_batch(trainer)
 
     def on_fit_end(self) -> None:
         """Raise ValueError if the training data gave no batch, though some were asked for."""
