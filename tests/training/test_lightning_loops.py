@@ -1,3 +1,5 @@
+from lightning.pytorch.callbacks import LambdaCallback
+
 from lightning_abkd.training import _lightning_loops as loops
 from tests.training._training import loader, module, trainer
 
@@ -12,7 +14,7 @@ def test_batches_and_epochs_that_have_begun_are_counted(tmp_path):
 
 
 def test_loaders_of_an_evaluation_are_known_by_number(tmp_path):
-    run = trainer(tmp_path)
-    assert loops.evaluation_loader(run, 0) is None
-    run.validate(module(), batches := loader(), verbose=False)
-    assert loops.evaluation_loader(run, 0) is batches
+    found = []
+    seen = LambdaCallback(on_validation_start=lambda run, _: found.append(loops.evaluation_loader(run, 0)))
+    trainer(tmp_path, callbacks=[seen]).validate(module(), batches := loader(), verbose=False)
+    assert found == [batches]

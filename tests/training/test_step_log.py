@@ -88,7 +88,7 @@ def test_no_step_between_logged_ones_waits_for_the_device(tmp_path, monkeypatch,
     watched = ("_checks", "_optimization", "_non_finite_guard", "_evaluation_watch")
     for place in (*(f"training.{name}" for name in watched), "language._paths"):
         monkeypatch.setattr(f"lightning_abkd.{place}.is_watched", lambda device, batch_idx: batch_idx % 50 == 0)
-    for place in ("functional._numerics", "functional._alpha_beta", "losses._chunked"):
+    for place in ("functional._numerics", "functional._alpha_beta", "kernels._logit_rows", "losses._chunked"):
         monkeypatch.setattr(f"lightning_abkd.{place}.can_read_without_sync", lambda tensor: False)
     net = make(divergence=JensenShannon(), optimizer=sgd)
     run = trainer(
