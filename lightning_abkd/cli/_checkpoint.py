@@ -1,15 +1,15 @@
 """Which checkpoint `--ckpt_path` means."""
 
 from pathlib import Path
-from typing import NoReturn, TypedDict
+from typing import NoReturn, TypedDict, cast
 
-import torch
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_abkd.cli._errors import fail
 from lightning_abkd.cli._namespaces import entries
+from lightning_abkd.training import ForeignCheckpointError, is_sharded_checkpoint, without_weights
 
 # Arguments by which networks are told where their weights are.
 _SOURCES = ("checkpoint", "checkpoint_path", "path", "pretrained", "weights")
@@ -26,17 +26,18 @@ def check_checkpoint(path: str | None) -> None:
     """Exit with an error unless the file can be read. Words such as best are understood by the trainer."""
     if path in (None, "best", "last", "hpc", "registry"):
         return
-    if not Path(path).is_file():
-        found = "a folder" if Path(path).is_dir() else "no file"
+    file = Path(path)
+    if not file.is_file() and not is_sharded_checkpoint(file):
+        found = "a folder" if file.is_dir() else "no file"
         fail(f"Option `--ckpt_path` should name a file, or be best or last. Found {found} at {path}.")
     if path.endswith(".safetensors"):
         _refuse_weights(path)
     try:
-        content = read_without_weights(path)
-    except Exception as error:
-        fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
-    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
+        without_weights(file)
+    except ForeignCheckpointError:
         _refuse_weights(path)
+    except ValueError as error:
+        fail(str(error))
 
 
 def _refuse_weights(path: str) -> NoReturn:
@@ -48,8 +49,7 @@ def _refuse_weights(path: str) -> NoReturn:
 
 def read_without_weights(path: str | Path) -> Checkpoint:
     """Read what a checkpoint holds beside its weights, whose values stay in the file."""
-    content: Checkpoint = torch.load(path, weights_only=True, map_location="meta", mmap=True)
-    return content
+    return cast(Checkpoint, without_weights(Path(path)))
 
 
 def best_checkpoint(trainer: Trainer) -> Path:

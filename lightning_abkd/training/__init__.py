@@ -15,6 +15,11 @@ if TYPE_CHECKING:
         load_weights as load_weights,
         save_weights as save_weights,
     )
+    from lightning_abkd.training._checkpoint_files import (
+        ForeignCheckpointError as ForeignCheckpointError,
+        is_sharded_checkpoint as is_sharded_checkpoint,
+        without_weights as without_weights,
+    )
     from lightning_abkd.training._checks import (
         check_labels as check_labels,
         is_watched as is_watched,
@@ -59,6 +64,11 @@ else:
             "lightning_abkd.training._alpha_beta_scheduler": ["AlphaBetaScheduler"],
             "lightning_abkd.training._batches": ["Batch", "Signals"],
             "lightning_abkd.training._checkpoint": ["load_weights", "load_pretrained", "save_weights"],
+            "lightning_abkd.training._checkpoint_files": [
+                "ForeignCheckpointError",
+                "is_sharded_checkpoint",
+                "without_weights",
+            ],
             "lightning_abkd.training._checks": ["check_labels", "is_watched", "logits_of"],
             "lightning_abkd.training._distillation": ["DistillationModule"],
             "lightning_abkd.training._eval_mode": ["eval_mode"],

@@ -5,11 +5,13 @@ Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningMod
 `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._val_check_time_interval`,
 `fit_loop.epoch_loop.restarting`, `fit_loop._data_fetcher`, `fit_loop.epoch_loop._should_check_val_fx`, the state of the
 loops in checkpoints, `Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`,
-`ModelParallelStrategy._tensor_parallel_size`.
+`ModelParallelStrategy._tensor_parallel_size`,
+`ModelParallelStrategy._save_distributed_checkpoint`.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -21,6 +23,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
 from lightning_abkd.training._checkpoint_io import AtomicCheckpointIO
+from lightning_abkd.training._sharded_files import read_on_ranks, write_sharded
+
+State = dict[str, object]
 
 
 def is_built_from_config() -> bool:
@@ -59,6 +64,8 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
 def write_checkpoints_whole(trainer: Trainer) -> None:
     """Let a trainer write checkpoints whole or not at all, unless it has a plugin of the user's that writes them."""
     strategy = trainer.strategy
+    if isinstance(strategy, ModelParallelStrategy):
+        _read_and_write_on_ranks(strategy)
     given = strategy._checkpoint_io
     if given is None and type(strategy.checkpoint_io) is not TorchCheckpointIO:
         # The strategy has a way of its own.
@@ -67,6 +74,28 @@ def write_checkpoints_whole(trainer: Trainer) -> None:
         strategy.checkpoint_io = AtomicCheckpointIO()
     elif isinstance(given, AsyncCheckpointIO) and given.checkpoint_io is None:
         given.checkpoint_io = AtomicCheckpointIO()
+
+
+def _read_and_write_on_ranks(strategy: ModelParallelStrategy) -> None:
+    """Let a strategy write folders of shards whole and read what others wrote, for which it uses no plugin."""
+    if "save_checkpoint" in vars(strategy):
+        return
+    save = strategy.save_checkpoint
+    load = strategy.load_checkpoint
+
+    def save_whole(checkpoint: State, filepath: str | Path, storage_options: object | None = None) -> None:
+        path = Path(strategy.broadcast(filepath))
+        if storage_options is not None:
+            save(checkpoint, path, storage_options)
+        elif strategy._save_distributed_checkpoint:
+            write_sharded(strategy, save, checkpoint, path)
+        elif strategy.is_global_zero:
+            strategy.checkpoint_io.save_checkpoint(checkpoint, path)
+
+    def load_any(checkpoint_path: str | Path, weights_only: bool | None = None) -> State:
+        return read_on_ranks(strategy, load, Path(strategy.broadcast(checkpoint_path)), weights_only)
+
+    vars(strategy).update(save_checkpoint=save_whole, load_checkpoint=load_any)
 
 
 def averages_of(module: LightningModule) -> list[LightningModule]:
