@@ -14,7 +14,7 @@ from lightning_abkd._utils._arguments import (
 )
 from lightning_abkd._utils._autograd import Context
 from lightning_abkd._utils._extras import require
-from lightning_abkd._utils._files import write_whole, write_whole_by_one
+from lightning_abkd._utils._files import part_of, remove, replace_whole, write_whole, write_whole_by_one
 from lightning_abkd._utils._full_disks import full_disk
 from lightning_abkd._utils._gguf import check_gguf_file
 from lightning_abkd._utils._identity import digest
@@ -45,9 +45,12 @@ __all__ = [
     "leads_out",
     "load_whole",
     "needed_code",
+    "part_of",
     "reading_pretrained",
+    "remove",
     "renamed_message",
     "renamed_names",
+    "replace_whole",
     "require",
     "row_slices",
     "three_digits",

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
         load_weights as load_weights,
         save_weights as save_weights,
     )
+    from lightning_abkd.training._checkpoint_files import (
+        ForeignCheckpointError as ForeignCheckpointError,
+        is_sharded_checkpoint as is_sharded_checkpoint,
+        without_weights as without_weights,
+    )
     from lightning_abkd.training._checks import (
         IGNORED as IGNORED,
         check_labels as check_labels,
@@ -92,6 +97,11 @@ else:
             "lightning_abkd.training._batches": ["Batch", "Signals", "inputs_of", "views_of"],
             "lightning_abkd.training._calls": ["refuse_other_calls"],
             "lightning_abkd.training._checkpoint": ["load_weights", "load_pretrained", "save_weights"],
+            "lightning_abkd.training._checkpoint_files": [
+                "ForeignCheckpointError",
+                "is_sharded_checkpoint",
+                "without_weights",
+            ],
             "lightning_abkd.training._checks": ["IGNORED", "check_labels", "is_watched", "logits_of"],
             "lightning_abkd.training._distillation": ["DistillationModule"],
             "lightning_abkd.training._eval_mode": ["eval_mode"],

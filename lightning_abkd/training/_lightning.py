@@ -3,8 +3,8 @@
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
 `LightningModule._trainer`, `WeightAveraging._average_model` and `_latest_update_step`, `Trainer.callbacks`,
 `Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._checkpoint_connector`,
-`Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`, `ModelParallelStrategy._tensor_parallel_size`,
-`tuner.lr_finder._LRCallback`, `utilities.model_helpers._restricted_classmethod`.
+`Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`, `_tensor_parallel_size` and
+`_save_distributed_checkpoint`, `tuner.lr_finder._LRCallback`, `utilities.model_helpers._restricted_classmethod`.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,9 @@ from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 
 from lightning_abkd.training._calls import other_calls_refused
 from lightning_abkd.training._checkpoint_io import AtomicCheckpointIO
+from lightning_abkd.training._sharded_files import read_on_ranks, write_sharded
+
+State = dict[str, object]
 
 CheckpointPath = str | Path | IO[bytes]
 # A class method that refuses to be called on an object, whose weights would stay as they are.
@@ -65,6 +68,8 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
 def write_checkpoints_whole(trainer: Trainer) -> None:
     """Let a trainer write checkpoints whole or not at all, unless it has a plugin of the user's that writes them."""
     strategy = trainer.strategy
+    if isinstance(strategy, ModelParallelStrategy):
+        _read_and_write_on_ranks(strategy)
     given = strategy._checkpoint_io
     if given is None and type(strategy.checkpoint_io) is not TorchCheckpointIO:
         # The strategy has a way of its own.
@@ -73,6 +78,28 @@ def write_checkpoints_whole(trainer: Trainer) -> None:
         strategy.checkpoint_io = AtomicCheckpointIO()
     elif isinstance(given, AsyncCheckpointIO) and given.checkpoint_io is None:
         given.checkpoint_io = AtomicCheckpointIO()
+
+
+def _read_and_write_on_ranks(strategy: ModelParallelStrategy) -> None:
+    """Let a strategy write folders of shards whole and read what others wrote, for which it uses no plugin."""
+    if "save_checkpoint" in vars(strategy):
+        return
+    save = strategy.save_checkpoint
+    load = strategy.load_checkpoint
+
+    def save_whole(checkpoint: State, filepath: str | Path, storage_options: object | None = None) -> None:
+        path = Path(strategy.broadcast(filepath))
+        if storage_options is not None:
+            save(checkpoint, path, storage_options)
+        elif strategy._save_distributed_checkpoint:
+            write_sharded(strategy, save, checkpoint, path)
+        elif strategy.is_global_zero:
+            strategy.checkpoint_io.save_checkpoint(checkpoint, path)
+
+    def load_any(checkpoint_path: str | Path, weights_only: bool | None = None) -> State:
+        return read_on_ranks(strategy, load, Path(strategy.broadcast(checkpoint_path)), weights_only)
+
+    vars(strategy).update(save_checkpoint=save_whole, load_checkpoint=load_any)
 
 
 def averages_of(module: LightningModule) -> list[LightningModule]:

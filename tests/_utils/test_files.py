@@ -42,7 +42,7 @@ def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path):
 def test_folders_and_files_take_the_place_of_each_other(tmp_path):
     path = tmp_path / "a"
     for content in ("first", None, None, "last"):
-        with write_whole_by_one(path) as part:
+        with write_whole_by_one(path, over_folder=True) as part:
             if content is None:
                 part.mkdir()
                 (part / "shard").write_text("shard")
@@ -50,3 +50,10 @@ def test_folders_and_files_take_the_place_of_each_other(tmp_path):
                 part.write_text(content)
         assert path.is_dir() == (content is None)
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_is_not_lost_to_a_file(tmp_path):
+    (folder := tmp_path / "a").mkdir()
+    with pytest.raises(IsADirectoryError, match="should be a file"), write_whole(folder) as part:
+        part.write_text("new")
+    assert list(tmp_path.iterdir()) == [folder]
