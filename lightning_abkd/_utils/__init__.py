@@ -14,7 +14,7 @@ from lightning_abkd._utils._arguments import (
 )
 from lightning_abkd._utils._autograd import Context
 from lightning_abkd._utils._extras import require
-from lightning_abkd._utils._files import write_whole, write_whole_by_one
+from lightning_abkd._utils._files import write_files_whole, write_whole, write_whole_by_one
 from lightning_abkd._utils._full_disks import full_disk
 from lightning_abkd._utils._identity import digest
 from lightning_abkd._utils._lazy import OLD_ADDRESSES, export_lazily, renamed_message, renamed_names
@@ -44,6 +44,7 @@ __all__ = [
     "require",
     "row_slices",
     "three_digits",
+    "write_files_whole",
     "write_whole",
     "write_whole_by_one",
 ]

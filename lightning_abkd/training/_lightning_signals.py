@@ -32,12 +32,12 @@ def is_validated_next(trainer: Trainer) -> bool:
 def go_back_before_validation(trainer: Trainer) -> None:
     """Let a checkpoint that is saved in a validation be that of the end of the batch before it."""
     loop = trainer.fit_loop.epoch_loop
-    validated, trained = loop.val_loop.batch_progress, loop.batch_progress
+    validated = loop.val_loop.batch_progress
     for name in ("ready", "started", "processed", "completed"):
         setattr(validated.total, name, getattr(validated.total, name) - getattr(validated.current, name))
         setattr(validated.current, name, 0)
-    trained.total.completed -= 1
-    trained.current.completed -= 1
+    loop.batch_progress.total.completed -= 1
+    loop.batch_progress.current.completed -= 1
 
 
 def generator_states() -> dict[str, object]:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
-from lightning_abkd._utils import check_choice
+from lightning_abkd._utils import check_choice, write_files_whole
 from lightning_abkd.language.models import merge_adapters
 from lightning_abkd.training import load_weights, own_state, unwrap
 
@@ -66,13 +66,14 @@ class SavePretrained(Callback):
         if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
             return
         student: nn.Module = getattr(pl_module, "student")  # noqa: B009  (a Module's attributes are typed as tensors)
-        self._save_student(student, self._best_path(trainer))
         tokenizer = getattr(getattr(trainer, "datamodule", None), "tokenizer", None)
-        if isinstance(tokenizer, _Pretrained):
-            tokenizer.save_pretrained(self.folder)
+        with write_files_whole(Path(self.folder)) as folder:
+            self._save_student(student, self._best_path(trainer), folder)
+            if isinstance(tokenizer, _Pretrained):
+                tokenizer.save_pretrained(str(folder))
         rank_zero_info(f"Wrote the student to {Path(self.folder).resolve()}.")
 
-    def _save_student(self, student: nn.Module, best_path: str | None) -> None:
+    def _save_student(self, student: nn.Module, best_path: str | None, folder: Path) -> None:
         """Write the student with the weights of a checkpoint, or with those that it has; it is not changed."""
         student = unwrap(student)
         is_adapted = hasattr(student, "merge_and_unload")
@@ -91,7 +92,7 @@ class SavePretrained(Callback):
             # Compiled parts would leave their mark on the names.
             options["state_dict"] = own_state(student)
         save: Callable[..., object] = getattr(student, "save_pretrained")  # noqa: B009
-        save(self.folder, **options)
+        save(str(folder), **options)
 
     def _best_path(self, trainer: Trainer) -> str | None:
         """Return the path of the best checkpoint, or None where the last weights are to be taken."""

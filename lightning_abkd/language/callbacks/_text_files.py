@@ -4,13 +4,20 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lightning_abkd._utils import write_whole
+from lightning_abkd._utils import full_disk, write_whole
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Append one line of JSON per row. The operating system has all of them when this returns."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write("".join(f"{json.dumps(row)}\n" for row in rows))
+    """Append one line of JSON per row. The operating system has all of them when this returns.
+
+    Raises:
+        OSError: If the disk is full; the lines before stay, and a last one that is cut off is left out by readers.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{json.dumps(row)}\n" for row in rows))
+    except OSError as error:
+        raise full_disk(error, path) or error from error
 
 
 def write_text(path: Path, text: str) -> None:
