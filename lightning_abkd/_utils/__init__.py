@@ -14,7 +14,14 @@ from lightning_abkd._utils._arguments import (
 )
 from lightning_abkd._utils._autograd import Context
 from lightning_abkd._utils._extras import require
-from lightning_abkd._utils._files import part_of, remove, replace_whole, write_whole, write_whole_by_one
+from lightning_abkd._utils._files import (
+    part_of,
+    remove,
+    replace_whole,
+    write_files_whole,
+    write_whole,
+    write_whole_by_one,
+)
 from lightning_abkd._utils._full_disks import full_disk
 from lightning_abkd._utils._gguf import check_gguf_file
 from lightning_abkd._utils._identity import digest
@@ -54,6 +61,7 @@ __all__ = [
     "require",
     "row_slices",
     "three_digits",
+    "write_files_whole",
     "write_whole",
     "write_whole_by_one",
 ]

@@ -5,6 +5,8 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
+from lightning_abkd._utils import write_whole
+
 
 class SavedConfig(SaveConfigCallback):
     """Saves the config of a run beside its logs, never over a file that the command was given.
@@ -23,11 +25,15 @@ class SavedConfig(SaveConfigCallback):
         if (folder / self.config_filename).resolve() in self._given():
             name = Path(self.config_filename)
             self.config_filename = f"{name.stem}.saved{name.suffix}"
-        if (folder / self.config_filename).is_symlink():
-            # What it leads to is another run's, or nobody's of ours.
-            (folder / self.config_filename).unlink()
-        super().setup(trainer, pl_module, stage)
         self.path = folder / self.config_filename
+        if not trainer.is_global_zero or "://" in str(trainer.log_dir):
+            super().setup(trainer, pl_module, stage)
+            return
+        # A full disk leaves the config of the run before.
+        with write_whole(self.path) as part:
+            self.config_filename = part.name
+            super().setup(trainer, pl_module, stage)
+        self.config_filename = self.path.name
 
     def _given(self) -> set[Path]:
         """Return the files of the command's `--config` options."""
