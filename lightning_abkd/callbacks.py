@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         AlphaBetaScheduler as AlphaBetaScheduler,
         HyperparameterScheduler as HyperparameterScheduler,
         NonFiniteGuard as NonFiniteGuard,
+        SignalCheckpoint as SignalCheckpoint,
     )
     from lightning_abkd.vision.callbacks import PredictionWriter as PredictionWriter
 else:
@@ -31,7 +32,12 @@ else:
                 "ResponseWriter",
                 "SavePretrained",
             ],
-            "lightning_abkd.training": ["AlphaBetaScheduler", "HyperparameterScheduler", "NonFiniteGuard"],
+            "lightning_abkd.training": [
+                "AlphaBetaScheduler",
+                "HyperparameterScheduler",
+                "NonFiniteGuard",
+                "SignalCheckpoint",
+            ],
             "lightning_abkd.vision.callbacks": ["PredictionWriter"],
         },
     )

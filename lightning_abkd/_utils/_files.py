@@ -1,16 +1,26 @@
 """Files that are written whole or not at all."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from lightning_abkd._utils._full_disks import full_disk
+from lightning_abkd._utils._identity import digest
 
-@contextmanager
-def write_whole(path: str | Path) -> Iterator[Path]:
-    """Yield the path of a temporary file, which replaces `path` when the block ends without an error.
 
-    If the process is killed while it writes, the former file stays as it was.
+def write_whole(path: str | Path, size: Callable[[], int] | None = None) -> AbstractContextManager[Path]:
+    """Give the path of a temporary file or folder beside `path`, which it replaces when the block ends well.
+
+    If the process is killed while it writes, the disk is full or the power fails, the former file stays as it was.
+
+    Args:
+        path: The file to write.
+        size: Computes how many bytes it takes, for the error of a full disk.
+
+    Raises:
+        OSError: If the disk is full.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -21,10 +31,72 @@ def write_whole(path: str | Path) -> Iterator[Path]:
         'all of it'
     """
     path = Path(path)
+    return _whole(path, path.with_name(f"{path.name}.{os.getpid()}.part"), size)
+
+
+def write_whole_by_one(path: Path, size: Callable[[], int] | None = None) -> AbstractContextManager[Path]:
+    """Do as `write_whole` for a file that one process writes at a time.
+
+    What is left of a process that was killed goes with the next write. Its name has nothing of the file's, in which
+    Lightning would read numbers.
+    """
+    return _whole(path, part_of(path), size)
+
+
+def part_of(path: Path) -> Path:
+    """Return the path of the temporary file or folder of `write_whole_by_one`."""
+    return path.with_name(f".{digest(path.name.encode())[:16]}.part")
+
+
+@contextmanager
+def _whole(path: Path, part: Path, size: Callable[[], int] | None) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    remove(part)
     try:
         yield part
-        part.replace(path)
+        replace_whole(part, path)
+    except Exception as error:
+        named = full_disk(error, path, size)
+        if named is None:
+            raise
+        raise named from error
     finally:
-        part.unlink(missing_ok=True)
+        remove(part)
+
+
+def replace_whole(part: Path, path: Path) -> None:
+    """Put a file or folder that is complete in the place of another one; both are on the disk afterwards."""
+    for file in [part] if part.is_file() else part.iterdir():
+        _flush(file)
+    if path.is_dir() and not path.is_symlink():
+        # A folder is not replaced in one step. The former one leaves first, and stays beside it if that is all.
+        former = part.with_suffix(".former")
+        remove(former)
+        path.replace(former)
+        part.replace(path)
+        remove(former)
+    elif part.is_dir():
+        path.unlink(missing_ok=True)
+        part.replace(path)
+    else:
+        part.replace(path)
+    _flush(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Write what the system keeps of a file or folder to its disk; only POSIX can do it for a folder."""
+    if os.name != "posix" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

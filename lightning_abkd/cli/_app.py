@@ -6,16 +6,18 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lightning_abkd.cli._addresses import show_public_addresses
-from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint, untrained
+from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint, requeued_checkpoint, untrained
 from lightning_abkd.cli._config_files import check_configs, with_paths
 from lightning_abkd.cli._detection import HELP, detecting
 from lightning_abkd.cli._displays import displays
 from lightning_abkd.cli._errors import readable_errors, warn
+from lightning_abkd.cli._exits import interrupts
 from lightning_abkd.cli._first_checks import check_first
 from lightning_abkd.cli._help_request import show_functions, with_classes
 from lightning_abkd.cli._parser import Parser
 from lightning_abkd.cli._predictions import write_predictions
 from lightning_abkd.cli._saved_config import SavedConfig
+from lightning_abkd.training import callbacks_of, signal_checkpoints, write_checkpoints_whole
 
 
 class AbkdCLI(LightningCLI):
@@ -67,7 +69,8 @@ class AbkdCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint before anything is built. The config defines the networks, not the checkpoint."""
-        check_checkpoint(self.config.get(f"{self.config['subcommand']}.ckpt_path"))
+        given = self.config[self.config["subcommand"]]
+        check_checkpoint(given.get("ckpt_path"), given.get("weights_only"))
 
     def instantiate_classes(self) -> None:
         """Build trainer, module and data; their errors are reported in one sentence."""
@@ -78,21 +81,30 @@ class AbkdCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, object], callbacks: list[Callback]) -> Trainer:
         if self.config[self.config["subcommand"]].get("detect"):
             callbacks = detecting(config, callbacks)
-        return super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
+        trainer = super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
+        write_checkpoints_whole(trainer)
+        # Given to the trainer itself, it would stand in the place of Lightning's own ModelCheckpoint.
+        callbacks_of(trainer).extend(signal_checkpoints(trainer))
+        return trainer
 
     def displays(self, trainer: dict[str, object]) -> list[Callback]:
         """Return the callbacks that show the run on the screen."""
         return displays(trainer)
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with readable_errors():
+        with interrupts(), readable_errors():
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
-        """Replace `--ckpt_path best` by the file of an earlier run; Lightning finds it only within the run itself."""
+        """Replace `--ckpt_path best` by the file of an earlier run; Lightning finds it only within the run itself.
+
+        A job that SLURM requeued may have left its last state in a file that Lightning does not take for the last.
+        """
         config = self.config_init[self.config["subcommand"]]
         if config.get("ckpt_path") == "best":
             config["ckpt_path"] = str(best_checkpoint(self.trainer))
+        if config.get("ckpt_path") == "last" and (newer := requeued_checkpoint(self.trainer)) is not None:
+            config["ckpt_path"] = str(newer)
 
     def _choose_checkpoint(self) -> None:
         """Choose the checkpoint whose student is measured, and say it if there is none."""

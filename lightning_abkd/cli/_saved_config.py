@@ -23,6 +23,9 @@ class SavedConfig(SaveConfigCallback):
         if (folder / self.config_filename).resolve() in self._given():
             name = Path(self.config_filename)
             self.config_filename = f"{name.stem}.saved{name.suffix}"
+        if (folder / self.config_filename).is_symlink():
+            # What it leads to is another run's, or nobody's of ours.
+            (folder / self.config_filename).unlink()
         super().setup(trainer, pl_module, stage)
         self.path = folder / self.config_filename
 

@@ -1,8 +1,12 @@
 """Rows of all processes, and how many processes there are."""
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def is_distributed() -> bool:
@@ -29,3 +33,28 @@ def gather_rows(rows: Tensor) -> Tensor:
     joined = [torch.empty_like(rows) for _ in range(world_size())]
     dist.all_gather(joined, rows.contiguous())
     return torch.cat(joined)
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Add up a tensor of each process, element by element.
+
+    Args:
+        values: Tensor of this process; each process has one of the same shape. No gradient goes back.
+
+    Returns:
+        The sum, the same on each process; without a group `values` itself.
+    """
+    if not is_distributed():
+        return values
+    total = values.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
+
+
+def gather_objects(value: T) -> list[T]:
+    """Return a picklable object of each process in the order of ranks; without a group only the given one."""
+    if not is_distributed():
+        return [value]
+    found: list[T] = [value] * world_size()
+    dist.all_gather_object(found, value)
+    return found

@@ -4,7 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import (
+    DDPStrategy,
+    DeepSpeedStrategy,
+    ModelParallelStrategy,
+    SingleDeviceStrategy,
+    Strategy,
+)
 from torch import Tensor
 
 from lightning_abkd.language._batches import TokenBatch, with_counted
@@ -102,6 +108,10 @@ class FromHiddenStates:
 
 TokenPath = FromLogits | FromHiddenStates
 
+# With all of them a step sees the output layer in one piece: under ModelParallelStrategy it is gathered once a step,
+# before the forward pass, and stays whole until its gradient has gone back to the ranks.
+_WHOLE_HEAD = (SingleDeviceStrategy, DDPStrategy, ModelParallelStrategy)
+
 
 def _check_compared(divergence: DistillationLoss | None, rows: TokenRows) -> None:
     if divergence is not None and rows.compare is None:
@@ -122,5 +132,12 @@ def check_needs_no_logits(module: DistillationModule, own: type[DistillationModu
         if getattr(type(module), name) is not getattr(own, name):
             raise ValueError(f"{type(module).__name__} overrides `{name}`")
     rowwise_divergence(module.divergence)
-    if type(module.trainer.strategy) not in (SingleDeviceStrategy, DDPStrategy):
+    if not _keeps_head_whole(module.trainer.strategy):
         raise ValueError(f"{type(module.trainer.strategy).__name__} may keep the output layer in pieces")
+
+
+def _keeps_head_whole(strategy: Strategy) -> bool:
+    if isinstance(strategy, DeepSpeedStrategy):
+        # Its first two stages divide gradients and the optimizer's state, the third the weights as well.
+        return not strategy.zero_stage_3
+    return type(strategy) in _WHOLE_HEAD

@@ -8,6 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
+from lightning_abkd.distributed import whole
 from lightning_abkd.metrics._agreement import TeacherAgreement
 from lightning_abkd.metrics._concentration import ConfidenceConcentration, HardnessConcentration
 from lightning_abkd.metrics._entropy import StudentEntropy, TeacherEntropy
@@ -66,7 +67,7 @@ class _Rows(NamedTuple):
 
 def _rows(logits: Tensor, target: Tensor, mask: Tensor | None) -> _Rows:
     target = target if mask is None else target.masked_fill(~mask, _IGNORED)
-    rows = logits.flatten(0, -2)
+    rows = whole(logits).flatten(0, -2)
     if rows.shape[-1] == 1:
         rows = torch.nn.functional.pad(rows, (0, 1), value=-torch.inf)
     return _Rows(rows, target.flatten())

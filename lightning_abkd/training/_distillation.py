@@ -66,6 +66,9 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
             steps for those of `lightning_abkd.modules` and torch's OneCycleLR and CyclicLR, else epochs.
         lr_monitor: Name of the logged value that a `ReduceLROnPlateau` watches.
         teacher_dtype: Dtype of the teacher's weights and arithmetic; None keeps its weights' dtype.
+        teacher_placement: Where the teacher's weights lie: "replicate", whole on each rank; "shard", in pieces on all
+            ranks, under any strategy; "offload", on the CPU, from where blocks come one at a time; or a device of its
+            own, such as "cuda:1" or "cpu", which computes there.
         compile_student: Compile the student with `torch.compile` before training.
         student_features: Path of the submodule, such as "layer3.1", whose output is the student's features, for a
             divergence that asks for them; maps and tokens are averaged. None: what its `forward_features` returns.
@@ -104,13 +107,14 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
         compile_student: bool = False,
         student_features: str | None = None,
         teacher_features: str | None = None,
+        teacher_placement: str = "replicate",
     ) -> None:
         student = checks.check_networks(teacher, student)
         check_path(student, student_features, "student")
         check_path(teacher, teacher_features, "teacher")
         super().__init__()
         self.student = student
-        self._teacher = None if teacher is None else self._teacher_type(teacher, teacher_dtype)
+        self._teacher = None if teacher is None else self._teacher_type(teacher, teacher_dtype, teacher_placement)
         self.divergence = AlphaBetaDivergence() if divergence is None and teacher is not None else divergence
         self.task_weight = task_weight
         self.distillation_weight = distillation_weight
@@ -139,6 +143,13 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
             self._teacher.to(fn(torch.empty(0, device=self.device)).device)
         return self
 
+    def configure_model(self) -> None:
+        """Shard under a `ModelParallelStrategy`; check that the teacher is equal on all ranks, and place it."""
+        super().configure_model()
+        if self._teacher is not None:
+            mesh = None if self.device_mesh is None else self.device_mesh["data_parallel"]
+            self._teacher.start(self.trainer.strategy.root_device, mesh)
+
     def forward(self, inputs: Batch) -> Tensor:
         """Compute the student's logits, shape (B, C)."""
         return checks.logits_of(self.student(inputs), "student")
@@ -160,7 +171,7 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
         # The teacher runs first, so that its activations are gone before the student keeps its own.
         if self._teacher is not None:
             signals |= outputs("teacher", self._teacher, self._teacher.network, views, self._paths["teacher"], wanted)
-        signals |= outputs("student", self, self.student, views, self._paths["student"], wanted)
+        signals |= outputs("student", self.in_step, self.student, views, self._paths["student"], wanted)
         if type(self).signals is DistillationModule.signals:
             checks.check_classes_last(signals, views[0])
         return signals
@@ -211,6 +222,11 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
             norms: Computes the norm of each term's weighted gradient by the term's name.
         """
         self._shares.measure(norms)
+
+    @property
+    def gradient_norms(self) -> Mapping[str, float]:
+        """Norm of each term's weighted gradient in the first batch of a fit; empty where it was not measured."""
+        return self._shares.norms
 
     def _with_labels(self, signals: Signals, batch_idx: int) -> Signals:
         """Read the labels as class indices or probabilities, unless the module has a task loss of its own."""

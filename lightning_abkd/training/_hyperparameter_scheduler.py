@@ -103,6 +103,16 @@ class HyperparameterScheduler(Callback):
             # A tensor stays on the CPU; Lightning would move a number to the device.
             pl_module.log(f"train/{name}", torch.tensor(value), prog_bar=name in ("alpha", "beta"), batch_size=1)
 
+    def first_and_last(self, trainer: Trainer) -> dict[str, tuple[float, float]]:
+        """Return the values at the first and at the last position of a fit, for each path."""
+        try:
+            total = training_length(trainer, self._interval, type(self).__name__)
+        except ValueError:
+            # Schedules that need the length have been refused; others go on for as long as the training does.
+            total = _ENDLESS
+        last = self._at(max(0, total - 1), total)
+        return {path: (first, last[path]) for path, first in self._at(0, total).items()}
+
     def _now(self, trainer: Trainer) -> dict[str, float]:
         step = trainer.global_step - skipped_steps(trainer)
         position = step if self._interval == "step" else trainer.current_epoch

@@ -182,6 +182,8 @@ def _read(signals: Mapping[str, Tensor], needed: bool, check: bool) -> Tensor:
     # Rows over the classes are checked even if they are not needed: it takes them all to say what they mean.
     if check and (needed or labels.shape == logits.shape):
         mask = signals.get("mask", ...)
+        # Of the logits only the shape is read; those that lie on several processes cannot be indexed.
+        logits = read.new_empty(()).expand(logits.shape)
         read_labels(labels[mask], logits[mask], check=True)
     if not (needed or read.is_floating_point()):
         read = _classes_alone(read, labels, logits.shape[-1])

@@ -1,18 +1,37 @@
-"""The only file that touches names which Lightning keeps private or does not annotate.
+"""The file, beside `_lightning_signals`, that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
 `LightningModule._trainer`, `WeightAveraging._average_model` and `_latest_update_step`, `Trainer.callbacks`,
-`Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`,
-`tuner.lr_finder._LRCallback`.
+`Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._checkpoint_connector`,
+`Trainer._evaluation_loop`, `Trainer._val_check_time_interval`, `_EvaluationLoop._combined_loader`,
+`fit_loop.epoch_loop.restarting`, `fit_loop._data_fetcher`, `fit_loop.epoch_loop._should_check_val_fx`, the state of the
+loops in checkpoints, `Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`,
+`ModelParallelStrategy._tensor_parallel_size`, `tuner.lr_finder._LRCallback`,
+`utilities.model_helpers._restricted_classmethod`.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Self
 
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.tuner.lr_finder import _LRCallback
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
+
+from lightning_abkd.training._calls import other_calls_refused
+from lightning_abkd.training._checkpoint_io import AtomicCheckpointIO
+
+CheckpointPath = str | Path | IO[bytes]
+# A class method that refuses to be called on an object, whose weights would stay as they are.
+restricted_classmethod = _restricted_classmethod
 
 
 def is_built_from_config() -> bool:
@@ -48,6 +67,19 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
     return callbacks
 
 
+def write_checkpoints_whole(trainer: Trainer) -> None:
+    """Let a trainer write checkpoints whole or not at all, unless it has a plugin of the user's that writes them."""
+    strategy = trainer.strategy
+    given = strategy._checkpoint_io
+    if given is None and type(strategy.checkpoint_io) is not TorchCheckpointIO:
+        # The strategy has a way of its own.
+        return
+    if given is None or type(given) is TorchCheckpointIO:
+        strategy.checkpoint_io = AtomicCheckpointIO()
+    elif isinstance(given, AsyncCheckpointIO) and given.checkpoint_io is None:
+        given.checkpoint_io = AtomicCheckpointIO()
+
+
 def averages_of(module: LightningModule) -> list[LightningModule]:
     """Return the averages of a module that callbacks of its trainer keep."""
     trainer = trainer_of(module)
@@ -55,6 +87,19 @@ def averages_of(module: LightningModule) -> list[LightningModule]:
     kept = [callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)]
     averages = [average.module for average in kept if average is not None]
     return [average for average in averages if isinstance(average, LightningModule)]
+
+
+def evaluation_loader(trainer: Trainer, number: int) -> object:
+    """Return the loader of a set that is validated or tested, as Lightning has prepared it; None without one."""
+    combined = getattr(trainer._evaluation_loop, "_combined_loader", None)
+    return None if combined is None else combined.flattened[number]
+
+
+def share_data_between_all(strategy: ModelParallelStrategy) -> None:
+    """Give each rank batches of its own where the strategy was not told how many ranks share one batch."""
+    if strategy._data_parallel_size == strategy._tensor_parallel_size == "auto":
+        strategy._data_parallel_size = strategy.num_nodes * strategy.num_processes
+        strategy._tensor_parallel_size = 1
 
 
 def hold_averages(trainer: Trainer) -> None:
@@ -72,6 +117,12 @@ def finds_learning_rate(trainer: Trainer) -> bool:
 def moves_with_steps(trainer: Trainer, scheduler: object) -> bool:
     """Return True if a learning-rate schedule moves after each optimizer step."""
     return any(x.scheduler is scheduler and x.interval == "step" for x in trainer.lr_scheduler_configs)
+
+
+def checkpoint_content(trainer: Trainer) -> dict[str, object]:
+    """Return what a checkpoint of a fit would hold, without writing it."""
+    content: dict[str, object] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+    return content
 
 
 def log_interval(trainer: Trainer) -> int:
@@ -110,6 +161,61 @@ def begins_loader(trainer: Trainer) -> bool:
     return trainer.current_epoch > 0 and not trainer.fit_loop.is_resuming and not trainer.fit_loop.epoch_loop.restarting
 
 
+def batches_are_left(trainer: Trainer) -> bool:
+    """Return True if a resumed fit goes on with an epoch of which it has taken some batches and not all."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    return trainer.fit_loop.restarted_mid_epoch and not progress.is_last_batch and progress.current.ready > 0
+
+
+def goes_on_behind_epoch(trainer: Trainer) -> bool:
+    """Return True if a resumed fit has yet to end an epoch whose batches it has taken."""
+    loop = trainer.fit_loop
+    return (
+        loop.restarted_mid_epoch and not batches_are_left(trainer) and not loop.epoch_loop.restarted_on_train_batch_end
+    )
+
+
+def begins_epoch_again(trainer: Trainer) -> bool:
+    """Return True if a resumed fit takes an epoch from its first batch, and Lightning does not warn of it."""
+    loaders = CombinedLoader(trainer.train_dataloader).flattened
+    if not batches_are_left(trainer) or all(hasattr(loader, "load_state_dict") for loader in loaders):
+        return False
+    batches = trainer.num_training_batches
+    # Lightning does not know the length of an iterable, and takes steps within an epoch for those of whole ones.
+    return math.isinf(batches) or trainer.global_step % math.ceil(batches / trainer.accumulate_grad_batches) == 0
+
+
+def is_before_validation(trainer: Trainer) -> bool:
+    """Return True where a training batch has ended, and a validation of its epoch follows that has not begun."""
+    loop = trainer.fit_loop
+    total = vars(loop.epoch_loop.batch_progress.total)
+    follows_clock = getattr(trainer, "_val_check_time_interval", None) is not None
+    if loop._data_fetcher is None or follows_clock or not trainer.enable_validation:
+        return False
+    return total["completed"] == total["processed"] - 1 and loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+
+
+def begin_with_validation(checkpoint: Mapping[str, object]) -> None:
+    """Change the state of the loops, in place, so that a fit goes on with the validation that follows a batch.
+
+    Lightning would leave the validation out. It goes on with one in whose first batch it stopped.
+    """
+    loops = checkpoint["loops"]
+    fit = loops["fit_loop"] if isinstance(loops, dict) else {}
+    batches, validated = (fit[f"epoch_loop.{name}batch_progress"] for name in ("", "val_loop."))
+    for tracker in ("total", "current"):
+        batches[tracker]["completed"] = batches[tracker]["processed"]
+    total = validated["total"]
+    total |= {"ready": total["completed"] + 1, "started": total["completed"] + 1, "processed": total["completed"]}
+    validated["current"] = dict.fromkeys(validated["current"], 0)
+
+
+def forget_validation(trainer: Trainer) -> None:
+    """Take back, where the fit has found its place, what `begin_with_validation` has counted."""
+    total = vars(trainer.fit_loop.epoch_loop.val_loop.batch_progress.total)
+    total |= {"ready": total["completed"], "started": total["completed"]}
+
+
 def data_ranks(trainer: Trainer) -> tuple[int, int]:
     """Return the number of ranks that share the training data, and which one this is; one unless Lightning splits."""
     connector = trainer._accelerator_connector
@@ -119,7 +225,22 @@ def data_ranks(trainer: Trainer) -> tuple[int, int]:
     return options["num_replicas"], options["rank"]
 
 
-class HostBatches(LightningModule):
+class LoadedSafely(LightningModule):
+    """Mixin for modules that are built by what their checkpoints say, which may call only what a config may."""
+
+    @restricted_classmethod
+    def load_from_checkpoint(cls, checkpoint_path: CheckpointPath, *arguments: object, **options: object) -> Self:
+        """Build a module from a checkpoint, as Lightning does; arguments by name replace those that were saved.
+
+        A checkpoint of a command line describes the objects it was built from, as a config does. What is no object of
+        the class that is asked for is not called, whoever wrote it there.
+        """
+        load: Callable[..., Self] = super().load_from_checkpoint
+        with other_calls_refused():
+            return load(checkpoint_path, *arguments, **options)
+
+
+class HostBatches(LoadedSafely):
     """Mixin that changes batches while they are still on the host.
 
     Lightning runs the public hook `on_before_batch_transfer` of either the module or the data module, and warns that
@@ -130,6 +251,10 @@ class HostBatches(LightningModule):
         """Return the batch as the steps should see it, before it is moved to the device."""
         return batch
 
+    def begin_batch(self) -> None:
+        """Do something between the loader and the callbacks; nothing unless a subclass does."""
+
     def _on_before_batch_transfer(self, batch: object, dataloader_idx: int = 0) -> object:
+        self.begin_batch()
         transfer: Callable[[object, int], object] = super()._on_before_batch_transfer
         return self.prepare_on_host(transfer(batch, dataloader_idx))

@@ -7,9 +7,17 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
-from lightning_abkd.training._lightning import HostBatches, callbacks_of, checkpoint_of, resumes_fit
+from lightning_abkd.training._lightning import (
+    HostBatches,
+    callbacks_of,
+    checkpoint_of,
+    resumes_fit,
+    write_checkpoints_whole,
+)
 from lightning_abkd.training._own_names import below, own_names, prefixed, stripped_names
 from lightning_abkd.training._pruned_weights import with_masks_applied
+from lightning_abkd.training._sharding import prepare_strategy
+from lightning_abkd.training._signal_checkpoint import signal_checkpoints
 from lightning_abkd.training._weight_names import Expected, first_of_each
 from lightning_abkd.training._weight_values import completed
 
@@ -38,13 +46,15 @@ class ModuleState(HostBatches):
             self.divergence = AlphaBetaDivergence().to(self.device)
 
     def configure_callbacks(self) -> list[Callback]:
-        """Add no callback, and expect a teacher if one of the trainer's `brings_teacher`.
+        """Add a `SignalCheckpoint`, expect a teacher if a callback `brings_teacher`, and write checkpoints whole.
 
         It runs before any callback is set up, so that a scheduler finds the divergence wherever it stands among them.
         """
+        write_checkpoints_whole(self.trainer)
+        prepare_strategy(self.trainer)
         if self.has_teacher_callback:
             self.expect_teacher()
-        return []
+        return signal_checkpoints(self.trainer)
 
     @property
     def has_teacher_callback(self) -> bool:

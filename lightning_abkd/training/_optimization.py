@@ -16,7 +16,8 @@ from lightning_abkd.training._lightning import HostBatches, begun_batches, resum
 from lightning_abkd.training._log_once import LogOnce
 from lightning_abkd.training._non_finite_guard import NonFiniteGuard, guard_of
 from lightning_abkd.training._optimizers import Optimizers
-from lightning_abkd.training._resumption import Resumption, state_of
+from lightning_abkd.training._resumption import Resumption, state_of, take_state
+from lightning_abkd.training._sharding import average_whole_gradients
 from lightning_abkd.training._step_mean import StepMean
 
 _RESUMPTION = "resumption"
@@ -83,7 +84,7 @@ class Optimization(HostBatches):
         self._guard.begin_fit(self.trainer)
         if not resumes_fit(self):
             self._resumption.take({})
-        self._resumption.restore_generator()
+        self._resumption.restore_generators(self.trainer)
 
     def on_train_epoch_start(self) -> None:
         """Go on at the learning rate that a finder has set, and after a resume with the order of the next epoch."""
@@ -91,10 +92,15 @@ class Optimization(HostBatches):
         self._resumption.begin_epoch(self.trainer)
 
     def on_train_start(self) -> None:
-        """Forget what is left of a fit that stopped within a step, and go on with one that stopped behind an epoch."""
+        """Forget what is left of an earlier fit that stopped within a step, and go on with that of a checkpoint."""
         self._step_mean.start()
         self.zero_grad()
-        self._resumption.move_schedules(self.trainer)
+        self._resumption.begin(self.trainer, self, self._step_mean)
+
+    def begin_batch(self) -> None:
+        """Go on after a resume with the draws of the next batch."""
+        if self.trainer.training:
+            self._resumption.begin_batch(self.trainer)
 
     def on_fit_end(self) -> None:
         """Raise ValueError if the training data gave no batch, though some were asked for."""
@@ -107,15 +113,18 @@ class Optimization(HostBatches):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        """Save what a fit needs to go on."""
+        """Save what a fit needs to go on; a checkpoint of weights alone does not."""
         trainer = trainer_of(self)
-        if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
-            checkpoint[_RESUMPTION] = state_of(trainer)
+        if trainer is not None and trainer.state.fn == TrainerFn.FITTING and "optimizer_states" in checkpoint:
+            checkpoint[_RESUMPTION] = state_of(self, trainer, self._step_mean)
 
     def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Take what a fit needs to go on."""
         state = checkpoint.get(_RESUMPTION) if resumes_fit(self) else None
         self._resumption.take(state if isinstance(state, dict) else {})
+        if isinstance(state, dict):
+            take_state(state, self, checkpoint)
+            self._resumption.restore_generators(self.trainer)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Let the guard keep what it needs of the state before the batch."""
@@ -151,6 +160,7 @@ class Optimization(HostBatches):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Rescale the gradients to those of the mean loss over all counted positions, and let the guard decide."""
+        average_whole_gradients(self)
         self._step_mean.finish(optimizer, self.trainer)
         self._guard.decide(self, optimizer)
 

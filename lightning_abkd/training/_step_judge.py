@@ -5,7 +5,6 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_abkd.training._agreement import first_wrong_rank
 from lightning_abkd.training._evidence import Look
 from lightning_abkd.training._lightning import hold_averages
 from lightning_abkd.training._module_watch import ModuleWatch
@@ -18,6 +17,7 @@ from lightning_abkd.training._step_window import (
     finding_in_gradients,
     gradients_of,
 )
+from lightning_abkd.training._wrong_ranks import first_wrong_rank
 
 # That of fairseq; a scale starts at 65,536 and is halved at each overflow.
 _SMALLEST_SCALE = 1e-4

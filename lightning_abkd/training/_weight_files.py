@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightning_abkd._utils import write_whole
+from lightning_abkd._utils import write_whole_by_one
 from lightning_abkd.training._own_names import first_names
 from lightning_abkd.training._weight_file_errors import SUFFIXES, harmless_classes, no_such_file, unreadable
+from lightning_abkd.training._whole_files import save_whole, saved_size
 
 Weights = dict[str, object]
 """Tensors by name, or what `get_extra_state` of a module returned."""
@@ -54,11 +55,11 @@ def write_weights(weights: Mapping[str, object], path: Path) -> None:
     """
     firsts = first_names(weights)
     kept = {name: _compact(weights[name], name) for name in dict.fromkeys(firsts.values())}
-    with write_whole(path) as part:
-        if path.suffix == ".safetensors":
-            _write_safetensors(kept, {name: first for name, first in firsts.items() if name != first}, part)
-        else:
-            torch.save({name: kept[first] for name, first in firsts.items()}, part)
+    if path.suffix != ".safetensors":
+        save_whole({name: kept[first] for name, first in firsts.items()}, path)
+        return
+    with write_whole_by_one(path, lambda: saved_size(kept)) as part:
+        _write_safetensors(kept, {name: first for name, first in firsts.items() if name != first}, part)
 
 
 def _compact(value: object, name: str) -> object:
@@ -109,9 +110,11 @@ def _read_shards(path: Path) -> Weights:
         raise ValueError(unreadable(path, error)) from None
     weights: Weights = {}
     for shard in shards:
-        if not (path.parent / Path(shard).name).is_file():
+        if shard != Path(shard).name:
+            raise ValueError(f"Index {path} should name files beside it. Found {shard!r}.")
+        if not (path.parent / shard).is_file():
             raise FileNotFoundError(f"Index {path} should name files beside it. Found no {shard}. Copy all shards.")
-        content = _read(path.parent / Path(shard).name)
+        content = _read(path.parent / shard)
         weights |= content if isinstance(content, dict) else {}
         if lost := [name for name, file in places.items() if file == shard and name not in weights]:
             raise ValueError(f"Shard {shard} should hold what {path} says. Found no {lost[0]} in it. Copy it again.")

@@ -1,10 +1,14 @@
+import os
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
+from lightning.pytorch.callbacks import ModelCheckpoint
 
+from lightning_abkd.cli._checkpoint import requeued_checkpoint
 from tests.cli._commands import CONFIG, refused, run
+from tests.training._training import trainer
 
 WARNING = "abkd: Warning: Found no `--ckpt_path`, so the student is measured as the config builds it, untrained."
 pytestmark = pytest.mark.float32
@@ -68,3 +72,15 @@ def test_a_student_from_a_file_needs_no_checkpoint(folder, capsys):
         "student.pt",
     )
     assert "Warning" not in capsys.readouterr().err
+
+
+def test_last_is_that_of_a_requeued_job_where_it_is_newer(tmp_path):
+    keeper = ModelCheckpoint(tmp_path / "kept", save_last=True)
+    run = trainer(tmp_path, enable_checkpointing=True, callbacks=[keeper])
+    assert requeued_checkpoint(run) is None
+    for second, name in enumerate(("hpc_ckpt_9.ckpt", "kept/last.ckpt", "hpc_ckpt_10.ckpt")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (second, second))
+        assert (requeued_checkpoint(run) or keeper.dirpath) == (path if "hpc" in name else keeper.dirpath)

@@ -1,49 +1,30 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
+from torch import nn
 
-from lightning_abkd.training._agreement import first_wrong_rank
-
-
-class Ranks:
-    """Processes one after the other; the first pass collects what they reduce."""
-
-    def __init__(self):
-        self.codes = []
-
-    def reduce(self, code, reduce_op):
-        assert reduce_op == "max"
-        self.codes.append(int(code))
-        return torch.tensor(max(self.codes))
+from lightning_abkd.training._agreement import check_same_on_ranks
+from tests._processes import on_ranks
 
 
-@pytest.mark.parametrize(
-    ("losses", "gradients", "expected"),
-    [
-        ([0, 0, 0], [0, 0, 0], None),
-        ([0, 1, 0], [1, 1, 1], 1),
-        ([0, 1, 1], [0, 0, 0], 1),
-        ([0, 0, 0], [0, 1, 1], 1),
-        ([1, 0, 1], [0, 1, 0], 0),
-        ([0, 0, 1], [1, 0, 0], 2),
-    ],
-)
-def test_the_first_rank_with_a_wrong_loss_is_agreed_on_before_those_with_a_wrong_gradient(losses, gradients, expected):
-    strategy = Ranks()
-    for _ in range(2):
-        found = [
-            first_wrong_rank(
-                SimpleNamespace(world_size=3, global_rank=rank, strategy=strategy),
-                torch.tensor(bool(losses[rank])),
-                torch.tensor(bool(gradients[rank])),
-            )
-            for rank in range(3)
-        ]
-    assert found == [expected] * 3
+def checked():
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    network = nn.Sequential(nn.Linear(2, 3).to(torch.bfloat16), nn.BatchNorm1d(3))
+    check_same_on_ranks(network)
+    network[1].running_mean[2] += dist.get_rank()
+    try:
+        check_same_on_ranks(network)
+    finally:
+        dist.destroy_process_group()
 
 
-def test_a_single_process_asks_nobody():
-    alone = SimpleNamespace(world_size=1, global_rank=0, strategy=None)
-    assert first_wrong_rank(alone, torch.tensor(False), torch.tensor(True)) == 0
-    assert first_wrong_rank(alone, torch.tensor(False), torch.tensor(False)) is None
+def test_a_buffer_that_differs_is_named():
+    with pytest.raises(
+        AssertionError, match=r"Sequential should be the same on all ranks. Found that `1\.running_mean`"
+    ):
+        on_ranks(checked, 2)
+
+
+def test_one_process_agrees_with_itself():
+    check_same_on_ranks(nn.Linear(2, 2))

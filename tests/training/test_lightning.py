@@ -91,3 +91,11 @@ def test_schedules_that_move_with_steps_and_begun_batches_are_known(tmp_path):
     assert adapter.moves_with_steps(run, config.scheduler)
     assert not adapter.moves_with_steps(run, None)
     assert (adapter.begun_batches(run), adapter.finds_learning_rate(run)) == (4, False)
+
+
+def test_content_of_a_checkpoint_is_not_written(tmp_path):
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(model := module(), loader())
+    content = adapter.checkpoint_content(run)
+    assert content["state_dict"].keys() == model.state_dict().keys()
+    assert list(tmp_path.iterdir()) == []

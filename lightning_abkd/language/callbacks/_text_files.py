@@ -8,7 +8,13 @@ from lightning_abkd._utils import write_whole
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Append one line of JSON per row. The operating system has all of them when this returns."""
+    """Append one line of JSON per row. The operating system has all of them when this returns.
+
+    Raises:
+        ValueError: If the file is a link, which would lead the lines elsewhere.
+    """
+    if path.is_symlink():
+        raise ValueError(f"File `{path}` should be a file itself. Found a link to {path.resolve()}. Name that instead.")
     with path.open("a", encoding="utf-8") as file:
         file.write("".join(f"{json.dumps(row)}\n" for row in rows))
 

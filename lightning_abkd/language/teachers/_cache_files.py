@@ -1,5 +1,7 @@
 """The arrays and the output head of a teacher cache, as files."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -7,10 +9,14 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from lightning_abkd._utils import full_disk, write_whole
 from lightning_abkd.language.teachers._cache_meta import CacheMeta, broken_file, write_meta
 from lightning_abkd.losses import OutputHead
 
 _HEAD = "head.safetensors"
+# What file systems say that cannot reserve space.
+_CANNOT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_BLOCK = 1 << 24
 
 
 def create_files(folder: Path, meta: CacheMeta, token_counts: Tensor, head: OutputHead | None) -> None:
@@ -21,13 +27,39 @@ def create_files(folder: Path, meta: CacheMeta, token_counts: Tensor, head: Outp
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {} if head is None else _tensors_of(head)
-    _check_space(folder, meta.tokens * meta.bytes_per_token + sum(tensor.nbytes for tensor in tensors.values()))
-    _create_arrays(folder, meta, token_counts)
-    if tensors:
-        from safetensors.torch import save_file
+    needed = meta.tokens * meta.bytes_per_token + sum(tensor.nbytes for tensor in tensors.values())
+    # What a process left that was killed before it had created all of them.
+    _remove_files(folder, meta)
+    try:
+        _check_space(folder, needed)
+        _create_arrays(folder, meta, token_counts)
+        if tensors:
+            _write_head(tensors, folder / _HEAD)
+        write_meta(folder, meta)
+    except OSError as error:
+        _remove_files(folder, meta)
+        named = full_disk(error, folder / "a teacher cache", lambda: needed)
+        if named is None:
+            raise
+        raise named from error
 
-        save_file(tensors, folder / _HEAD)
-    write_meta(folder, meta)
+
+def _check_space(folder: Path, needed: int) -> None:
+    if needed > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, "too little space")
+
+
+def _write_head(tensors: dict[str, Tensor], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with write_whole(path) as part:
+        save_file(tensors, part)
+
+
+def _remove_files(folder: Path, meta: CacheMeta) -> None:
+    """Remove what there is of a cache that does not fit on the disk, so that it does not fill it."""
+    for name in (*(f"{array}.npy" for array in meta.arrays), _HEAD):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _tensors_of(head: OutputHead) -> dict[str, Tensor]:
@@ -35,20 +67,67 @@ def _tensors_of(head: OutputHead) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
 
 
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(f"A teacher cache in {folder} needs {needed / 1e9:.1f} GB. Found {free / 1e9:.1f} GB free.")
-
-
 def _create_arrays(folder: Path, meta: CacheMeta, token_counts: Tensor) -> None:
     arrays = {}
     for name, (dtype, shape) in meta.arrays.items():
-        arrays[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.dtype(dtype), shape)
+        path = folder / f"{name}.npy"
+        array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+        reserve(path, array.offset + array.nbytes, array.offset)
+        arrays[name] = array
     arrays["token_counts"][:] = token_counts.numpy()
     arrays["done"][:] = token_counts.numpy() == 0
     for array in arrays.values():
         array.flush()
+
+
+def reserve(path: Path, size: int, empty_from: int | None = None) -> None:
+    """Reserve the blocks of a file on its disk: a write into a mapped file that finds no space kills the process.
+
+    Args:
+        path: The file.
+        size: Number of its bytes.
+        empty_from: Where nothing has been written yet; zeros are, if the file system cannot reserve space.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        if not _reserved(descriptor, size) and empty_from is not None:
+            while empty_from < size:
+                empty_from += os.pwrite(descriptor, bytes(min(_BLOCK, size - empty_from)), empty_from)
+    finally:
+        os.close(descriptor)
+
+
+def _reserved(descriptor: int, size: int) -> bool:
+    """Reserve space; return False where the system or the file system cannot."""
+    if not hasattr(os, "posix_fallocate"):
+        return False
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno in _CANNOT:
+            return False
+        raise
+    return True
+
+
+def open_to_write(folder: Path, meta: CacheMeta) -> dict[str, np.memmap]:
+    """Map the arrays into memory, and make sure that the disk has space for all of them.
+
+    Raises:
+        ValueError: If a file is missing, too short or holds another array.
+        OSError: If the disk is full, which only a cache can meet that was begun by an earlier release or copied.
+    """
+    arrays = open_arrays(folder, meta, "r+")
+    for name in arrays:
+        path = folder / f"{name}.npy"
+        try:
+            reserve(path, path.stat().st_size)
+        except OSError as error:
+            raise full_disk(error, path, lambda: meta.tokens * meta.bytes_per_token) or error from error
+    return arrays
 
 
 def open_arrays(folder: Path, meta: CacheMeta, mode: Literal["r", "r+"]) -> dict[str, np.memmap]:

@@ -1,0 +1,42 @@
+"""What torch saves, written whole or not at all."""
+
+from pathlib import Path
+from typing import IO, cast
+
+import torch
+
+from lightning_abkd._utils import write_whole_by_one
+
+
+def save_whole(content: object, path: Path) -> None:
+    """Write a file by `torch.save`, in the place of the former one when all of it is on the disk.
+
+    Raises:
+        OSError: If the disk is full; it says how much is needed. The former file stays as it was.
+    """
+    # Given a path, torch reports a full disk without saying so.
+    with write_whole_by_one(path, lambda: saved_size(content)) as part, part.open("wb") as file:
+        torch.save(content, file)
+
+
+def saved_size(content: object) -> int:
+    """Count the bytes of the file that `torch.save` would write."""
+    counter = _Counter()
+    torch.save(content, cast(IO[bytes], counter))
+    return counter.count
+
+
+class _Counter:
+    """A file that keeps nothing but its size."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Count some bytes."""
+        size = memoryview(data).nbytes
+        self.count += size
+        return size
+
+    def flush(self) -> None:
+        """Do nothing."""
