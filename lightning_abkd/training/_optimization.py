@@ -7,9 +7,9 @@ from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRS
 from torch import Tensor
 from torch.optim import Optimizer
 
+import lightning_abkd.training._checks as checks
 from lightning_abkd._utils import check_positive
 from lightning_abkd.training._batches import Batch
-from lightning_abkd.training._checks import is_watched
 from lightning_abkd.training._evidence import Rows
 from lightning_abkd.training._learning_rate import learning_rate, set_learning_rate
 from lightning_abkd.training._lightning import HostBatches, resumes_fit, trainer_of
@@ -156,7 +156,7 @@ class Optimization(HostBatches):
         """Return a micro-batch's part of the loss of its step, from its mean loss over `count` of `positions`."""
         if batch_idx % self.trainer.accumulate_grad_batches == 0:
             self._step_mean.start_step()
-        if is_watched(self.device, batch_idx) and int(count) == 0:
+        if checks.is_watched(self.device, batch_idx) and int(count) == 0:
             self._log_once(f"A training batch has no labelled {self._position} and adds nothing to the loss.")
         return self._step_mean.add(loss, count, positions, self.trainer)
 
