@@ -10,6 +10,7 @@ from traceback import walk_tb
 from types import FrameType
 
 from lightning_abkd.cli._similar import did_you_mean
+from lightning_abkd.training import killed_worker, lost_rank
 
 _MOST = 12
 _MONITOR = re.compile(
@@ -36,6 +37,8 @@ def library_sentence(error: BaseException, place: Path) -> str | None:
     text = " ".join(str(error).split())
     if found := _STATE.match(str(error)):
         return _other_network(str(error), found["who"])
+    if (said := _of_processes(error)) is not None:
+        return said
     if "lightning" in place.parts:
         return _of_lightning(error, text, place)
     if isinstance(error, RuntimeError) and _SHAPES.search(text):
@@ -44,6 +47,14 @@ def library_sentence(error: BaseException, place: Path) -> str | None:
         name = _asked_name(error)
         return f"Cannot load {name!r}: {text}" if name and name not in text else text
     return None
+
+
+def _of_processes(error: BaseException) -> str | None:
+    """Say which other process is gone: a worker of a data loader, or another rank."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    if (said := killed_worker(error)) is not None:
+        return notes[0] if notes else said
+    return lost_rank(error)
 
 
 def _asked_name(error: BaseException) -> str | None:

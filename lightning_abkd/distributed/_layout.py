@@ -31,6 +31,16 @@ def is_sharded(tensor: object) -> "TypeGuard[DTensor]":
     return isinstance(tensor, DTensor)
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor with what all processes hold of it; a plain tensor as it is.
+
+    Example:
+        >>> whole(torch.ones(2))
+        tensor([1., 1.])
+    """
+    return tensor.full_tensor() if is_sharded(tensor) else tensor
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where the classes and the positions of logits (..., V) lie.
@@ -97,19 +107,10 @@ class Layout:
 
     def joined(self, values: Tensor) -> Tensor:
         """Return one value a position (...) of all processes, a DTensor where the positions are split over them."""
-        from torch.distributed.tensor import DTensor
-
         placements = self._position_placements()
         if not any(placement.is_shard() for placement in placements):
             return values
-        shape = torch.Size(self.shape[:-1])
-        strides = [1]
-        for size in reversed(shape[1:]):
-            strides.insert(0, strides[0] * size)
-        whole: Tensor = DTensor.from_local(
-            values, self.mesh, placements, run_check=False, shape=shape, stride=tuple(strides)
-        )
-        return whole
+        return joined_from(values, self.mesh, placements, self.shape[:-1])
 
     def _position_placements(self) -> "tuple[Placement, ...]":
         from torch.distributed.tensor import Replicate
@@ -118,10 +119,8 @@ class Layout:
         return tuple(Replicate() if number in of_classes else x for number, x in enumerate(self.placements))
 
     def _local(self, tensor: Tensor, placements: "Sequence[Placement]") -> Tensor:
-        from torch.distributed.tensor import DTensor, Replicate
-
         if not is_sharded(tensor):
-            tensor = DTensor.from_local(tensor, self.mesh, [Replicate()] * self.mesh.ndim, run_check=False)
+            tensor = on_every_process(tensor, self.mesh)
         # Only what is whole is cut here, which tells the processes nothing.
         local: Tensor = tensor.redistribute(placements=placements).to_local()
         return local
@@ -129,6 +128,27 @@ class Layout:
     def __str__(self) -> str:
         sizes = " × ".join(str(size) for size in self.mesh.shape)
         return f"{', '.join(str(x) for x in self.placements)} on a mesh of {sizes} processes"
+
+
+def joined_from(
+    local: Tensor, mesh: "DeviceMesh", placements: "Sequence[Placement]", shape: Sequence[int]
+) -> "DTensor":
+    """Return the tensor (DTensor) of a shape of which each process holds a part, of any size."""
+    from torch.distributed.tensor import DTensor
+
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.insert(0, strides[0] * size)
+    return DTensor.from_local(
+        local, mesh, placements, run_check=False, shape=torch.Size(shape), stride=tuple(strides[: len(shape)])
+    )
+
+
+def on_every_process(tensor: Tensor, mesh: "DeviceMesh") -> "DTensor":
+    """Return a tensor that all processes of a mesh have as a DTensor."""
+    from torch.distributed.tensor import DTensor, Replicate
+
+    return DTensor.from_local(tensor, mesh, [Replicate()] * mesh.ndim, run_check=False)
 
 
 def layout_of(logits: Mapping[str, Tensor]) -> Layout:

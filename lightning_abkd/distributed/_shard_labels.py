@@ -1,14 +1,16 @@
-"""Cross-entropy of logits that are sharded over the vocabulary."""
+"""Cross-entropy and most probable class of logits that are sharded over the vocabulary."""
 
 from collections.abc import Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributed import ProcessGroup
 
 from lightning_abkd._utils import Context
-from lightning_abkd.distributed._shard_rows import ShardRows, normalize
+from lightning_abkd.distributed._layout import is_sharded, layout_of, whole
+from lightning_abkd.distributed._shard_rows import ShardRows, all_reduce, normalize
 from lightning_abkd.distributed._shard_sums import stored
 
 
@@ -87,3 +89,33 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: _LabelContext, upstream: Tensor) -> tuple[Tensor | None, ...]:
         gradient: Tensor | None = ctx.saved_tensors[0]
         return None if gradient is None else (gradient * upstream.unsqueeze(-1)).to(ctx.dtype), None, None, None
+
+
+@torch.no_grad()
+def most_probable(logits: Tensor) -> Tensor:
+    """Return the most probable class of each position, of several the first; no logits are gathered.
+
+    Args:
+        logits: Shape (..., V), a tensor or a DTensor.
+
+    Returns:
+        Class indices of all positions, shape (...).
+
+    Example:
+        >>> most_probable(torch.tensor([[0.0, 2.0, 2.0]]))
+        tensor([1])
+    """
+    if not is_sharded(logits):
+        return logits.argmax(-1)
+    layout = layout_of({"logits": logits})
+    local = layout.local_logits(logits)
+    largest = local.new_full(local.shape[:-1], -torch.inf)
+    found = torch.zeros_like(largest, dtype=torch.long)
+    if local.shape[-1]:
+        largest = local.amax(-1)
+        found = local.argmax(-1) + layout.first_class
+    # gloo compares no float16; float32 holds both halves.
+    own = largest.to(torch.promote_types(largest.dtype, torch.float32))
+    best = all_reduce(own.clone(), layout.class_groups, dist.ReduceOp.MAX)
+    found = found.masked_fill(own != best, logits.shape[-1])
+    return whole(layout.joined(all_reduce(found, layout.class_groups, dist.ReduceOp.MIN)))

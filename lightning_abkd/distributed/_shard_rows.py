@@ -15,10 +15,12 @@ _CHUNK_ELEMENTS = {"cpu": 1 << 19}
 _DEFAULT_CHUNK_ELEMENTS = 1 << 24
 
 
-def all_reduce(numbers: Tensor, groups: Sequence[ProcessGroup], largest: bool = False) -> Tensor:
-    """Replace numbers by their sums over the processes, or by the largest ones, and return them."""
+def all_reduce(
+    numbers: Tensor, groups: Sequence[ProcessGroup], operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM
+) -> Tensor:
+    """Replace numbers by their sums over the processes, or the result of another operation, and return them."""
     for group in groups:
-        dist.all_reduce(numbers, dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM, group)
+        dist.all_reduce(numbers, operation, group)
     return numbers
 
 
@@ -97,7 +99,7 @@ def normalize(sides: Sequence[ShardRows], groups: Sequence[ProcessGroup], picked
     """
     partial = [side.partial_sums() for side in sides]
     own = torch.stack([part.largest for part in partial])
-    largest = all_reduce(own.clone(), groups, largest=True)
+    largest = all_reduce(own.clone(), groups, dist.ReduceOp.MAX)
     sums = torch.stack([part.totals for part in partial]) * torch.exp(own - largest)
     sums = all_reduce(sums if picked is None else torch.cat([sums, picked.unsqueeze(0)]), groups)
     for number, side in enumerate(sides):

@@ -154,7 +154,7 @@ class _LogRatios(NamedTuple):
 
 def _log_ratios(log_p: Tensor, log_q: Tensor, share: float) -> _LogRatios:
     """Compute both ratios for m = share · p + (1 - share) · q; neither cancels as p → q nor overflows."""
-    u, v = bound_infinities(log_p, log_q)
+    u, v, _ = bound_infinities(log_p, log_q)
     d = u - v
     shares = d.new_tensor([1.0 - share, share])
     # The share of the smaller of p and q.

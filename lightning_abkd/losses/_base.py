@@ -114,6 +114,11 @@ def reduce(values: Tensor, mask: Tensor | None, reduction: Reduction) -> Tensor:
     return values.sum() / count
 
 
+def without_masked(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Replace the rows (..., V) that a mask does not count by zeros, since a gradient of 0 times inf or NaN is NaN."""
+    return logits if mask is None else logits.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+
 def class_indices(labels: Tensor, student_logits: Tensor, loss: str) -> Tensor:
     """Return labels as int64; raise ValueError unless they are class indices (...) for logits (..., C)."""
     shape = tuple(student_logits.shape[:-1])

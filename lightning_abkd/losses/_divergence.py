@@ -9,7 +9,15 @@ from torch import Tensor
 from lightning_abkd._utils import check_positive
 from lightning_abkd.distributed import is_sharded
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss, Reduction, check_logits, check_reduction, reduce
+from lightning_abkd.kernels import log_softmax_at
+from lightning_abkd.losses._base import (
+    DistillationLoss,
+    Reduction,
+    check_logits,
+    check_reduction,
+    reduce,
+    without_masked,
+)
 from lightning_abkd.losses._chunked import Chunked, Differentiator, chunks
 from lightning_abkd.losses._renamed import forward_old_methods
 from lightning_abkd.losses._sharded import sharded_divergence
@@ -186,8 +194,8 @@ class Divergence(DistillationLoss):
 
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """Compute the values (...) of logits (..., V); they have a gradient if autograd is enabled."""
-        log_p = torch.log_softmax(promote_to_float32(teacher_logits) / self.temperature, -1)
-        log_q = torch.log_softmax(promote_to_float32(student_logits) / self.temperature, -1)
+        log_p = log_softmax_at(promote_to_float32(teacher_logits), self.temperature)
+        log_q = log_softmax_at(promote_to_float32(student_logits), self.temperature)
         values = self.pointwise(log_p, log_q)
         if values.shape != log_q.shape[:-1]:
             raise ValueError(
@@ -198,7 +206,7 @@ class Divergence(DistillationLoss):
 
     def _values_at_once(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> Tensor:
         """Compute the values (...) of a whole batch; those of masked positions are never used."""
-        return self._values(student_logits, teacher_logits)
+        return self._values(without_masked(student_logits, mask), without_masked(teacher_logits, mask))
 
     def _is_chunked(self, student_logits: Tensor, teacher_logits: Tensor) -> bool:
         """Return True if only the student's logits need a gradient; compilers fuse better without chunks."""

@@ -21,13 +21,18 @@ def set_learning_rate(optimizer: Optimizer, schedulers: Sequence[LRScheduler], r
     for group in optimizer.param_groups:
         for name in _RATES:
             if name in group:
-                group[name] = group[name] * (rate / before) if before else rate
+                group[name] = _scaled(group[name], before, rate)
     for scheduler in schedulers:
         _scale(scheduler, before, rate)
 
 
 def _scale(scheduler: LRScheduler, before: float, rate: float) -> None:
     base: list[float] = getattr(scheduler, "base_lrs", [])
-    base[:] = [value * (rate / before) if before else rate for value in base]
+    base[:] = [_scaled(value, before, rate) for value in base]
     for inner in getattr(scheduler, "_schedulers", []):
         _scale(inner, before, rate)
+
+
+def _scaled(value: float, before: float, rate: float) -> float:
+    """Return a value that keeps its proportion to the rate, which itself is not rounded."""
+    return rate if value == before or not before else value * (rate / before)

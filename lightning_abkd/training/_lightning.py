@@ -1,14 +1,17 @@
 """The file, beside `_lightning_signals`, that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
-`LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
-`Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `fit_loop.epoch_loop.restarting`,
-`Strategy._checkpoint_io`,
-`ModelParallelStrategy._data_parallel_size`, `ModelParallelStrategy._tensor_parallel_size`,
+`LightningModule._trainer`, `WeightAveraging._average_model` and `_latest_update_step`, `Trainer.callbacks`,
+`Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._checkpoint_connector`,
+`Trainer._evaluation_loop`, `Trainer._val_check_time_interval`, `_EvaluationLoop._combined_loader`,
+`fit_loop.epoch_loop.restarting`, `fit_loop._data_fetcher`, `fit_loop.epoch_loop._should_check_val_fx`, the state of the
+loops in checkpoints, `Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`,
+`ModelParallelStrategy._tensor_parallel_size`, `tuner.lr_finder._LRCallback`,
 `utilities.model_helpers._restricted_classmethod`.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Self
 
@@ -19,6 +22,8 @@ from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.tuner.lr_finder import _LRCallback
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 
 from lightning_abkd.training._calls import other_calls_refused
@@ -84,11 +89,40 @@ def averages_of(module: LightningModule) -> list[LightningModule]:
     return [average for average in averages if isinstance(average, LightningModule)]
 
 
+def evaluation_loader(trainer: Trainer, number: int) -> object:
+    """Return the loader of a set that is validated or tested, as Lightning has prepared it; None without one."""
+    combined = getattr(trainer._evaluation_loop, "_combined_loader", None)
+    return None if combined is None else combined.flattened[number]
+
+
 def share_data_between_all(strategy: ModelParallelStrategy) -> None:
     """Give each rank batches of its own where the strategy was not told how many ranks share one batch."""
     if strategy._data_parallel_size == strategy._tensor_parallel_size == "auto":
         strategy._data_parallel_size = strategy.num_nodes * strategy.num_processes
         strategy._tensor_parallel_size = 1
+
+
+def hold_averages(trainer: Trainer) -> None:
+    """Let callbacks that average weights leave out the optimizer step that is being taken."""
+    for callback in callbacks_of(trainer):
+        if isinstance(callback, WeightAveraging):
+            callback._latest_update_step = trainer.global_step + 1
+
+
+def finds_learning_rate(trainer: Trainer) -> bool:
+    """Return True while Lightning's finder raises the learning rate until training diverges."""
+    return any(isinstance(callback, _LRCallback) for callback in callbacks_of(trainer))
+
+
+def moves_with_steps(trainer: Trainer, scheduler: object) -> bool:
+    """Return True if a learning-rate schedule moves after each optimizer step."""
+    return any(x.scheduler is scheduler and x.interval == "step" for x in trainer.lr_scheduler_configs)
+
+
+def checkpoint_content(trainer: Trainer) -> dict[str, object]:
+    """Return what a checkpoint of a fit would hold, without writing it."""
+    content: dict[str, object] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+    return content
 
 
 def log_interval(trainer: Trainer) -> int:
@@ -110,6 +144,12 @@ def epoch_and_batches(trainer: Trainer) -> tuple[int, int]:
     return epoch, loop.epoch_loop.batch_progress.current.ready
 
 
+def begun_batches(trainer: Trainer) -> int:
+    """Return the number of training batches that a fit has begun, those of a fit that it goes on with too."""
+    begun: int = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+    return begun
+
+
 def begun_epochs(trainer: Trainer) -> int:
     """Return the number of epochs that a fit has begun."""
     begun: int = trainer.fit_loop.epoch_progress.current.ready
@@ -119,6 +159,61 @@ def begun_epochs(trainer: Trainer) -> int:
 def begins_loader(trainer: Trainer) -> bool:
     """Return True if the epoch that starts begins its loader; that of a resumed fit may have begun before."""
     return trainer.current_epoch > 0 and not trainer.fit_loop.is_resuming and not trainer.fit_loop.epoch_loop.restarting
+
+
+def batches_are_left(trainer: Trainer) -> bool:
+    """Return True if a resumed fit goes on with an epoch of which it has taken some batches and not all."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    return trainer.fit_loop.restarted_mid_epoch and not progress.is_last_batch and progress.current.ready > 0
+
+
+def goes_on_behind_epoch(trainer: Trainer) -> bool:
+    """Return True if a resumed fit has yet to end an epoch whose batches it has taken."""
+    loop = trainer.fit_loop
+    return (
+        loop.restarted_mid_epoch and not batches_are_left(trainer) and not loop.epoch_loop.restarted_on_train_batch_end
+    )
+
+
+def begins_epoch_again(trainer: Trainer) -> bool:
+    """Return True if a resumed fit takes an epoch from its first batch, and Lightning does not warn of it."""
+    loaders = CombinedLoader(trainer.train_dataloader).flattened
+    if not batches_are_left(trainer) or all(hasattr(loader, "load_state_dict") for loader in loaders):
+        return False
+    batches = trainer.num_training_batches
+    # Lightning does not know the length of an iterable, and takes steps within an epoch for those of whole ones.
+    return math.isinf(batches) or trainer.global_step % math.ceil(batches / trainer.accumulate_grad_batches) == 0
+
+
+def is_before_validation(trainer: Trainer) -> bool:
+    """Return True where a training batch has ended, and a validation of its epoch follows that has not begun."""
+    loop = trainer.fit_loop
+    total = vars(loop.epoch_loop.batch_progress.total)
+    follows_clock = getattr(trainer, "_val_check_time_interval", None) is not None
+    if loop._data_fetcher is None or follows_clock or not trainer.enable_validation:
+        return False
+    return total["completed"] == total["processed"] - 1 and loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+
+
+def begin_with_validation(checkpoint: Mapping[str, object]) -> None:
+    """Change the state of the loops, in place, so that a fit goes on with the validation that follows a batch.
+
+    Lightning would leave the validation out. It goes on with one in whose first batch it stopped.
+    """
+    loops = checkpoint["loops"]
+    fit = loops["fit_loop"] if isinstance(loops, dict) else {}
+    batches, validated = (fit[f"epoch_loop.{name}batch_progress"] for name in ("", "val_loop."))
+    for tracker in ("total", "current"):
+        batches[tracker]["completed"] = batches[tracker]["processed"]
+    total = validated["total"]
+    total |= {"ready": total["completed"] + 1, "started": total["completed"] + 1, "processed": total["completed"]}
+    validated["current"] = dict.fromkeys(validated["current"], 0)
+
+
+def forget_validation(trainer: Trainer) -> None:
+    """Take back, where the fit has found its place, what `begin_with_validation` has counted."""
+    total = vars(trainer.fit_loop.epoch_loop.val_loop.batch_progress.total)
+    total |= {"ready": total["completed"], "started": total["completed"]}
 
 
 def data_ranks(trainer: Trainer) -> tuple[int, int]:
@@ -156,6 +251,10 @@ class HostBatches(LoadedSafely):
         """Return the batch as the steps should see it, before it is moved to the device."""
         return batch
 
+    def begin_batch(self) -> None:
+        """Do something between the loader and the callbacks; nothing unless a subclass does."""
+
     def _on_before_batch_transfer(self, batch: object, dataloader_idx: int = 0) -> object:
+        self.begin_batch()
         transfer: Callable[[object, int], object] = super()._on_before_batch_transfer
         return self.prepare_on_host(transfer(batch, dataloader_idx))

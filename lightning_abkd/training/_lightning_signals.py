@@ -29,14 +29,15 @@ def is_validated_next(trainer: Trainer) -> bool:
     return trainer.enable_validation and loop.epoch_loop._should_check_val_fx(getattr(loop, "_data_fetcher"))  # noqa: B009
 
 
-def begin_validation_anew(trainer: Trainer) -> None:
-    """Let a checkpoint that is saved in a validation say that its first batch has not been evaluated."""
-    progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+def go_back_before_validation(trainer: Trainer) -> None:
+    """Let a checkpoint that is saved in a validation be that of the end of the batch before it."""
+    loop = trainer.fit_loop.epoch_loop
+    validated, trained = loop.val_loop.batch_progress, loop.batch_progress
     for name in ("ready", "started", "processed", "completed"):
-        begun = int(name in ("ready", "started"))
-        before = getattr(progress.total, name) - getattr(progress.current, name)
-        setattr(progress.total, name, before + begun)
-        setattr(progress.current, name, begun)
+        setattr(validated.total, name, getattr(validated.total, name) - getattr(validated.current, name))
+        setattr(validated.current, name, 0)
+    trained.total.completed -= 1
+    trained.current.completed -= 1
 
 
 def generator_states() -> dict[str, object]:

@@ -8,14 +8,15 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, WeightAvera
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_abkd.training._lightning import callbacks_of
+from lightning_abkd.training._lightning import callbacks_of, epoch_and_batches
 from lightning_abkd.training._lightning_signals import (
-    begin_validation_anew,
     ends_step,
     generator_states,
+    go_back_before_validation,
     is_validated_next,
     set_generator_states,
 )
+from lightning_abkd.training._lost_processes import killed_worker, lost_rank
 from lightning_abkd.training._stop_signals import Stop, StopSignals
 
 
@@ -58,18 +59,21 @@ class SignalCheckpoint(Checkpoint):
         self._signals.give_back()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave signals to Lightning again, whose own exit after SIGTERM gets its code."""
+        """Leave signals to Lightning again, whose own exit after SIGTERM gets its code; say which process is gone."""
         self._signals.give_back()
         if isinstance(exception, SIGTERMException) and exception.code is None:
             exception.code = self._signals.code(Stop.TERMINATION)
+        if (said := _said_of_lost(trainer, exception)) is not None:
+            exception.add_note(said)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Save and leave if a step has ended and neither a validation nor the end of the epoch follows."""
-        self._before_validation = generator_states() if is_validated_next(trainer) else None
+        """Save and leave if a step has ended, unless the end of the epoch follows."""
+        is_validated = is_validated_next(trainer)
+        self._before_validation = generator_states() if is_validated else None
         is_last = trainer.is_last_batch or trainer.global_step == trainer.max_steps
-        if self._before_validation is None and not is_last and ends_step(trainer):
+        if ends_step(trainer) and (is_validated or not is_last):
             self._stop_if_asked(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -99,7 +103,7 @@ class SignalCheckpoint(Checkpoint):
                 if isinstance(callback, WeightAveraging):
                     # It has put the average in place of the weights.
                     callback.on_validation_epoch_end(trainer, module)
-        begin_validation_anew(trainer)
+        go_back_before_validation(trainer)
         if self._before_validation is not None:
             set_generator_states(self._before_validation)
         with torch.inference_mode(False):
@@ -127,6 +131,13 @@ def signal_checkpoints(trainer: Trainer) -> list[Callback]:
     """Return a `SignalCheckpoint` for a trainer that has none yet."""
     has_one = any(isinstance(callback, SignalCheckpoint) for callback in callbacks_of(trainer))
     return [] if has_one or getattr(trainer, "fast_dev_run", False) else [SignalCheckpoint()]
+
+
+def _said_of_lost(trainer: Trainer, error: BaseException) -> str | None:
+    if trainer.state.fn != "fit":
+        return killed_worker(error) or lost_rank(error)
+    epoch, taken = epoch_and_batches(trainer)
+    return killed_worker(error, f" after batch {taken} of epoch {epoch + 1}") or lost_rank(error)
 
 
 def _is_in_training(trainer: Trainer) -> bool:

@@ -4,9 +4,8 @@ Lightning draws a new order in each epoch from whatever state torch's generator 
 resumes in the middle at its first batch.
 """
 
-import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Self, TypeVar
 
 import torch
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSamp
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lightning_abkd.training._calls import other_calls_refused
+from lightning_abkd.training._generators import seeded
 from lightning_abkd.training._lightning import CheckpointPath, data_ranks, epoch_and_batches, restricted_classmethod
 
 T_co = TypeVar("T_co", covariant=True)
@@ -47,20 +47,9 @@ class SeededIndex(int):
         return seeded
 
 
-@contextmanager
-def seeded_augmentation(index: int) -> Iterator[None]:
-    """Let what torch and Python draw meanwhile follow from the seed of a position, if it has one."""
-    if not isinstance(index, SeededIndex):
-        yield
-        return
-    before = (torch.get_rng_state(), random.getstate())
-    torch.default_generator.manual_seed(index.seed)
-    random.seed(index.seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before[0])
-        random.setstate(before[1])
+def seeded_augmentation(index: int) -> AbstractContextManager[None]:
+    """Let what torch, Python and NumPy draw meanwhile follow from the seed of a position, if it has one."""
+    return seeded(index.seed) if isinstance(index, SeededIndex) else nullcontext()
 
 
 class ResumableData(LightningDataModule):
@@ -97,8 +86,9 @@ class ResumableData(LightningDataModule):
 
     def order_seed(self) -> int:
         """Draw the seed of the order, as torch's sampler does in each epoch; that of the fit's first epoch stays."""
-        drawn = int(torch.empty((), dtype=torch.int64).random_().item()) % 2**62
         if self._order_seed is None:
+            # One draw was the iterator's, which now has a generator of its own: a seed keeps its order.
+            drawn = int(torch.empty(2, dtype=torch.int64).random_()[1]) % 2**62
             self._order_seed = drawn if self.trainer is None else int(self.trainer.strategy.broadcast(drawn))
         return self._order_seed
 
@@ -134,6 +124,13 @@ class TrainingOrder(DistributedSampler[int]):
         self._batch_size = batch_size
         self._augments = augments
 
+    def generator(self) -> torch.Generator | None:
+        """Return a generator for the processes that load the data, so that they take nothing of torch's own."""
+        if self._data.trainer is None or not self._data.is_fitted:
+            return None
+        epoch, _ = epoch_and_batches(self._data.trainer)
+        return torch.Generator().manual_seed(self._data.order_seed() + epoch)
+
     def __iter__(self) -> Iterator[int]:
         if self._data.trainer is None or not self._data.is_fitted:
             yield from RandomSampler(range(self._size))
@@ -161,7 +158,12 @@ class ResumableLoader(DataLoader[T_co]):
     """
 
     def __iter__(self) -> _BaseDataLoaderIter:
-        return _Later(super().__iter__)
+        return _Later(self._begin)
+
+    def _begin(self) -> _BaseDataLoaderIter:
+        if isinstance(self.sampler, TrainingOrder):
+            self.generator = self.sampler.generator()
+        return super().__iter__()
 
     def state_dict(self) -> dict[str, int]:
         """Return nothing."""

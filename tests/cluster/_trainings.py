@@ -73,21 +73,23 @@ class Fault(Callback):
 
 
 class Steps(Callback):
-    """Writes loss, α and β of each step into a file, which survives the process; each resume adds to it."""
+    """Writes loss, α and β of each step of the first rank into a file; a resumed run adds to it."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / STEPS
 
+    def write(self, trainer: Trainer, *values: object) -> None:
+        if trainer.is_global_zero:
+            with self.path.open("a") as file:
+                file.write(f"{json.dumps([trainer.global_step, *values])}\n")
+
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, i: int) -> None:
         divergence: Any = module.divergence
-        values = [outputs["loss"].item(), divergence.alpha.item(), divergence.beta.item()]
-        with self.path.open("a") as file:
-            file.write(f"{json.dumps([trainer.global_step, *values])}\n")
+        self.write(trainer, outputs["loss"].item(), divergence.alpha.item(), divergence.beta.item())
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            with self.path.open("a") as file:
-                file.write(f"{json.dumps([trainer.global_step, 'val', trainer.callback_metrics['val/loss'].item()])}\n")
+            self.write(trainer, "val", trainer.callback_metrics["val/loss"].item())
 
 
 def steps(folder: Path) -> dict[str, list[float]]:
@@ -97,7 +99,7 @@ def steps(folder: Path) -> dict[str, list[float]]:
 
 
 def image_module() -> DistillationModule:
-    teacher, student = nn.Linear(4, 3), nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.0), nn.Linear(8, 3))
+    teacher, student = nn.Linear(4, 3), nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 3))
     return DistillationModule(teacher, student, AlphaBetaDivergence())
 
 
@@ -117,8 +119,7 @@ def parts(folder: Path, kind: str) -> tuple[LightningModule, LightningDataModule
     seed_everything(0, verbose=False)
     if kind == "images":
         return image_module(), NoiseDataModule()
-    data = instruction_data(folder, batch_size=2, validation_file=str(folder / "train.jsonl"))
-    return on_policy_module(), data
+    return on_policy_module(), instruction_data(folder, batch_size=2, validation_file=str(folder / "train.jsonl"))
 
 
 @contextmanager
@@ -135,10 +136,11 @@ def train(
     callbacks: Sequence[Callback] = (),
     resume: str | None = "last",
     kept: bool = True,
+    data: LightningDataModule | None = None,
     **options: Any,
 ) -> list[str]:
     """Train for twelve steps, with a checkpoint after every third if `kept`, or go on from the last one."""
-    module, data = parts(folder, kind)
+    module, own = parts(folder, kind)
     schedule = AlphaBetaScheduler(alpha=Linear(1.0, 0.2), beta=Linear(0.0, 0.8))
     keepers = [ModelCheckpoint(folder / "kept", save_last=True, every_n_train_steps=3)] if kept else []
     with quiet():
@@ -156,5 +158,5 @@ def train(
                 **options,
             }
         )
-        trainer.fit(module, datamodule=data, ckpt_path=resume)
+        trainer.fit(module, datamodule=data or own, ckpt_path=resume)
     return sorted(each.name for each in (folder / "kept").iterdir())

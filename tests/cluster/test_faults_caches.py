@@ -8,8 +8,9 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
+import lightning_abkd.language.callbacks._cached_teacher
 from lightning_abkd.callbacks import CachedTeacher
-from lightning_abkd.models import TeacherCache, TeacherCacheWriter
+from lightning_abkd.models import TeacherCache, TeacherCacheWriter, causal_lm
 from tests._processes import Rank
 from tests.cluster._disks import fill, small_disk
 from tests.cluster._trainings import quiet
@@ -66,14 +67,12 @@ class Killed(TeacherCacheWriter):
         super()._write(name, places, values)
 
 
-def learn(folder, killed=False, cache=True, number_of_kills=0):
+def learn(folder, killed=False):
     torch.manual_seed(0)
     data = instruction_data(folder, batch_size=2)
     module = language_module()
     if killed:
-        import lightning_abkd.language.callbacks._cached_teacher as room
-
-        room.TeacherCacheWriter = Killed
+        lightning_abkd.language.callbacks._cached_teacher.TeacherCacheWriter = Killed
     options = {"accelerator": "cpu", "max_epochs": 2, "logger": False, "enable_checkpointing": False}
     with quiet():
         Trainer(**options, enable_progress_bar=False, callbacks=[CachedTeacher(str(folder / "cache"))]).fit(
@@ -86,9 +85,7 @@ def test_a_killed_cache_is_not_taken_for_whole_and_is_continued(tmp_path):
     (tmp_path / "whole").mkdir()
     whole = Rank(learn, (tmp_path / "whole",)).result()
     assert Rank(learn, (tmp_path, True)).code() == -signal.SIGKILL
-    with pytest.raises(
-        ValueError, match="should be finished. Found 2 of 7 samples done. Run the writing command again"
-    ):
+    with pytest.raises(ValueError, match="should be finished. Found 2 of 7 samples done. Run the writing"):
         TeacherCache(tmp_path / "cache")
     assert torch.equal(Rank(learn, (tmp_path,)).result(), whole)
 
@@ -104,13 +101,11 @@ class Leaves(Callback):
 
 
 def learn_while_files_leave(folder, cached, leaves):
-    from lightning_abkd.models import causal_lm
-
     torch.manual_seed(0)
     network(1).save_pretrained(folder / "teacher")
     module = language_module(teacher=causal_lm(str(folder / "teacher")))
     place = folder / ("cache" if cached else "teacher")
-    callbacks = [CachedTeacher(str(folder / "cache"))] if cached else []
+    callbacks = [*([CachedTeacher(str(folder / "cache"))] if cached else []), *([Leaves(place)] if leaves else [])]
     options = {"accelerator": "cpu", "max_epochs": 2, "logger": False, "enable_checkpointing": False}
     with quiet():
         run = Trainer(

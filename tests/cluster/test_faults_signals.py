@@ -30,13 +30,15 @@ def stopped(folder, hook, call, number=signal.SIGTERM, kind="images", **options)
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """What trainings without a fault write down."""
-    folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("images",)}
+    folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("images", "language")}
     for rank in [Rank(train, (folder, kind)) for kind, folder in folders.items()]:
         rank.result()
     return {kind: steps(folder) for kind, folder in folders.items()}
 
 
-@pytest.mark.parametrize(("kind", "point"), [("images", point) for point in POINTS])
+@pytest.mark.parametrize(
+    ("kind", "point"), [*(("images", point) for point in POINTS), ("language", "step"), ("language", "validation")]
+)
 def test_after_sigterm_a_run_goes_on_as_if_nothing_had_been(tmp_path, whole, kind, point):
     assert Rank(stopped, (tmp_path, *POINTS[point], signal.SIGTERM, kind)).code() == 143
     before = steps(tmp_path)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from lightning_abkd.distributed import cross_entropy_from_shards
+from lightning_abkd.distributed import cross_entropy_from_shards, most_probable
 from tests._processes import on_ranks
 from tests._shards import collectives, error, ranks, spread
 
@@ -52,3 +52,16 @@ def test_no_label_counts():
 
 def test_a_label_at_minus_infinity_is_infinite():
     assert cross_entropy_from_shards(torch.tensor([[0.0, -torch.inf]]), torch.tensor([1])).item() == torch.inf
+
+
+def most_probable_of_ranks():
+    logits = torch.tensor([[[0.0, 2.0, 1.0, 2.0, -1.0], [3.0, 0.0, 0.0, 0.0, 4.0]]])
+    with ranks() as mesh, collectives() as found:
+        return [most_probable(spread(logits, mesh, dim)).tolist() for dim in (2, 1, None)], found[:2]
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_first_of_the_most_probable_classes_is_found(processes):
+    for found, told in on_ranks(most_probable_of_ranks, processes):
+        assert found == [[[1, 4]]] * 3
+        assert told == [("allreduce_", 2)] * 2

@@ -93,6 +93,20 @@ def told(mesh, *dims):
     return found
 
 
+def evaluated(mesh):
+    """Several divergences together, one of which needs whole rows, and the entropies."""
+    pair = {"adaptive": losses.AdaptiveKL(), "α-β": losses.AlphaBetaDivergence(0.2, 0.7, 2.0)}
+    student, teacher = logits()
+    expected = losses.evaluate_divergences(pair, student, teacher, MASK)
+    errors = []
+    for dims in [*CLASSES, (1, 1)]:
+        parts = [x if dim is None else spread(x, mesh, dim) for x, dim in zip((student, teacher), dims, strict=True)]
+        found = losses.evaluate_divergences(pair, *parts, MASK)
+        errors += [error(found.divergences[name], expected.divergences[name]) for name in pair]
+        errors += [error(found.student_entropy, expected.student_entropy)]
+    return max(errors)
+
+
 def refusals(mesh):
     """What losses say to logits whose classes are split, and how far they are from their own value if they say nothing.
 
@@ -130,7 +144,7 @@ def refusal(loss, signals, expected):
 
 def everything():
     with ranks() as mesh:
-        found = {check.__name__: check(mesh) for check in (additive, reduced, rowwise, plain, refusals)}
+        found = {check.__name__: check(mesh) for check in (additive, reduced, rowwise, plain, evaluated, refusals)}
         found["told"] = told(mesh, 2, 2), told(mesh, 1, 1)
     return found
 
@@ -145,7 +159,7 @@ def found():
     return on_ranks(everything, 2)
 
 
-@pytest.mark.parametrize("check", ["additive", "reduced", "rowwise", "plain"])
+@pytest.mark.parametrize("check", ["additive", "reduced", "rowwise", "plain", "evaluated"])
 def test_losses_and_gradients_are_those_of_one_process(found, check):
     assert max(one[check] for one in found) < 1e-12
 

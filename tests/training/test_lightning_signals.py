@@ -1,10 +1,12 @@
+import copy
+
 import torch
 from lightning.pytorch import Callback
 
 from lightning_abkd.training._lightning_signals import (
-    begin_validation_anew,
     ends_step,
     generator_states,
+    go_back_before_validation,
     is_validated_next,
     set_generator_states,
     slurm_requeue,
@@ -24,8 +26,8 @@ class Seen(Callback):
 
     def on_validation_batch_end(self, trainer, *unused):
         if not trainer.sanity_checking:
-            begin_validation_anew(trainer)
-            self.progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress.current
+            go_back_before_validation(trainer)
+            self.progress = copy.copy(trainer.fit_loop.epoch_loop.val_loop.batch_progress.current)
 
 
 def fit(tmp_path, **options):
@@ -41,9 +43,9 @@ def test_ends_of_steps_and_validations_are_known(tmp_path):
     assert not any(fit(tmp_path, limit_val_batches=0).validated)
 
 
-def test_a_validation_begins_anew(tmp_path):
+def test_a_validation_has_not_begun_after_going_back(tmp_path):
     progress = fit(tmp_path).progress
-    assert (progress.ready, progress.started, progress.processed) == (1, 1, 0)
+    assert (progress.ready, progress.processed) == (0, 0)
 
 
 def test_generators_are_set_back():

@@ -1,13 +1,21 @@
+import random
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
-from tests.training._training import dataset, loader, module, trainer
+from lightning_abkd.callbacks import AlphaBetaScheduler
+from lightning_abkd.data import DigitsDataModule, InstructionDataModule
+from lightning_abkd.models import causal_lm_from_config
+from lightning_abkd.modules import AdaptiveOffPolicy, DistillationModule, LanguageDistillationModule, Sampling
+from lightning_abkd.schedules import Linear
+from tests.training._training import dataset, loader, module, plain_module, sgd, trainer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",
@@ -15,6 +23,118 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:The dirpath has",
     "ignore:Be aware that",
 )
+
+
+class Noise(nn.Module):
+    """Draws from every generator of the CPU in training."""
+
+    def forward(self, inputs):
+        if not self.training:
+            return inputs
+        return inputs + 0.1 * random.random() + 0.1 * np.random.rand() + 0.1 * torch.rand(1)  # noqa: NPY002
+
+
+class Everything(Callback):
+    """What a fit does, in order, and a checkpoint after each micro-batch; a list of what follows each."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.seen = []
+        self.batches = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.seen.append((outputs["loss"].item(), float(pl_module.divergence.alpha), rate))
+        self.batches.append(len(self.seen))
+        trainer.save_checkpoint(self.folder / f"batch={len(self.batches)}.ckpt")
+
+    def on_validation_end(self, trainer, pl_module):
+        if not trainer.sanity_checking:
+            self.seen.append((trainer.callback_metrics["val/loss"].item(), trainer.global_step))
+
+
+def everything(folder, kind, checkpoint=None, seed=0, **options):
+    seed_everything(0, verbose=False)
+    net, *data = kind()
+    seed_everything(seed, verbose=False)
+    saved = ModelCheckpoint(folder, filename="{step}", save_top_k=-1, save_on_train_epoch_end=False)
+    options = {"max_epochs": 2, "limit_val_batches": 1} | options
+    callbacks = [log := Everything(folder), saved, AlphaBetaScheduler(alpha=Linear(0.9, 0.4))]
+    fitted = trainer(folder, callbacks=callbacks, enable_checkpointing=True, **options)
+    fitted.fit(net, *data, ckpt_path=checkpoint)
+    return log
+
+
+def images():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Dropout(), Noise(), nn.Linear(8, 10))
+    falls = partial(ReduceLROnPlateau, patience=0, threshold=10.0, threshold_mode="abs")
+    teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    net = DistillationModule(teacher, net, optimizer=sgd, lr_scheduler=falls)
+    return net, DigitsDataModule(batch_size=32, train_size=90)
+
+
+class Steered(AdaptiveOffPolicy):
+    """Raises its threshold at each validation."""
+
+    def validated(self, loss):
+        super().validated(loss + self.batches)
+
+
+def texts():
+    policy = Steered(0.5, step=0.2, tolerance=0.0, capacity=4, sampling=Sampling(max_new_tokens=2))
+    sizes = {"n_layer": 1, "n_embd": 4, "n_head": 1, "vocab_size": 384, "n_positions": 200, "eos_token_id": 1}
+    networks = [causal_lm_from_config("gpt2", sizes | {"bos_token_id": 1}) for _ in range(2)]
+    data = InstructionDataModule(max_length=200, max_prompt_length=180, batch_size=2, train_size=6)
+    return LanguageDistillationModule(*networks, optimizer=sgd, student_data=policy), data
+
+
+EXACT = {
+    "images": (images, {}, (1, 3, 4)),
+    "images, validated within epochs": (images, {"val_check_interval": 2}, (2, 3, 5)),
+    "images, accumulated": (images, {"accumulate_grad_batches": 2}, (1, 3, 4)),
+    "texts": (texts, {"val_check_interval": 2}, (1, 2, 3)),
+    "texts, accumulated": (texts, {"accumulate_grad_batches": 2}, (1, 3)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The .*dataloader.* is smaller than the logging interval")
+@pytest.mark.parametrize("name", EXACT)
+def test_a_run_from_any_batch_is_the_uninterrupted_one(tmp_path, name):
+    kind, options, batches = EXACT[name]
+    whole = everything(tmp_path, kind, **options)
+    for batch in batches:
+        resumed = everything(tmp_path / "on", kind, tmp_path / f"batch={batch}.ckpt", seed=7, **options)
+        assert resumed.seen == whole.seen[whole.batches[batch - 1] :], batch
+
+
+def test_a_run_from_a_validation_is_the_uninterrupted_one(tmp_path):
+    whole = everything(tmp_path, images, val_check_interval=2)
+    for step in (2, 5):
+        on = everything(tmp_path / "on", images, tmp_path / f"step={step}.ckpt", seed=7, val_check_interval=2)
+        assert on.seen == whole.seen[whole.batches[step - 1] + 1 :], step
+
+
+def test_a_run_that_was_resumed_is_resumed_again(tmp_path):
+    whole = everything(tmp_path, images)
+    everything(tmp_path / "1", images, tmp_path / "batch=2.ckpt", seed=7)
+    again = everything(tmp_path / "2", images, tmp_path / "1" / "batch=2.ckpt", seed=8)
+    assert again.seen == whole.seen[whole.batches[3] :]
+
+
+class Unsized(IterableDataset):
+    def __iter__(self):
+        return iter(dataset())
+
+
+def unsized():
+    return plain_module(), DataLoader(Unsized(), 8), loader()
+
+
+def test_a_loader_that_begins_again_is_said_once(tmp_path):
+    everything(tmp_path, unsized, max_steps=6)
+    with pytest.warns(UserWarning, match="loader begins with the first batch again") as warned:
+        everything(tmp_path / "on", unsized, tmp_path / "batch=2.ckpt", max_steps=6)
+    assert len([each for each in warned if "begins with the first batch" in str(each.message)]) == 1
 
 
 class Steps(Callback):

@@ -1,13 +1,15 @@
 """Training on what the student itself writes."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Literal, TypedDict, get_args
 
 import torch
 from torch import Tensor, nn
 
 from lightning_abkd._utils import check_at_least, check_choice, check_interval
+from lightning_abkd.distributed import sum_over_ranks
 from lightning_abkd.language.data import pad_batch
 from lightning_abkd.language.generation._sampling import Sampling, seed_of_stream
 
@@ -89,6 +91,10 @@ class OnPolicy(nn.Module):
         """Restore what a checkpoint kept."""
         self.batches = state["batches"]
 
+    def state_of_rank(self, states: Sequence[_State], rank: int, ranks: int) -> _State:
+        """Return the state with which a rank goes on from those of all ranks that wrote a checkpoint."""
+        return states[rank if len(states) == ranks else 0]
+
 
 class AdaptiveOffPolicy(OnPolicy):
     """DistiLLM's adaptive use of student-generated data, with a replay buffer.
@@ -103,8 +109,8 @@ class AdaptiveOffPolicy(OnPolicy):
     - r ≥ φ: the batch of the data stays as it is. At φ = 0 every batch does.
 
     In the released code the mask of generated responses is one token late and taken from the data's batch. Here labels
-    are those of the responses themselves, shifted where all labels are shifted. Checkpoints keep buffer and threshold;
-    in distributed training each rank has its own buffer, and a resumed run starts from the first rank's.
+    are those of the responses themselves, shifted where all labels are shifted. In distributed training each rank has
+    its own buffer. Checkpoints keep threshold and buffers; on another number of ranks, the samples are dealt out again.
 
     Args:
         threshold: φ at the start, in [0, 1]; 0 in the paper.
@@ -173,7 +179,9 @@ class AdaptiveOffPolicy(OnPolicy):
         if draw >= self.threshold:
             return batch
         share = {"decreasing": 1.0 - progress, "increasing": progress, "constant": 0.5}[self.replay]
-        if draw < self.threshold * share or len(self.buffer) < self.capacity:
+        # Ranks respond together, because networks in pieces run on all of them or on none.
+        is_filling = sum_over_ranks(batch["input_ids"].new_tensor(len(self.buffer) < self.capacity)) > 0
+        if draw < self.threshold * share or is_filling:
             batch = respond(batch)
             self._remember(batch)
             return batch
@@ -197,6 +205,20 @@ class AdaptiveOffPolicy(OnPolicy):
         self.threshold = state["threshold"]
         self.recorded = state["recorded"]
         self.buffer = deque(state["buffer"], maxlen=self.capacity)
+
+    def state_of_rank(self, states: Sequence[_State], rank: int, ranks: int) -> _State:
+        """Return the state of a rank; where their number has changed, the buffers of all are dealt out, oldest first.
+
+        Example:
+            >>> states = [{"buffer": ["a", "c"]}, {"buffer": ["b", "d"]}]
+            >>> AdaptiveOffPolicy().state_of_rank(states, rank=0, ranks=1)
+            {'buffer': ['a', 'b', 'c', 'd']}
+        """
+        if len(states) == ranks:
+            return states[rank]
+        aged = [(-age, sample) for state in states for age, sample in enumerate(reversed(state["buffer"]))]
+        dealt = [sample for _, sample in sorted(aged, key=itemgetter(0))]
+        return states[0] | {"buffer": dealt[rank::ranks]}
 
 
 def _uniform(generator: torch.Generator) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from lightning_abkd.distributed import Layout, is_sharded
+from lightning_abkd.distributed import Layout, is_sharded, on_every_process
 from lightning_abkd.losses.hidden._output_head import OutputHead
 from lightning_abkd.losses.hidden._teacher_head import TeacherHead
 
@@ -80,10 +80,10 @@ class HeadLayout:
 
     def _local(self, tensor: Tensor, split: Sequence[int], summed: Sequence[int]) -> Tensor:
         """Return a part of a tensor, whose gradients are parts over some dimensions and add up over others."""
-        from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
+        from torch.distributed.tensor import Partial, Replicate, Shard
 
         if not is_sharded(tensor):
-            tensor = DTensor.from_local(tensor, self.mesh, [Replicate()] * self.mesh.ndim, run_check=False)
+            tensor = on_every_process(tensor, self.mesh)
         placements: list[Placement] = [Shard(0) if dim in split else Replicate() for dim in range(self.mesh.ndim)]
         gradients = [Partial() if dim in summed else placement for dim, placement in enumerate(placements)]
         local: Tensor = tensor.redistribute(placements=placements).to_local(grad_placements=gradients)

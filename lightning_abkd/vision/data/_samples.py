@@ -40,6 +40,17 @@ class LabelledImages(Protocol):
         """Return the image, as stored, and its class."""
 
 
+class UnpreparedSample(ValueError):
+    """A sample whose reading or transform failed.
+
+    Args:
+        message: The sentence; the traceback that torch puts before it on its way from a worker is left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
+
+
 class Samples(Dataset[Sample]):
     """Some samples of a data set, with their own labels and transform.
 
@@ -72,6 +83,18 @@ class Samples(Dataset[Sample]):
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Sample:
+        try:
+            return self._prepared(position)
+        except (UnreadableImage, MemoryError):
+            raise
+        except Exception as error:
+            index = int(self.indices[position])
+            place = file_of(self.stored, index) or f"Sample {index} of {type(self.stored).__name__}"
+            raise UnpreparedSample(
+                f"{place} should be readable and fit the transform. Found {type(error).__name__}: {error}"
+            ) from error
+
+    def _prepared(self, position: int) -> Sample:
         index = int(self.indices[position])
         label: Label = self.labels[position]
         if self.labels.dim() == 1:

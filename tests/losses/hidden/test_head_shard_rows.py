@@ -62,6 +62,19 @@ def refusal(mesh):
     return str(error.value)
 
 
+def whole_logits(mesh):
+    """Logits of a split head, of the same without the last row, and of a split teacher next to them."""
+    hidden, weight, bias, *_ = tensors(torch.float64)
+    head, split = (
+        OutputHead(weight, bias, 0.5, 30.0),
+        OutputHead(spread(weight, mesh, 0), spread(bias, mesh, 0), 0.5, 30.0),
+    )
+    student = split.logits(hidden)
+    pairs = [(student, head.logits(hidden)), (split.cut(V - 1).logits(hidden), head.cut(V - 1).logits(hidden))]
+    pairs.append((compare_with_head(hidden, split)(student[:2], slice(0, 2))[1], head.logits(hidden[:2])))
+    return max(error(whole(a), b) for a, b in pairs)
+
+
 def findings():
     _head_loss._CHUNK_ELEMENTS["cpu"] = 2 * V
     found = {}
@@ -72,7 +85,7 @@ def findings():
             square = dist.init_device_mesh("cpu", (2, 2))
             found["square"] = largest_error(square, [(0, None), (None, 0), (None, 0)], torch.float64)
         _head_loss._CHUNK_ELEMENTS["cpu"] = N * V
-        found |= {"counted": counted(mesh), "refusal": refusal(mesh)}
+        found |= {"counted": counted(mesh), "refusal": refusal(mesh), "logits": whole_logits(mesh)}
     return found
 
 
@@ -96,3 +109,7 @@ def test_rows_are_told_and_the_gradient_of_hidden_states_is_summed(found):
 
 def test_a_divergence_that_needs_whole_rows_says_so(found):
     assert "an output layer whose rows are split" in found[0]["refusal"]
+
+
+def test_a_split_head_computes_split_logits(found):
+    assert max(one["logits"] for one in found) < 1e-12
