@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from lightning_abkd.training._calls import refuse_other_calls as refuse_other_calls
     from lightning_abkd.training._checkpoint import (
+        check_weights as check_weights,
         load_pretrained as load_pretrained,
         load_weights as load_weights,
         save_weights as save_weights,
@@ -96,7 +97,7 @@ else:
             "lightning_abkd.training._alpha_beta_scheduler": ["AlphaBetaScheduler"],
             "lightning_abkd.training._batches": ["Batch", "Signals", "inputs_of", "views_of"],
             "lightning_abkd.training._calls": ["refuse_other_calls"],
-            "lightning_abkd.training._checkpoint": ["load_weights", "load_pretrained", "save_weights"],
+            "lightning_abkd.training._checkpoint": ["check_weights", "load_weights", "load_pretrained", "save_weights"],
             "lightning_abkd.training._checkpoint_files": [
                 "ForeignCheckpointError",
                 "is_sharded_checkpoint",
