@@ -96,12 +96,7 @@ class SavePretrained(Callback):
         if is_merged:
             student = merge_adapters(student)
         options: dict[str, object] = {} if pieces is None else {"state_dict": pieces}
-        if is_adapted and not is_merged:
-            # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
-            options["save_embedding_layers"] = False
-        elif pieces is None and own_state(student).keys() != student.state_dict().keys():
-            # Compiled parts would leave their mark on the names.
-            options["state_dict"] = own_state(student)
+        options |= _options(student, pieces is None, is_adapted and not is_merged)
         save: Callable[..., object] = getattr(student, "save_pretrained")  # noqa: B009
         save(self.folder, **options)
 
@@ -114,3 +109,13 @@ class SavePretrained(Callback):
         if path is None:
             rank_zero_info("SavePretrained found no best checkpoint and takes the last weights.")
         return path
+
+
+def _options(student: nn.Module, is_whole: bool, is_adapter: bool) -> dict[str, object]:
+    if is_adapter:
+        # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
+        return {"save_embedding_layers": False}
+    if is_whole and own_state(student).keys() != student.state_dict().keys():
+        # Compiled parts would leave their mark on the names.
+        return {"state_dict": own_state(student)}
+    return {}
