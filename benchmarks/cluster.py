@@ -47,7 +47,7 @@ class Plain(LightningModule):
     def configure_model(self) -> None:
         """Shard as our module does."""
         if self.device_mesh is not None:
-            for layer in self.student:
+            for layer in self.student.children():
                 if isinstance(layer, nn.Linear):
                     fully_shard(layer, mesh=self.device_mesh["data_parallel"])
             fully_shard(self, mesh=self.device_mesh["data_parallel"])

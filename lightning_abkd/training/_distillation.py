@@ -16,7 +16,7 @@ from lightning_abkd.training._checkpoint import save_weights
 from lightning_abkd.training._evaluated_module import EvaluatedModule
 from lightning_abkd.training._gradient_shares import GradientShares
 from lightning_abkd.training._labels import LabelReader
-from lightning_abkd.training._lightning import is_built_from_config
+from lightning_abkd.training._lightning import is_built_from_config, trainer_of
 from lightning_abkd.training._module_state import ModuleState
 from lightning_abkd.training._optimization import Optimization
 from lightning_abkd.training._optimizers import DEFAULT_MONITOR, Optimizers
@@ -137,9 +137,10 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
     def configure_model(self) -> None:
         """Shard under a `ModelParallelStrategy`; check that the teacher is equal on all ranks, and place it."""
         super().configure_model()
-        if self._teacher is not None:
+        trainer = trainer_of(self)
+        if self._teacher is not None and trainer is not None:
             mesh = None if self.device_mesh is None else self.device_mesh["data_parallel"]
-            self._teacher.start(self.trainer.strategy.root_device, mesh)
+            self._teacher.start(trainer.strategy.root_device, mesh)
 
     def forward(self, inputs: Batch) -> Tensor:
         """Compute the student's logits, shape (B, C)."""
