@@ -18,8 +18,10 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, Shard
+from torch.nn.parallel import DistributedDataParallel
 
 from lightning_abkd.distributed import sum_over_ranks, world_size
+from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training._lightning import HostBatches, callbacks_of, share_data_between_all
 from lightning_abkd.training._pieces import is_sharded
 
@@ -46,6 +48,7 @@ class Sharding(HostBatches):
         Raises:
             ValueError: If several ranks share each batch although no weight is split between them.
         """
+        _keep_from_broadcasts(self)
         if self.device_mesh is None or is_sharded(self):
             return
         _check_all_ranks_differ(self, self.device_mesh)
@@ -62,6 +65,18 @@ class Sharding(HostBatches):
         Where weights lie in pieces, every rank has to call this equally often, and the networks in it, too.
         """
         return function()
+
+
+def _keep_from_broadcasts(module: nn.Module) -> None:
+    """Let DistributedDataParallel send no α or β: it would broadcast them before each pass, and ranks agree already."""
+    losses = [(path, part) for path, part in module.named_modules() if isinstance(part, DistillationLoss)]
+    live = [
+        f"{path}.{name}"
+        for path, loss in losses
+        for name, _ in loss.named_buffers(recurse=False)
+        if loss.built_with(name) is not None
+    ]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, live)
 
 
 def prepare_strategy(trainer: Trainer) -> None:

@@ -63,6 +63,7 @@ class Watch(DistillationModule):
         held = {id(parameter) for group in self.trainer.optimizers[0].param_groups for parameter in group["params"]}
         teacher = {id(parameter) for parameter in self.teacher.parameters()}
         self.seen = {
+            "buffers to send": len(wrapper.modules_buffers),
             "bytes in buckets": wrapper._get_ddp_logging_data()["total_parameter_size_bytes"],
             "bytes of the student": sum(parameter.nbytes for parameter in self.student.parameters()),
             "in the optimizer": len(held & teacher),
@@ -86,7 +87,7 @@ def largest_messages():
 def test_a_teacher_is_in_no_bucket_optimizer_state_or_message():
     for seen, messages, largest in on_ranks(largest_messages, 2):
         assert seen.pop("bytes in buckets") == seen.pop("bytes of the student")
-        assert seen == {"in the optimizer": 0, "in the module": 0, "in the state": []}
+        assert seen == {"buffers to send": 0, "in the optimizer": 0, "in the module": 0, "in the state": []}
         assert messages > 10
         # The teacher has 4003 numbers; the student has 59, and a checksum of each tensor is text.
         assert largest < 1000
