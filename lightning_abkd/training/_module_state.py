@@ -14,6 +14,7 @@ from lightning_abkd.training._lightning import (
     resumes_fit,
     write_checkpoints_whole,
 )
+from lightning_abkd.training._loading import LoadedSafely
 from lightning_abkd.training._own_names import below, own_names, prefixed, stripped_names
 from lightning_abkd.training._pruned_weights import with_masks_applied
 from lightning_abkd.training._sharding import prepare_strategy
@@ -24,7 +25,7 @@ from lightning_abkd.training._weight_values import completed
 State = dict[str, object]
 
 
-class ModuleState(HostBatches):
+class ModuleState(LoadedSafely, HostBatches):
     """Mixin whose checkpoints have the student's own names, and load into a module without teacher or divergence.
 
     `torch.compile`, DataParallel and averages around the student, or parts of it, leave no trace in the names. A state

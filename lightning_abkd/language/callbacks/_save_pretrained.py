@@ -102,15 +102,8 @@ class SavePretrained(Callback):
             load_weights(student, best_path, "student.")
         if is_merged:
             student = merge_adapters(student)
-        options: dict[str, object] = {} if pieces is None else {"state_dict": pieces}
-        if is_adapted and not is_merged:
-            # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
-            options["save_embedding_layers"] = False
-        elif pieces is None and own_state(student).keys() != student.state_dict().keys():
-            # Compiled parts would leave their mark on the names.
-            options["state_dict"] = own_state(student)
         save: Callable[..., object] = getattr(student, "save_pretrained")  # noqa: B009
-        save(folder, **options)
+        save(folder, **_options(student, pieces, is_adapted and not is_merged))
 
     def _best_path(self, trainer: Trainer) -> str | None:
         """Return the path of the best checkpoint, or None where the last weights are to be taken."""
@@ -121,6 +114,18 @@ class SavePretrained(Callback):
         if path is None:
             rank_zero_info("SavePretrained found no best checkpoint and takes the last weights.")
         return path
+
+
+def _options(student: nn.Module, pieces: dict[str, Tensor] | None, adapters_alone: bool) -> dict[str, object]:
+    """Return how a student is to be written."""
+    options: dict[str, object] = {} if pieces is None else {"state_dict": pieces}
+    if adapters_alone:
+        # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
+        options["save_embedding_layers"] = False
+    elif pieces is None and own_state(student).keys() != student.state_dict().keys():
+        # Compiled parts would leave their mark on the names.
+        options["state_dict"] = own_state(student)
+    return options
 
 
 def _move(source: Path, target: Path) -> None:
