@@ -9,7 +9,7 @@ Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningMod
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -21,7 +21,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.tuner.lr_finder import _LRCallback
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 
-from lightning_abkd.training._calls import other_calls_refused
 from lightning_abkd.training._checkpoint_io import AtomicCheckpointIO
 from lightning_abkd.training._sharded_files import read_on_ranks, write_sharded
 
@@ -156,22 +155,7 @@ def data_ranks(trainer: Trainer) -> tuple[int, int]:
     return options["num_replicas"], options["rank"]
 
 
-class LoadedSafely(LightningModule):
-    """Mixin for modules that are built by what their checkpoints say, which may call only what a config may."""
-
-    @restricted_classmethod
-    def load_from_checkpoint(cls, checkpoint_path: CheckpointPath, *arguments: object, **options: object) -> Self:
-        """Build a module from a checkpoint, as Lightning does; arguments by name replace those that were saved.
-
-        A checkpoint of a command line describes the objects it was built from, as a config does. What is no object of
-        the class that is asked for is not called, whoever wrote it there.
-        """
-        load: Callable[..., Self] = super().load_from_checkpoint
-        with other_calls_refused():
-            return load(checkpoint_path, *arguments, **options)
-
-
-class HostBatches(LoadedSafely):
+class HostBatches(LightningModule):
     """Mixin that changes batches while they are still on the host.
 
     Lightning runs the public hook `on_before_batch_transfer` of either the module or the data module, and warns that

@@ -10,13 +10,14 @@ import torch
 from lightning_abkd.training._checkpoint_files import is_sharded_checkpoint, named_errors, without_weights
 from lightning_abkd.training._checkpoint_io import local_path
 from lightning_abkd.training._lightning import CheckpointPath, HostBatches, restricted_classmethod
+from lightning_abkd.training._loading import LoadedSafely
 from lightning_abkd.training._shards import read_shards
 
 # Position of `weights_only` among the arguments of Lightning that follow the checkpoint.
 _WEIGHTS_ONLY = 3
 
 
-class LoadedModule(HostBatches):
+class LoadedModule(LoadedSafely, HostBatches):
     """Mixin whose `load_from_checkpoint` takes folders of shards too, and says in one sentence what it cannot read."""
 
     @restricted_classmethod

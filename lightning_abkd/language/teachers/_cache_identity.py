@@ -42,7 +42,7 @@ def model_identity(network: nn.Module) -> str:
     The fingerprint is the start of a SHA-256 over names, shapes, dtypes and all values of its parameters and of the
     buffers in its state dict, the same on every device and in every process, compiled or not. One changed value gives
     another one. A network loaded in another dtype has another identity, since its outputs differ. It reads every weight
-    once; for a model of several GB that takes seconds.
+    once, which takes a while for a model of many GB; `CachedTeacher` does it while the teacher answers.
 
     Args:
         network: Any network. Of a configuration of transformers its `name_or_path` is used; of a local folder only the
