@@ -63,6 +63,7 @@ benchmark: $(STAMP)  ## accuracy of the divergence, its speed and memory beside 
 	$(BIN)/python benchmarks/divergence_map.py
 	$(BIN)/python benchmarks/language_head.py
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/vocabulary.py
 
 benchmark-vision: $(STAMP)  ## objectives on Fashion-MNIST (package dataset-fashion-mnist, 45 minutes) and their speed
 	$(BIN)/python benchmarks/objectives.py

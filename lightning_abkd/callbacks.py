@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lightning_abkd.training import (
         AlphaBetaScheduler as AlphaBetaScheduler,
         HyperparameterScheduler as HyperparameterScheduler,
+        NonFiniteGuard as NonFiniteGuard,
         SignalCheckpoint as SignalCheckpoint,
     )
     from lightning_abkd.vision.callbacks import PredictionWriter as PredictionWriter
@@ -31,7 +32,12 @@ else:
                 "ResponseWriter",
                 "SavePretrained",
             ],
-            "lightning_abkd.training": ["AlphaBetaScheduler", "HyperparameterScheduler", "SignalCheckpoint"],
+            "lightning_abkd.training": [
+                "AlphaBetaScheduler",
+                "HyperparameterScheduler",
+                "NonFiniteGuard",
+                "SignalCheckpoint",
+            ],
             "lightning_abkd.vision.callbacks": ["PredictionWriter"],
         },
     )

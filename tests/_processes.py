@@ -85,11 +85,20 @@ def start_ranks(function: Callable[..., object], ranks: int, *arguments: object,
 def on_ranks(function: Callable[..., object], ranks: int, *arguments: object, timeout: float = 60) -> list[object]:
     """Call a function on each rank of a group that it or its Trainer sets up; return what they return."""
     started = start_ranks(function, ranks, *arguments)
+    answers: list[object] = []
+    errors: list[str] = []
     try:
-        return [rank.result(timeout) for rank in started]
+        for number, rank in enumerate(started):
+            try:
+                answers.append(rank.result(timeout if not errors else 1))
+            except AssertionError as error:
+                # What goes wrong on one rank shows on the others as a connection that is lost.
+                errors.append(f"Rank {number}: {error}")
     finally:
         for rank in started:
             rank.kill()
+    assert not errors, "\n".join(errors)
+    return answers
 
 
 def free_port() -> int:

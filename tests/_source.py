@@ -24,7 +24,7 @@ NETWORKS = BASE | {"lightning", "torchvision", "torchmetrics", "transformers", "
 THIRD_PARTY = {
     "kernels": BASE | {"triton"},
     "metrics": BASE | {"torchmetrics"},
-    "training": NETWORKS,
+    "training": NETWORKS | {"jsonargparse"},
     "exports": NETWORKS,
     "vision": NETWORKS,
     "language": NETWORKS,

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests._processes import on_ranks
+from tests._shards import ranks
 from tests.vision.data._formats import write_fashion_mnist_archives
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, of the extra 'benchmark'")
@@ -30,7 +32,9 @@ import fashion_mnist
 import growth
 import language_head
 import objectives
+import soak
 import training_step
+import vocabulary
 from _training import Clock
 
 OPTIONAL = {"TRL", "TRL chunked", "Liger KL", "Liger JSD", "Liger chunked", "Liger fused"}
@@ -255,8 +259,31 @@ def test_another_comparison_of_images_has_a_section_of_its_own(option):
     assert command.startswith(f"python benchmarks/fashion_mnist.py {option}")
 
 
-@pytest.mark.parametrize("script", ["divergence", "language_head", "growth", "training_step", "fashion_mnist"])
+def measured_ways():
+    with ranks():
+        return vocabulary.measure((8, 100), repeats=1)
+
+
+def test_a_sharded_vocabulary_and_a_gathered_one_give_one_loss():
+    found = on_ranks(measured_ways, 2)[0]
+    assert found["sharded"].value == pytest.approx(found["gathered"].value, rel=1e-5)
+    # Two numbers a row in three all-reduces, against the logits of both networks.
+    assert [found[way].bytes for way in ("sharded", "gathered")] == [4 * 8 * 2 * 3, 4 * 8 * 100 * 2]
+    assert vocabulary.rows(2, (8, 100), found)[:3] == ["2", "8×100", "3 / 2"]
+
+
+SCRIPTS = ["divergence", "language_head", "growth", "training_step", "fashion_mnist", "vocabulary"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_says_how_it_is_called(script, capsys):
     with pytest.raises(SystemExit, match="0"):
         sys.modules[script].main(["--help"])
     assert f"benchmarks/{script}.py" in capsys.readouterr().out
+
+
+def test_the_slope_of_a_long_training_leaves_its_beginning_out():
+    memory = [0, 0, 100, 110, 120, 130, 140, 150, 160, 170]
+    windows = [soak.Window(500 * i, each, 0, 1.0, 0, 0, 0) for i, each in enumerate(memory, 1)]
+    # 10 in 500 steps.
+    assert soak.slope(windows, "memory") == pytest.approx(20)

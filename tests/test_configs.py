@@ -7,7 +7,7 @@ import torch
 import yaml
 from torchvision.models import resnet18
 
-from lightning_abkd.cli import AbkdCLI
+from lightning_abkd.cli import AbkdCLI, main
 from lightning_abkd.data import read_records
 from lightning_abkd.models import WideResNet
 from lightning_abkd.vision.data._coop import names_file
@@ -38,6 +38,10 @@ VERSIONED = {
     "base_to_new/dtd": "runs/base_to_new/dtd",
 }
 COSINES = [each for each in FITS if "CosineAnnealingLR" in (ROOT / each[2]).read_text()]
+
+
+# One of each kind: what they share is checked once. The teachers here are untrained, and their samples too few to tell.
+CHECKED = ("mlkd", "gpt2_120m", "openllama_3b_lora", "base_to_new/dtd")
 
 
 def label(command):
@@ -88,6 +92,19 @@ def test_every_experiment_runs_two_steps(command):
     assert cli.trainer.global_step == 2
     assert torch.isfinite(cli.trainer.callback_metrics["train/loss"])
     assert read_again(cli) == cli.config["fit"].as_dict() | {"config": None}
+
+
+@pytest.mark.parametrize("config", CHECKED)
+def test_the_doctor_raises_no_false_alarm(config, monkeypatch, capsys):
+    (path,) = (path for path in CONFIGS if str(path.with_suffix("")).endswith(config))
+    command = documented(path)
+    write_teacher(command)
+    options = ["--data.num_workers", "0", "--data.batch_size", "4", *QUIET[:2]]
+    monkeypatch.setattr(sys, "argv", ["abkd", "check", *command[1:], *options])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("RED")] == []
+    assert stop.value.code == 0
 
 
 @pytest.mark.parametrize("command", COSINES, ids=label)

@@ -1,3 +1,4 @@
+import os
 import runpy
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from lightning_abkd.models import causal_lm, causal_lm_from_config
+from tests._processes import Rank
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, of the extra 'quickstart'")
 pytest.importorskip("sklearn", reason="needs scikit-learn, of the extra 'quickstart'")
@@ -28,9 +30,18 @@ LLAMA = {
 }  # fmt: skip
 
 
+def quickstart(folder, options):
+    """Run the script as Python does, in a process that has imported Lightning already."""
+    os.chdir(folder)
+    sys.argv = [str(EXAMPLES / "quickstart.py"), "--seeds", "1", "--epochs", "1", *options]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
 def run(*options, cwd):
-    command = [sys.executable, str(EXAMPLES / "quickstart.py"), "--seeds", "1", "--epochs", "1", *options]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    """Return the exit code of the script and what it printed."""
+    printed = cwd / f"printed{len(list(cwd.iterdir()))}.txt"
+    code = Rank(quickstart, (cwd, options), output=printed).code()
+    return code, printed.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -40,28 +51,26 @@ def first(tmp_path_factory):
 
 
 def test_quickstart_runs_from_anywhere_and_writes_its_results(first):
-    folder, result = first
-    assert result.returncode == 0, result.stderr
+    folder, (code, printed) = first
+    assert code == 0, printed
     written = {path.name for path in (folder / "out").iterdir()}
     assert {"results.md", "results.json", "curves.png", "summary.png", "teacher", "logs"} <= written
     assert "α-β scheduled" in (folder / "out" / "results.md").read_text()
 
 
 def test_quickstart_resumes_what_is_done(first):
-    folder, result = first
-    again = run("--output", "out", cwd=folder)
-    assert "seed 0 …" in result.stdout
-    assert "seed 0 …" not in again.stdout
-    assert [x for x in again.stdout.splitlines() if x[:1] == "|"] == [
-        x for x in result.stdout.splitlines() if x[:1] == "|"
-    ]
+    folder, (_, before) = first
+    _, again = run("--output", "out", cwd=folder)
+    assert "seed 0 …" in before
+    assert "seed 0 …" not in again
+    assert [x for x in again.splitlines() if x[:1] == "|"] == [x for x in before.splitlines() if x[:1] == "|"]
 
 
 def test_quickstart_names_unreadable_results(tmp_path):
     (tmp_path / "results.json").write_text("{broken")
-    result = run("--output", str(tmp_path), cwd=tmp_path)
-    assert result.returncode == 1
-    assert "cannot be read as results. Delete it" in result.stderr
+    code, printed = run("--output", str(tmp_path), cwd=tmp_path)
+    assert code == 1
+    assert "cannot be read as results. Delete it" in printed
 
 
 @pytest.fixture(scope="module")

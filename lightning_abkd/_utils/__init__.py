@@ -14,21 +14,26 @@ from lightning_abkd._utils._arguments import (
 )
 from lightning_abkd._utils._autograd import Context
 from lightning_abkd._utils._extras import require
-from lightning_abkd._utils._files import write_files_whole, write_whole, write_whole_by_one
-from lightning_abkd._utils._full_disks import full_disk
+from lightning_abkd._utils._files import write_whole, write_whole_by_one
+from lightning_abkd._utils._full_disks import full_disk, naming_full_disk
+from lightning_abkd._utils._gguf import check_gguf_file
 from lightning_abkd._utils._identity import digest
 from lightning_abkd._utils._lazy import OLD_ADDRESSES, export_lazily, renamed_message, renamed_names
 from lightning_abkd._utils._numbers import three_digits
 from lightning_abkd._utils._old_files import forward_old_files
+from lightning_abkd._utils._pickles import needed_code
+from lightning_abkd._utils._places import Links, leads_out
 from lightning_abkd._utils._pretrained import folder_or_hub, load_whole, reading_pretrained
 from lightning_abkd._utils._rows import row_slices
 
 __all__ = [
     "OLD_ADDRESSES",
     "Context",
+    "Links",
     "check_at_least",
     "check_choice",
     "check_finite",
+    "check_gguf_file",
     "check_interval",
     "check_positive",
     "check_same_shape",
@@ -37,14 +42,16 @@ __all__ = [
     "folder_or_hub",
     "forward_old_files",
     "full_disk",
+    "leads_out",
     "load_whole",
+    "naming_full_disk",
+    "needed_code",
     "reading_pretrained",
     "renamed_message",
     "renamed_names",
     "require",
     "row_slices",
     "three_digits",
-    "write_files_whole",
     "write_whole",
     "write_whole_by_one",
 ]

@@ -64,36 +64,6 @@ def _whole(path: Path, part: Path, size: Callable[[], int] | None) -> Iterator[P
         remove(part)
 
 
-@contextmanager
-def write_files_whole(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `folder`, whose files go there when the block ends well; others stay.
-
-    If the process is killed while it writes or the disk is full, the former files stay as they were.
-
-    Raises:
-        OSError: If the disk is full.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(folder)
-    remove(part)
-    try:
-        part.mkdir()
-        yield part
-        for file in part.rglob("*"):
-            _flush(file)
-        for file in [each for each in part.rglob("*") if each.is_file()]:
-            place = folder / file.relative_to(part)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(place)
-    except Exception as error:
-        named = full_disk(error, folder)
-        if named is None:
-            raise
-        raise named from error
-    finally:
-        remove(part)
-
-
 def replace_whole(part: Path, path: Path) -> None:
     """Put a file or folder that is complete in the place of another one; both are on the disk afterwards."""
     for file in [part] if part.is_file() else part.iterdir():

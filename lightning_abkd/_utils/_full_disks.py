@@ -1,13 +1,17 @@
 """What is said where a disk is full."""
 
 import errno
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What libraries in Rust and C++ say.
 _SAID = ("No space left on device", "Disk quota exceeded", "File too large")
+# What NumPy says.
+_CUT = re.compile(r"\d+ requested and \d+ written")
 _MB = 1e6
 
 
@@ -35,6 +39,18 @@ def full_disk(error: BaseException, path: Path, size: Callable[[], int] | None =
     return found
 
 
+@contextmanager
+def naming_full_disk(path: Path) -> Iterator[None]:
+    """Raise the error of `full_disk` if the disk is full while something is written."""
+    try:
+        yield
+    except Exception as error:
+        named = full_disk(error, path)
+        if named is None:
+            raise
+        raise named from error
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what it was raised from or during."""
     cause: BaseException | None = error
@@ -46,4 +62,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _number(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno in _FULL:
         return error.errno
+    if _CUT.search(str(error)):
+        return errno.ENOSPC
     return next((n for n, said in zip(_FULL, _SAID, strict=True) if said in str(error)), None)

@@ -1,10 +1,13 @@
 """Models of transformers: a folder or a name on the hub, read whole or refused in one sentence."""
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+from lightning_abkd._utils._pickles import needed_code
 
 T = TypeVar("T")
 # What `from_pretrained` returns with `output_loading_info`: the model, and names by what was not right with them.
@@ -52,7 +55,12 @@ def reading_pretrained(path: str, what: str) -> Iterator[None]:
         kind = type(error).__name__
         if "OutOfMemory" in kind:
             raise
-        reason = str(error).strip().partition("\n")[0]
+        if "trust_remote_code" in str(error):
+            raise ValueError(
+                f"Parameter `path` should lead to {what} without code of its own. Found some in {path!r}; "
+                "it runs only where `trust_remote_code: true` asks for it. Read it first: it may do whatever you may."
+            ) from None
+        reason = _reason(error)
         if isinstance(error, OSError) and not Path(path).is_dir():
             raise FileNotFoundError(f"{_no_folder(path)}, and no such name in reach ({reason}).") from None
         raise ValueError(
@@ -71,12 +79,13 @@ def load_whole(load: Callable[..., Loaded[T]], path: str, what: str, **options: 
 
     Raises:
         FileNotFoundError: As `reading_pretrained`.
-        ValueError: As `reading_pretrained`, or if weights are missing.
+        ValueError: As `reading_pretrained` and `check_shards`, or if weights are missing.
 
     Example:
         >>> load_whole(lambda path, output_loading_info: ("the model", {"missing_keys": []}), ".", "a CLIP")
         'the model'
     """
+    check_shards(Path(path))
     with reading_pretrained(path, what):
         model, found = load(path, output_loading_info=True, **options)
     if missing := sorted(found["missing_keys"]):
@@ -86,6 +95,27 @@ def load_whole(load: Callable[..., Loaded[T]], path: str, what: str, **options: 
             f"({', '.join(missing[:3])}{more}). Save the whole model."
         )
     return model
+
+
+def check_shards(folder: Path) -> None:
+    """Raise ValueError if an index of weights in a local folder names files outside of the folder."""
+    for index in folder.glob("*.index.json"):
+        try:
+            files = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # Who reads it says what is wrong with it.
+            continue
+        for name in sorted(map(str, files)):
+            if name != Path(name).name:
+                raise ValueError(f"Index {index} should name files beside it. Found {name!r}.")
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error; in place of torch's advice to run the code in any file, what a file needs."""
+    needed = needed_code(error)
+    if needed is not None:
+        return f"it needs pickle to run code, which is never done: {needed}"
+    return str(error).strip().partition("\n")[0]
 
 
 def _no_folder(path: str) -> str:

@@ -9,10 +9,10 @@ from types import ModuleType
 
 from jsonargparse import _util
 
-from lightning_abkd.cli._calls import refuse_other_calls
 from lightning_abkd.cli._class_change import forget_defaults
 from lightning_abkd.cli._open_types import take_classes
 from lightning_abkd.cli._short_names import find_short_names
+from lightning_abkd.training import refuse_other_calls
 
 _PACKAGE = "lightning_abkd"
 # A name that two rooms export is shown with the first of them.

@@ -8,6 +8,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning_abkd.cli._addresses import show_public_addresses
 from lightning_abkd.cli._checkpoint import best_checkpoint, check_checkpoint, requeued_checkpoint, untrained
 from lightning_abkd.cli._config_files import check_configs, with_paths
+from lightning_abkd.cli._detection import HELP, detecting
 from lightning_abkd.cli._displays import displays
 from lightning_abkd.cli._errors import readable_errors, warn
 from lightning_abkd.cli._exits import interrupts
@@ -48,6 +49,8 @@ class AbkdCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: object) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        # Every command takes it, because a config that a fit has saved is one for all of them.
+        parser.add_argument("--detect", action="store_true", help=HELP)
         if isinstance(parser, Parser):
             parser.show_as(subcommand)
         return parser
@@ -66,7 +69,8 @@ class AbkdCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint before anything is built. The config defines the networks, not the checkpoint."""
-        check_checkpoint(self.config.get(f"{self.config['subcommand']}.ckpt_path"))
+        given = self.config[self.config["subcommand"]]
+        check_checkpoint(given.get("ckpt_path"), given.get("weights_only"))
 
     def instantiate_classes(self) -> None:
         """Build trainer, module and data; their errors are reported in one sentence."""
@@ -75,6 +79,8 @@ class AbkdCLI(LightningCLI):
             super().instantiate_classes()
 
     def _instantiate_trainer(self, config: dict[str, object], callbacks: list[Callback]) -> Trainer:
+        if self.config[self.config["subcommand"]].get("detect"):
+            callbacks = detecting(config, callbacks)
         trainer = super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
         write_checkpoints_whole(trainer)
         # Given to the trainer itself, it would stand in the place of Lightning's own ModelCheckpoint.

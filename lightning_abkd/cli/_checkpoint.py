@@ -8,8 +8,10 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lightning_abkd.cli._errors import fail
+from lightning_abkd._utils import needed_code
+from lightning_abkd.cli._errors import fail, readable_errors
 from lightning_abkd.cli._namespaces import entries
+from lightning_abkd.training import METADATA, check_metadata
 
 # Arguments by which networks are told where their weights are.
 _SOURCES = ("checkpoint", "checkpoint_path", "path", "pretrained", "weights")
@@ -22,21 +24,42 @@ class Checkpoint(TypedDict):
     callbacks: dict[str, dict[str, str]]
 
 
-def check_checkpoint(path: str | None) -> None:
-    """Exit with an error unless the file can be read. Words such as best are understood by the trainer."""
+def check_checkpoint(path: str | None, weights_only: bool | None = None) -> None:
+    """Exit with an error unless the file can be read. Words such as best are understood by the trainer.
+
+    Args:
+        path: What `--ckpt_path` names.
+        weights_only: False where the command asks for pickles, which are not looked into then.
+    """
     if path in (None, "best", "last", "hpc", "registry"):
+        return
+    if (Path(path) / METADATA).is_file():
+        with readable_errors():
+            check_metadata(Path(path))
         return
     if not Path(path).is_file():
         found = "a folder" if Path(path).is_dir() else "no file"
         fail(f"Option `--ckpt_path` should name a file, or be best or last. Found {found} at {path}.")
     if path.endswith(".safetensors"):
         _refuse_weights(path)
-    try:
-        content = read_without_weights(path)
-    except Exception as error:
-        fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
+    if weights_only is False:
+        return
+    content = _read(path)
     if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
         _refuse_weights(path)
+
+
+def _read(path: str) -> object:
+    """Read a checkpoint without its weights; exit with an error if that is impossible."""
+    try:
+        return read_without_weights(path)
+    except Exception as error:
+        if needed := needed_code(error):
+            fail(
+                f"The checkpoint {path} needs pickle to run code, {needed}. If you trust its source, "
+                "`--weights_only false` allows it."
+            )
+        fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
 
 
 def _refuse_weights(path: str) -> NoReturn:

@@ -15,6 +15,7 @@ from lightning_abkd.cli._exits import interrupts
 from lightning_abkd.cli._shipped import configs_command
 
 _RUN = ("fit", "validate", "test", "predict")
+_ALSO_RUN = ("check", "sweep")
 _OVERVIEW = """\
 usage: abkd COMMAND [options]
 
@@ -27,6 +28,9 @@ Run what a config describes:
   predict      Predict with a trained student.
   sweep        Repeat a training over α, β and seeds.
 
+Before it costs time:
+  check        Run one real step, and say what is wrong with a config.
+
 Look around:
   configs      List, print or copy the configs that come with the package.
   list KIND    List losses, networks, data, callbacks, schedules, …
@@ -38,7 +42,14 @@ Begin with:
 
 `abkd COMMAND --help` explains a command; `abkd --version` shows the version.
 """
-_MEANT = {"train": "fit", "eval": "validate", "evaluate": "validate", "infer": "predict", "help": "--help"}
+_MEANT = {
+    "train": "fit",
+    "eval": "validate",
+    "evaluate": "validate",
+    "infer": "predict",
+    "doctor": "check",
+    "help": "--help",
+}
 
 
 def main() -> None:
@@ -49,11 +60,11 @@ def main() -> None:
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command in _LOOK:
         _look(command, sys.argv[2:])
-    elif command in (*_RUN, "sweep") or command.startswith("-"):
+    elif command in (*_RUN, *_ALSO_RUN) or command.startswith("-"):
         with interrupts():
             _run(command)
     else:
-        close = get_close_matches(command, [*_RUN, "sweep", *_LOOK, *_MEANT], 1)
+        close = get_close_matches(command, [*_RUN, *_ALSO_RUN, *_LOOK, *_MEANT], 1)
         hint = f"Did you mean {_MEANT.get(close[0], close[0])}?" if close else "`abkd --help` lists them."
         fail(f"Found no command {command!r}. {hint}")
 
@@ -101,10 +112,20 @@ def _run(command: str) -> None:
     check_configs(sys.argv[1:])
     if command == "sweep":
         _sweep()
+    elif command == "check":
+        _check()
     else:
         from lightning_abkd.cli._app import AbkdCLI
 
         AbkdCLI()
+
+
+def _check() -> None:
+    from lightning_abkd.cli._check import check_command
+
+    arguments = sys.argv[2:]
+    sys.argv = sys.argv[:1]
+    check_command(arguments)
 
 
 def _sweep() -> None:

@@ -1,6 +1,7 @@
 """The configs that come with the package: their list, their text, copies, and `abkd:` addresses."""
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -70,7 +71,7 @@ def _copy(name: str | None, target: Path) -> str:
     below = shipped_configs() if name is None else _folder(name)
     paths = [_root() / f"{each}.yaml" for each in below] or [_path(str(name))]
     written = {path: target / path.relative_to(_root()) for path in paths}
-    if there := [str(path) for path in written.values() if path.exists()]:
+    if there := [str(path) for path in written.values() if os.path.lexists(path)]:
         fail(f"Option `--to` should leave files as they are. Found {there[0]}. Choose another folder.")
     for path, copy in written.items():
         copy.parent.mkdir(parents=True, exist_ok=True)

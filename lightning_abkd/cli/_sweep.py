@@ -129,7 +129,7 @@ def _train_missing(
         label = request.grid.label(point)
         progress.begin(label)
         place = results.place(point)
-        shutil.rmtree(place, ignore_errors=True)
+        _clear(place)
         with _resumable(progress, len(missing) - number):
             failure = _failure(results, point, train, [*_command(request, point), _logger(place)])
         if failure is None:
@@ -139,6 +139,17 @@ def _train_missing(
             failures[label] = failure
             progress.end(label, f"failed. {failure}")
     return failures
+
+
+def _clear(place: Path) -> None:
+    """Remove what an earlier attempt left.
+
+    Raises:
+        ValueError: If it is a link, which would lead the results elsewhere.
+    """
+    if place.is_symlink() or place.parent.is_symlink():
+        raise ValueError(f"Folder `{place}` should be one of the sweep. Found a link in its place; remove it.")
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _failure(results: Results, point: Point, train: Train, options: list[str]) -> str | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         plot_divergence_map as plot_divergence_map,
     )
     from lightning_abkd.diagnostics._points import plot_points as plot_points
+    from lightning_abkd.diagnostics.doctor import Finding as Finding, check as check
+    from lightning_abkd.training import Replay as Replay, replay_batch as replay_batch
 else:
     export_lazily(
         __name__,
@@ -25,6 +27,8 @@ else:
             "lightning_abkd.diagnostics._curves": ["plot_curves", "read_metrics"],
             "lightning_abkd.diagnostics._divergence_map": ["DivergenceMap", "divergence_map", "plot_divergence_map"],
             "lightning_abkd.diagnostics._points": ["plot_points"],
+            "lightning_abkd.diagnostics.doctor": ["Finding", "check"],
+            "lightning_abkd.training": ["Replay", "replay_batch"],
         },
         renamed={"sweep": "lightning_abkd.cli.sweep"},
     )

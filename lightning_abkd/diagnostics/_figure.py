@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lightning_abkd._utils import require
+from lightning_abkd._utils import require, write_whole
 
 _DOTS_PER_INCH = 130
 _TITLE_SIZE = 11
@@ -61,6 +61,6 @@ class Figure:
     def save(self, output: str | Path) -> Path:
         """Write the figure in the format of the path's suffix; its folder is created."""
         output = Path(output)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        self.page.savefig(output, dpi=_DOTS_PER_INCH)
+        with write_whole(output) as part:
+            self.page.savefig(part, dpi=_DOTS_PER_INCH, format=output.suffix.removeprefix(".") or None)
         return output

@@ -1,22 +1,12 @@
 """The α-β-divergence, and the slope that its gradient is made of."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lightning_abkd._utils import Context, check_same_shape
-from lightning_abkd.functional._numerics import (
-    bound_infinities,
-    can_read_without_sync,
-    first_difference,
-    promote_to_float32,
-    second_difference,
-)
-
-# Where |α + β| is smaller, dividing a term by it costs digits that the divided difference keeps.
-_SMALLEST_TOTAL = 0.25
+from lightning_abkd.functional._alpha_beta_terms import compare, exponent_column, powers_fit, slope
+from lightning_abkd.functional._numerics import can_read_without_sync, promote_to_float32
 
 
 def alpha_beta_divergence(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, beta: float | Tensor) -> Tensor:
@@ -78,8 +68,9 @@ def alpha_beta_divergence(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, b
     check_same_shape(log_p, log_q, ("log_p", "log_q"))
     log_p = promote_to_float32(log_p, log_q)
     log_q = promote_to_float32(log_q, log_p)
-    from_slopes = _follows_from_slopes(alpha, beta)
-    result: Tensor = _AlphaBeta.apply(log_p, log_q, _column(alpha, log_q), _column(beta, log_q), from_slopes)
+    a = exponent_column(alpha, log_q)
+    b = exponent_column(beta, log_q)
+    result: Tensor = _AlphaBeta.apply(log_p, log_q, a, b, powers_fit(alpha, beta))
     return result
 
 
@@ -118,119 +109,35 @@ def alpha_beta_slope(log_p: Tensor, log_q: Tensor, alpha: float | Tensor, beta: 
     """
     log_p = promote_to_float32(log_p, log_q)
     log_q = promote_to_float32(log_q, log_p)
-    return _slope(*bound_infinities(log_p, log_q), _column(alpha, log_q), _column(beta, log_q))
+    a = exponent_column(alpha, log_q)
+    b = exponent_column(beta, log_q)
+    return slope(log_p, log_q, a, b, powers_fit(alpha, beta))
 
 
 class _AlphaBeta(torch.autograd.Function):
     """The divergence of each position, with both slopes computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Context, log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor, from_slopes: bool) -> Tensor:
-        u, v = bound_infinities(log_p, log_q)
-        teacher: Tensor | None
-        student: Tensor | None
-        # Duality: D_αβ(p‖q) = D_βα(q‖p).
-        if from_slopes:
-            teacher = _slope(v, u, beta, alpha)
-            student = _slope(u, v, alpha, beta)
-            # Accurate to the rounding of d, like the divided difference, at a fraction of its cost.
-            terms = (teacher + student).div_(-(alpha + beta))
-        else:
-            teacher = _slope(v, u, beta, alpha) if ctx.needs_input_grad[0] else None
-            student = _slope(u, v, alpha, beta) if ctx.needs_input_grad[1] else None
-            terms = _terms(u, v, alpha, beta)
+    def forward(ctx: Context, log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor, powers_fit: bool) -> Tensor:
+        of_teacher, of_student, *_ = ctx.needs_input_grad
+        found = compare(log_p, log_q, alpha, beta, powers_fit, of_teacher)
         ctx.save_for_backward(
-            teacher if ctx.needs_input_grad[0] else None, student if ctx.needs_input_grad[1] else None
+            None if found.teacher is None else found.teacher.product(),
+            found.student.product() if of_student else None,
         )
-        if u is not log_p:
-            terms.masked_fill_(_infinite_terms(log_p, log_q, alpha, beta), torch.inf)
-        return terms.sum(-1).clamp_(min=0.0)
+        return found.values
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         # Where a side needs no gradient, None was saved for it.
         slopes: tuple[Tensor | None, ...] = ctx.saved_tensors
-        return *(None if slope is None else -grad.unsqueeze(-1) * slope for slope in slopes), None, None, None
+        return *(None if slope is None else _times(slope, -grad.unsqueeze(-1)) for slope in slopes), None, None, None
 
 
-def _follows_from_slopes(alpha: float | Tensor, beta: float | Tensor) -> bool:
-    """Return True if the slopes give the value; False for exponents on a device, to avoid reading them.
-
-    Every α + β should be far enough from 0 to divide by. At negative exponents the slopes overflow before their sum.
-    """
-    total = alpha + beta
-    if isinstance(total, Tensor) and not can_read_without_sync(total):
-        return False
-    suits = (total >= _SMALLEST_TOTAL) & (alpha >= 0.0) & (beta >= 0.0)
-    return bool(suits.all()) if isinstance(suits, Tensor) else suits
-
-
-def _column(value: float | Tensor, like: Tensor) -> Tensor:
-    """Return an exponent as a tensor that broadcasts against (..., V), constant in the backward pass."""
-    if isinstance(value, Tensor):
-        return value.detach().to(like).unsqueeze(-1)
-    return torch.full((1,), value, dtype=like.dtype, device=like.device)
-
-
-def _slope(u: Tensor, v: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Compute -∂D/∂log q = q^(α+β) (e^(αd) - 1)/α, d = log p - log q, with the larger exponential factored out.
-
-    Here and below u = log p and v = log q, both finite.
-    """
-    d = u - v
-    larger = torch.maximum((alpha + beta) * v, (alpha * u).add_(beta * v))
-    larger = _without_equal_classes(larger, d, alpha, beta).exp_()
-    return larger.mul_(d).mul_(first_difference(d.mul_(alpha).abs_()))
-
-
-def _terms(u: Tensor, v: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Compute the term of each class, max(p, q)^s d² exp[0, -c|d|, -s|d|] >= 0, as a divided difference.
-
-    s = α + β, d = u - v, and c = α where q > p, β where p > q.
-    """
-    total = alpha + beta
-    distance = (u - v).abs()
-    student_larger = u < v
-    by_alpha = _sorted_nodes(alpha, total)
-    by_beta = _sorted_nodes(beta, total)
-    low = torch.where(student_larger, by_alpha.low, by_beta.low)
-    gap = torch.where(student_larger, by_alpha.gap, by_beta.gap)
-    next_gap = torch.where(student_larger, by_alpha.next_gap, by_beta.next_gap)
-    # The lowest node joins the power in one exponent, so that neither factor overflows alone.
-    exponent = total * torch.maximum(u, v) - low * distance
-    power = _without_equal_classes(exponent, distance, alpha, beta).exp_()
-    return power * distance.square() * second_difference(gap * distance, next_gap * distance)
-
-
-def _without_equal_classes(exponent: Tensor, distance: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Set the exponents of classes with p = q to 0, in place: the power may be inf otherwise, and inf · 0 is NaN."""
-    if not can_read_without_sync(alpha) or bool((torch.minimum(alpha, beta) < 0.0).any()):
-        exponent.masked_fill_(distance == 0.0, 0.0)
-    return exponent
-
-
-class _SortedNodes(NamedTuple):
-    """Three nodes of a divided difference: the lowest, the gap to the middle one, and from there to the highest."""
-
-    low: Tensor
-    gap: Tensor
-    next_gap: Tensor
-
-
-def _sorted_nodes(node: Tensor, total: Tensor) -> _SortedNodes:
-    """Sort the nodes 0, node and total."""
-    zero = torch.zeros_like(total)
-    smaller = torch.minimum(node, total)
-    larger = torch.maximum(node, total)
-    low = torch.minimum(smaller, zero)
-    middle = torch.maximum(smaller, torch.minimum(larger, zero))
-    return _SortedNodes(low, middle - low, torch.maximum(larger, zero) - middle)
-
-
-def _infinite_terms(log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Return True for classes that only one side excludes and whose term is infinite."""
-    no_p = torch.isneginf(log_p)
-    no_q = torch.isneginf(log_q)
-    unbounded_total = alpha + beta <= 0
-    return (no_p & ~no_q & ((alpha <= 0) | unbounded_total)) | (no_q & ~no_p & ((beta <= 0) | unbounded_total))
+def _times(slope: Tensor, upstream: Tensor) -> Tensor:
+    """Multiply; positions that do not count have no gradient, even if their slopes are infinite."""
+    product = upstream * slope
+    if can_read_without_sync(upstream) and bool(upstream.all()):
+        return product
+    return product.masked_fill_(upstream == 0.0, 0.0)

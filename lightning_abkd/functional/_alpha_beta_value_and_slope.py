@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from lightning_abkd._utils import check_same_shape
-from lightning_abkd.functional._alpha_beta import _column, _follows_from_slopes, _infinite_terms, _slope, _terms
-from lightning_abkd.functional._numerics import bound_infinities, promote_to_float32
+from lightning_abkd.functional._alpha_beta_terms import compare, exponent_column, powers_fit
+from lightning_abkd.functional._numerics import promote_to_float32
 
 
 @torch.no_grad()
@@ -52,16 +52,7 @@ def alpha_beta_value_and_slope(
     check_same_shape(log_p, log_q, ("log_p", "log_q"))
     log_p = promote_to_float32(log_p, log_q)
     log_q = promote_to_float32(log_q, log_p)
-    a = _column(alpha, log_q)
-    b = _column(beta, log_q)
-    u, v = bound_infinities(log_p, log_q)
-    slope = _slope(u, v, a, b)
-    if _follows_from_slopes(alpha, beta):
-        # Duality: D_αβ(p‖q) = D_βα(q‖p).
-        teacher_slope = _slope(v, u, b, a)
-        terms = teacher_slope.add_(slope).div_(-(a + b))
-    else:
-        terms = _terms(u, v, a, b)
-    if u is not log_p:
-        terms.masked_fill_(_infinite_terms(log_p, log_q, a, b), torch.inf)
-    return terms.sum(-1).clamp_(min=0.0), slope
+    a = exponent_column(alpha, log_q)
+    b = exponent_column(beta, log_q)
+    found = compare(log_p, log_q, a, b, powers_fit(alpha, beta))
+    return found.values, found.student.product()

@@ -154,7 +154,7 @@ class _LogRatios(NamedTuple):
 
 def _log_ratios(log_p: Tensor, log_q: Tensor, share: float) -> _LogRatios:
     """Compute both ratios for m = share · p + (1 - share) · q; neither cancels as p → q nor overflows."""
-    u, v = bound_infinities(log_p, log_q)
+    u, v, _ = bound_infinities(log_p, log_q)
     d = u - v
     shares = d.new_tensor([1.0 - share, share])
     # The share of the smaller of p and q.
@@ -169,9 +169,9 @@ def _skewed_kl(log_p: Tensor, log_q: Tensor, skew: float) -> Tensor:
     log_q = promote_to_float32(log_q, log_p)
     with torch.no_grad():
         over_mixture = _log_ratios(log_p, log_q, skew)
-        p = log_p.exp()
-        student_slope = over_mixture.student.exp_().mul_(p).mul_(skew - 1.0)
-        # ∂/∂log p is p (log(p/m) + 1 - λ p/m), and λ p/m = 1 - (1 - λ) q/m.
-        teacher_slope = over_mixture.teacher.mul_(p).sub_(student_slope)
+        # Of p log(p/m) - p + m, which has the same sum over all classes, no term is negative.
+        excess = torch.expm1(over_mixture.teacher)
+        student_slope = (excess * log_q.exp()).mul_(skew - 1.0)
+        teacher_slope = over_mixture.teacher.sub_(excess.mul_(skew)).mul_(log_p.exp())
     result: Tensor = _FromSlopes.apply(log_p, log_q, teacher_slope, student_slope)
     return result

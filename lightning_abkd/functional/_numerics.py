@@ -1,13 +1,17 @@
 """Expressions that stay accurate where their textbook form cancels or overflows."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 _TINY = 1e-30
 _SERIES_BOUND = 0.3
 _SERIES_TERMS = 11
-# Large enough to behave like infinity in every expression here, small enough that its square is a float32.
+# Large enough to behave like infinity in every expression here, small enough that its products are float32.
 _FAR = 1e18
+# Masks write the least number of float32 or bfloat16, which a temperature may divide. Nothing else is as small.
+EXCLUDED = -1e30
 
 
 def promote_to_float32(tensor: Tensor, *others: Tensor) -> Tensor:
@@ -53,15 +57,21 @@ def first_difference(t: Tensor) -> Tensor:
     return torch.neg(t).expm1_().neg_().div_(t)
 
 
-def second_difference(a: Tensor, c: Tensor) -> Tensor:
-    """Compute the second divided difference exp[0, -a, -(a + c)] for a, c >= 0, which is 1/2 at a = c = 0.
+def scaled_second_difference(root: Tensor, distance: Tensor, gap: Tensor, next_gap: Tensor) -> Tensor:
+    """Compute (root · distance)² exp[0, -a, -(a + c)] with a = gap · distance and c = next_gap · distance, all >= 0.
 
-    Identity: (exp[0, -a] - e^-a exp[0, -c]) / (a + c). It cancels for a small a + c, where the series
-    Σ_n (-1)^n h_n(a, b) / (n + 2)! with b = a + c takes over; h_n is the complete homogeneous symmetric polynomial.
+    The divided difference is 1/2 at a = c = 0. Identity: (exp[0, -a] - e^-a exp[0, -c]) / (a + c). It cancels for a
+    small a + c, where the series Σ_n (-1)^n h_n(a, b) / (n + 2)! with b = a + c takes over; h_n is the complete
+    homogeneous symmetric polynomial. The factors are multiplied so that neither root² nor distance² overflows before
+    the result.
     """
+    a = gap * distance
+    c = next_gap * distance
     b = a + c
-    direct = (first_difference(a) - torch.exp(-a) * first_difference(c)) / b.clamp(min=_SERIES_BOUND)
-    return torch.where(b < _SERIES_BOUND, _series(a.clamp(max=_SERIES_BOUND), b.clamp(max=_SERIES_BOUND)), direct)
+    ends = distance * first_difference(a) - torch.exp(-a) * (distance * first_difference(c))
+    far = root * (ends / (gap + next_gap)) * root
+    near = (root * distance).square() * _series(a.clamp(max=_SERIES_BOUND), b.clamp(max=_SERIES_BOUND))
+    return torch.where(b < _SERIES_BOUND, near, far)
 
 
 def _series(a: Tensor, b: Tensor) -> Tensor:
@@ -78,15 +88,54 @@ def _series(a: Tensor, b: Tensor) -> Tensor:
     return total
 
 
-def bound_infinities(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace -inf by a bound that acts like it, and by 0 where both are -inf, so that all differences are finite.
+class Bounded(NamedTuple):
+    """Finite log-probabilities of teacher and student, which act like those that they stand for."""
 
-    Tensors without -inf are returned unchanged if this can be checked without synchronising with a device.
+    log_p: Tensor
+    log_q: Tensor
+    unchanged: bool
+    """Whether they are the given tensors, all moderate."""
+
+
+def bound_infinities(log_p: Tensor, log_q: Tensor) -> Bounded:
+    """Replace -inf by a bound that acts like it, and by 0 where both sides exclude a class, so that differences exist.
+
+    Moderate tensors are returned as they are if this can be checked without synchronising with a device.
     """
-    if can_read_without_sync(log_p) and log_p.numel() and (log_p.amin() + log_q.amin()).item() > -torch.inf:
-        return log_p, log_q
-    excluded = torch.isneginf(log_p) & torch.isneginf(log_q)
-    return log_p.masked_fill(excluded, 0.0).clamp(min=-_FAR), log_q.masked_fill(excluded, 0.0).clamp(min=-_FAR)
+    if can_read_without_sync(log_p) and log_p.numel() and (log_p.amin() + log_q.amin()).item() > -_FAR:
+        return Bounded(log_p, log_q, unchanged=True)
+    excluded = excluded_by_both(log_p, log_q)
+    u, v = (
+        log.masked_fill(excluded, 0.0).masked_fill_(torch.isneginf(log) & ~excluded, -_FAR) for log in (log_p, log_q)
+    )
+    return Bounded(u, v, unchanged=False)
+
+
+def excluded_by_both(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Return True for classes that are impossible for teacher and student, and of which no divergence takes notice.
+
+    They are at -inf or at the least number of float32 or bfloat16, which masks write in its place and a temperature may
+    have divided: below -1e30. On one side alone such a number counts as what it is.
+
+    Args:
+        log_p: Teacher log-probabilities.
+        log_q: Student log-probabilities, same shape.
+
+    Returns:
+        Boolean, same shape.
+
+    Example:
+        >>> import torch
+        >>> log_p, log_q = torch.tensor([-1.0, -torch.inf, -3e38]), torch.tensor([-3e38, -3e38, -3e37])
+        >>> excluded_by_both(log_p, log_q)
+        tensor([False,  True,  True])
+    """
+    return (log_p < EXCLUDED) & (log_q < EXCLUDED)
+
+
+def are_moderate(*logs: Tensor) -> bool:
+    """Return True if products with exponents neither overflow nor lose digits; False for tensors on a device."""
+    return all(can_read_without_sync(log) and (not log.numel() or log.amin().item() > -2.0 * _FAR) for log in logs)
 
 
 def warm_up_vectorised_pow() -> None:

@@ -18,7 +18,8 @@ from lightning_abkd.kernels._alpha_beta_op import runs_triton
 from lightning_abkd.kernels._alpha_beta_rows import alpha_beta_rows
 from lightning_abkd.kernels._backend import Backend
 from lightning_abkd.kernels._backends import BackendName, choose_backend, create_backends
-from lightning_abkd.kernels._logit_rows import LogitRows
+from lightning_abkd.kernels._closed_form import alpha_beta_closed_form
+from lightning_abkd.kernels._logit_rows import LogitRows, log_softmax_at
 from lightning_abkd.kernels._softmax_exponents import softmax_exponents
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Backend",
     "BackendName",
     "LogitRows",
+    "alpha_beta_closed_form",
     "alpha_beta_cross_entropy_rows",
     "alpha_beta_from_logits",
     "alpha_beta_grid",
@@ -34,6 +36,7 @@ __all__ = [
     "alpha_beta_statistics",
     "choose_backend",
     "create_backends",
+    "log_softmax_at",
     "runs_triton",
     "softmax_exponents",
 ]

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from lightning_abkd._utils import check_positive, check_same_shape, row_slices
-from lightning_abkd.functional import alpha_beta_divergence
+from lightning_abkd.functional import alpha_beta_value_and_gradients
 from lightning_abkd.kernels._grid_plan import GridPlan
 from lightning_abkd.kernels._grid_sums import RowSums
 from lightning_abkd.kernels._grid_values import ValuesAndNorms, grid_values, infinite_points
@@ -87,8 +87,8 @@ def alpha_beta_grid(
     s = α + β, divided by |s| where that is small but not 0. That is little, unless the student is within a few
     hundredths of a nat of its teacher. D is 0 where they are equal. A norm below about 1e-3 of ‖(p^α q^β - q^s)/α‖ has
     no correct digit: there the gradient cancels between the less probable classes. Pass float64 logits where that
-    matters. A grid with a negative exponent is computed in float64. Rows that overflow there, or have a class at -inf
-    on one side alone, are computed point by point.
+    matters. A grid with a negative exponent is computed in float64. Rows that overflow, and points with
+    0 < abs(s) < 0.02, are computed one by one.
 
     Args:
         student_logits: Shape (..., V), any floating dtype.
@@ -139,28 +139,35 @@ def _grid_of_rows(
     plan: GridPlan, student: Tensor, teacher: Tensor, temperature: float, dtype: torch.dtype
 ) -> ValuesAndNorms:
     """Compute D and the norms, (N, A, B) in float64, of logits (N, V)."""
-
-    def scaled(logits: Tensor) -> Tensor:
-        return logits.to(dtype) / temperature if temperature != 1.0 else logits.to(dtype)
-
     rows, classes = student.shape
     size, width = _block_shape(rows, classes, student.device.type)
     sums = RowSums(plan, rows, width, student.device)
     buffer = torch.empty((2, size, classes), dtype=dtype, device=student.device)
     for chunk in row_slices(rows, 1, size):
         logs = buffer[:, : chunk.stop - chunk.start]
-        torch._log_softmax(scaled(student[chunk]), -1, False, out=logs[0])
-        torch._log_softmax(scaled(teacher[chunk]), -1, False, out=logs[1])
+        torch._log_softmax(_scaled(student[chunk], temperature, dtype), -1, False, out=logs[0])
+        torch._log_softmax(_scaled(teacher[chunk], temperature, dtype), -1, False, out=logs[1])
         sums.add(chunk, logs)
     found = grid_values(plan, sums)
-    if plan.has_negative_exponent:
-        failed = ~(found.values.isfinite() & found.norms.isfinite()).flatten(1).all(1)
-        exact = _point_by_point(plan, scaled(student[failed]), scaled(teacher[failed]))
-        found.values[failed] = exact.values
-        found.norms[failed] = exact.norms
+    points = list(itertools.product(range(len(plan.grid.alphas)), range(len(plan.grid.betas))))
+    lost = [(i, j) for i, j in points if plan.grid.loses_digits(plan.grid.alphas[i], plan.grid.betas[j])]
+    failed = sums.extreme | ~(found.values.isfinite() & found.norms.isfinite()).flatten(1).all(1)
+    for these, where in ((slice(None), lost), (failed, points if failed.any() else [])):
+        if where:
+            log_p = _scaled(teacher[these], temperature, dtype).log_softmax(-1)
+            log_q = _scaled(student[these], temperature, dtype).log_softmax(-1)
+            _compute_points(plan, log_p, log_q, these, where, found)
     infinite = infinite_points(plan, sums.one_sided)
     values = found.values.masked_fill(infinite.values, torch.inf)
     return ValuesAndNorms(values, found.norms.masked_fill(infinite.norms, torch.inf) / temperature)
+
+
+def _scaled(logits: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
+    """Divide logits by T; for T < 1 the quotients could overflow, so that the largest is subtracted first."""
+    logits = logits.to(dtype)
+    if temperature == 1.0:
+        return logits
+    return (logits if temperature > 1.0 else logits - logits.amax(-1, keepdim=True)) / temperature
 
 
 def _block_shape(rows: int, classes: int, device: str) -> tuple[int, int]:
@@ -172,19 +179,23 @@ def _block_shape(rows: int, classes: int, device: str) -> tuple[int, int]:
     return min(rows, max(torch.get_num_threads(), elements // width)), width
 
 
-def _point_by_point(plan: GridPlan, student: Tensor, teacher: Tensor) -> ValuesAndNorms:
-    """Compute D and the norms at T = 1 one point after the other, whatever the logits."""
-    log_p = teacher.log_softmax(-1)
-    student = student.detach().requires_grad_()
-    values = []
-    norms = []
-    for alpha, beta in itertools.product(plan.grid.alphas, plan.grid.betas):
-        with torch.enable_grad():
-            value = alpha_beta_divergence(log_p, student.log_softmax(-1), alpha, beta)
-            norms.append(torch.autograd.grad(value.sum(), student)[0].norm(dim=-1))
-        values.append(value.detach())
-    shape = (len(student), len(plan.grid.alphas), len(plan.grid.betas))
-    return ValuesAndNorms(torch.stack(values, -1).view(shape), torch.stack(norms, -1).view(shape))
+def _compute_points(
+    plan: GridPlan,
+    log_p: Tensor,
+    log_q: Tensor,
+    rows: slice | Tensor,
+    points: list[tuple[int, int]],
+    found: ValuesAndNorms,
+) -> None:
+    """Compute D and the norms at T = 1 of some rows and points, one point after the other, whatever the logarithms."""
+    for i, j in points:
+        exact = alpha_beta_value_and_gradients(log_p, log_q, plan.grid.alphas[i], plan.grid.betas[j])
+        # In units of the largest component, whose square may overflow.
+        unit = exact.student.abs().amax(-1)
+        shares = exact.student / unit.clamp(min=torch.finfo(unit.dtype).tiny).unsqueeze(-1)
+        norms = (shares.norm(dim=-1) * unit).masked_fill(unit == torch.inf, torch.inf)
+        found.values[rows, i, j] = exact.value.double()
+        found.norms[rows, i, j] = norms.double()
 
 
 @contextmanager

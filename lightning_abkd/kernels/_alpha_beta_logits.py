@@ -58,7 +58,7 @@ def alpha_beta_from_logits(
     - T -> `temperature`: greater than 0. The paper uses 1 for language models and 4 for CIFAR-100.
 
     The numbers are those of `lightning_abkd.functional.alpha_beta_divergence`, which defines D, in float32 arithmetic.
-    Six numbers per position are kept for the backward pass, and nothing of the logits' size. The backward pass may run
+    Eight numbers per row are kept for the backward pass, and nothing of the logits' size. The backward pass may run
     any number of times. Changing α, β or T neither compiles anything nor synchronises with the device.
 
     Args:

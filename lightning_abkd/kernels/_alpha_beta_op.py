@@ -106,10 +106,10 @@ def _launch(rows: _Rows, outputs: _Outputs, by_teacher: bool = False) -> None:
 
 
 def _allocate(student: Tensor, with_statistics: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Allocate values (N,), state (6, N), and statistics (6, N) or (0, N)."""
+    """Allocate values (N,), state (8, N), and statistics (6, N) or (0, N)."""
     rows = len(student)
     values = student.new_empty(rows, dtype=torch.float32)
-    return values, values.new_empty(6, rows), values.new_empty(6 if with_statistics else 0, rows)
+    return values, values.new_empty(8, rows), values.new_empty(6 if with_statistics else 0, rows)
 
 
 @torch.library.custom_op("lightning_abkd::alpha_beta", mutates_args=())
@@ -124,7 +124,7 @@ def alpha_beta_op(
     with_statistics: bool,
     inplace: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute values (N,), what a gradient needs of each row (6, N), and statistics (6, N) or (0, N).
+    """Compute values (N,), what a gradient needs of each row (8, N), and statistics (6, N) or (0, N).
 
     `by_teacher` prepares a gradient with respect to the teacher. `inplace` lets the gradient with respect to the
     student overwrite the student's logits.
@@ -200,7 +200,7 @@ def _backward(ctx: _OpContext, upstream: Tensor, *_: Tensor) -> tuple[Tensor | N
         if ctx.needs_input_grad[1]:
             # First, because the student's logits may be overwritten below. The halves of the state are swapped too.
             to_teacher = torch.empty_like(rows.teacher)
-            _write_gradient(to_teacher, *rows.swapped(), state.roll(3, 0), upstream)
+            _write_gradient(to_teacher, *rows.swapped(), state.roll(4, 0), upstream)
         if ctx.needs_input_grad[0]:
             to_student = rows.student.detach() if ctx.inplace else torch.empty_like(rows.student)
             _write_gradient(to_student, *rows, state, upstream)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_abkd.functional import excluded_by_both
 from lightning_abkd.kernels._grid_plan import SMALL, GridPlan
 
 # Acts like infinity in every power, and its square still fits in float32.
@@ -191,6 +192,7 @@ class RowSums:
         square: Σ q² without it, shape (N,).
         largest: log q and log p of the most probable class, shape (2, N).
         one_sided: Whether a class is at -inf for the student alone, and for the teacher alone, shape (2, N).
+        extreme: Whether a logarithm is finite but so low that sums of products would overflow, shape (N,).
     """
 
     def __init__(self, plan: GridPlan, rows: int, width: int, device: torch.device) -> None:
@@ -201,13 +203,14 @@ class RowSums:
         self.square = zeros(rows)
         self.largest = zeros(2, rows)
         self.one_sided = torch.zeros((2, rows), dtype=torch.bool, device=device)
+        self.extreme = torch.zeros(rows, dtype=torch.bool, device=device)
         self._plan = plan
         self._width = width
         self._tables: dict[torch.Size, BlockTables] = {}
 
     def add(self, rows: slice, logs: Tensor) -> None:
         """Add rows from log q and log p, shape (2, n, V), which are changed in place."""
-        one_sided = bool(logs.amin() == -torch.inf)
+        one_sided = bool(logs.amin() < -_FAR)
         if one_sided:
             self._bound(rows, logs)
         top = logs[:1].argmax(-1, keepdim=True).expand(2, -1, -1)
@@ -221,10 +224,13 @@ class RowSums:
             self.square[rows] += sums.square
 
     def _bound(self, rows: slice, logs: Tensor) -> None:
-        """Mark rows with a class at -inf on one side alone, and replace -inf by numbers that act like it."""
-        missing = logs.isneginf()
-        self.one_sided[:, rows] = (missing & ~missing.flip(0)).any(-1)
-        logs.clamp_(min=-_FAR).masked_fill_(missing.all(0), _ABSENT)
+        """Mark rows with a class that is impossible on one side alone, and replace -inf by numbers that act like it."""
+        absent = excluded_by_both(*logs)
+        low = (logs < -_FAR) & ~absent
+        missing = logs.isneginf() & low
+        self.one_sided[:, rows] = missing.any(-1)
+        self.extreme[rows] = (low & ~missing).any(-1).any(0)
+        logs.clamp_(min=-_FAR).masked_fill_(absent, _ABSENT)
 
     def _tables_of(self, block: Tensor) -> BlockTables:
         shape = block.shape[1:]

@@ -1,9 +1,9 @@
 """Rows of logits, with the log-probabilities that several computations share."""
 
-import functools
-
 import torch
 from torch import Tensor
+
+from lightning_abkd.functional import can_read_without_sync, promote_to_float32
 
 
 class LogitRows:
@@ -30,20 +30,49 @@ class LogitRows:
     """
 
     def __init__(self, student_logits: Tensor, teacher_logits: Tensor, temperature: Tensor) -> None:
-        self.student_logits = _promote(student_logits)
-        self.teacher_logits = _promote(teacher_logits)
+        self.student_logits = promote_to_float32(student_logits)
+        self.teacher_logits = promote_to_float32(teacher_logits)
         self.temperature = temperature
+        # No cached properties: torch.compile cannot trace their locks.
+        self._log_p: Tensor | None = None
+        self._log_q: Tensor | None = None
 
-    @functools.cached_property
+    @property
     def log_p(self) -> Tensor:
         """Log-probabilities of the teacher, shape (n, V)."""
-        return torch.log_softmax(self.teacher_logits / self.temperature, -1)
+        if self._log_p is None:
+            self._log_p = log_softmax_at(self.teacher_logits, self.temperature)
+        return self._log_p
 
-    @functools.cached_property
+    @property
     def log_q(self) -> Tensor:
         """Log-probabilities of the student, shape (n, V)."""
-        return torch.log_softmax(self.student_logits / self.temperature, -1)
+        if self._log_q is None:
+            self._log_q = log_softmax_at(self.student_logits, self.temperature)
+        return self._log_q
 
 
-def _promote(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+def log_softmax_at(logits: Tensor, temperature: Tensor) -> Tensor:
+    """Compute log softmax(logits / T) in the dtype of the logits.
+
+    For T < 1 the quotients could overflow, so that the largest logit is subtracted first. It is not where T cannot be
+    read without synchronising with a device.
+
+    Args:
+        logits: Shape (..., V), float32 or wider.
+        temperature: T > 0, 0-dimensional.
+
+    Returns:
+        Log-probabilities, shape (..., V).
+
+    Example:
+        >>> log_softmax_at(torch.tensor([3e38, 0.0]), torch.tensor(1e-3))
+        tensor([0., -inf])
+    """
+    if can_read_without_sync(temperature):
+        divisor = temperature.item()
+        if divisor == 1.0:
+            return torch.log_softmax(logits, -1)
+        if divisor < 1.0 and logits.numel():
+            logits = logits - logits.detach().amax(-1, keepdim=True)
+    return torch.log_softmax(logits / temperature, -1)

@@ -79,7 +79,7 @@ def fit_ids(batch: ReadBatch, limits: list[Limits], tokenizer: Tokenizer | None,
     foreign = (ids < 0) | (ids >= rows)
     needed = foreign & ~_is_free(batch, ids)
     if needed.any():
-        raise _unknown_id(ids, needed, smallest, tokenizer)
+        raise _unknown_id(batch, needed, smallest, tokenizer)
     found = int(ids[foreign][0])
     log_once(
         f"Id {found}{_token_name(tokenizer, found)} is beyond the {rows} rows of the {smallest.role}'s embedding. It "
@@ -97,14 +97,17 @@ def _ids_of(limit: Limits) -> int:
     return limit.ids or 0
 
 
-def _unknown_id(ids: Tensor, needed: Tensor, limit: Limits, tokenizer: Tokenizer | None) -> ValueError:
+def _unknown_id(batch: ReadBatch, needed: Tensor, limit: Limits, tokenizer: Tokenizer | None) -> ValueError:
     """Build the error for the first token that counts and that an embedding lacks."""
+    ids = batch["input_ids"]
     row, position = (int(place) for place in needed.nonzero()[0])
     found = int(ids[row, position])
+    index = batch.get("index")
+    record = "" if index is None or index.shape != ids.shape[:1] else f" (record {int(index[row])} of the data set)"
     return ValueError(
         f"Token ids should lie between 0 and {_ids_of(limit) - 1}, the rows of the {limit.role}'s embedding. Found id "
-        f"{found}{_token_name(tokenizer, found)} in `input_ids` at row {row}, position {position}, in a batch of shape "
-        f"{tuple(ids.shape)}. Give the network more rows (`resize_token_embeddings`), or mask the token."
+        f"{found}{_token_name(tokenizer, found)} in `input_ids` at row {row}{record}, position {position}, in a "
+        f"batch of shape {tuple(ids.shape)}. Give the network more rows (`resize_token_embeddings`), or mask the token."
     )
 
 

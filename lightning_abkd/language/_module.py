@@ -9,19 +9,30 @@ from torchmetrics import MetricCollection
 from lightning_abkd._utils import check_at_least
 from lightning_abkd.language._batch_form import ReadBatch
 from lightning_abkd.language._batch_reader import BatchReader
-from lightning_abkd.language._batches import TokenBatch, network_inputs
+from lightning_abkd.language._batches import TokenBatch, network_inputs, without_last_labels
 from lightning_abkd.language._old_attributes import OldAttribute
 from lightning_abkd.language._own_responses import with_student_data
 from lightning_abkd.language._path_choice import PathChoice, PathWish
 from lightning_abkd.language._paths import TokenPath
+from lightning_abkd.language._predictions import token_signals
 from lightning_abkd.language._store import Store
 from lightning_abkd.language._token_terms import token_cross_entropy, token_metrics
-from lightning_abkd.language._vocabulary import common_vocabulary, log_padding
-from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
+from lightning_abkd.language._vocabulary import common_vocabulary
+from lightning_abkd.language.data import Tokenizer
 from lightning_abkd.language.generation import GeneratedResponses, OnPolicy, Responder, SpecialIds, special_ids_of
 from lightning_abkd.language.teachers import LanguageTeacher, TeacherFromCache
 from lightning_abkd.losses import DistillationLoss
-from lightning_abkd.training import DistillationModule, LogOnce, Signals, call, datamodule_of, logits_of, trainer_of
+from lightning_abkd.training import (
+    DistillationModule,
+    LogOnce,
+    Signals,
+    Stage,
+    call,
+    datamodule_of,
+    logits_of,
+    repeated_row,
+    trainer_of,
+)
 
 
 class LanguageDistillationModule(DistillationModule):
@@ -65,6 +76,7 @@ class LanguageDistillationModule(DistillationModule):
     _teacher: LanguageTeacher | None
     _teacher_type = LanguageTeacher
     _objects = (*DistillationModule._objects, "student_data")
+    _position = "token"
     answering = OldAttribute("_responder", setter="respond_with")
     special = OldAttribute("special_ids")
 
@@ -169,17 +181,12 @@ class LanguageDistillationModule(DistillationModule):
             student_logits and teacher_logits (B, T - 1, V), labels and mask (B, T - 1).
         """
         batch = self._read(batch)
-        labels = batch["labels"][:, 1:]
-        signals = {"labels": labels, "mask": labels != IGNORE_INDEX}
+        logits: dict[str, Tensor] = {}
         if self._teacher is not None:
             output = self._teacher(network_inputs(batch, self._teacher.network))
-            signals["teacher_logits"] = self._predictions(logits_of(output, "teacher"), "teacher")
-        return signals | {"student_logits": self._predictions(self(batch), "student")}
-
-    def _predictions(self, logits: Tensor, network: str) -> Tensor:
-        """Leave out the prediction after the last token and the ids that only pad the vocabulary."""
-        log_padding(self.vocabulary, logits.shape[-1], network, self._log_once)
-        return logits[:, :-1, : self.vocabulary]
+            logits["teacher"] = logits_of(output, "teacher")
+        logits["student"] = self.in_step(batch)
+        return token_signals(logits, batch["labels"], self.vocabulary, self._log_once)
 
     def task_loss(self, signals: Signals) -> Tensor:
         """Compute the mean cross-entropy of the counted tokens; if none counts, it is 0 with zero gradients."""
@@ -218,18 +225,14 @@ class LanguageDistillationModule(DistillationModule):
             batch = self._read(own)
         return self._path_of(batch).training_step(self, batch, batch_idx)
 
-    def _evaluate_batch(self, batch: TokenBatch, batch_idx: int, name: str) -> None:
+    def _evaluate_batch(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int, stage: Stage) -> None:
         batch = self._read(batch)
-        for signals in self._path_of(batch).evaluation_signals(self, batch):
-            self._evaluate(signals, batch_idx, name)
-
-    def validation_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Evaluate a batch of a validation set."""
-        self._evaluate_batch(batch, batch_idx, self.stage_names("val")[dataloader_idx])
-
-    def test_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Evaluate a batch of a test set."""
-        self._evaluate_batch(batch, batch_idx, self.stage_names("test")[dataloader_idx])
+        if repeated_row(self.trainer, batch_idx, dataloader_idx) is not None:
+            batch = without_last_labels(batch)
+        name = self.stage_names(stage)[dataloader_idx]
+        path = self._path_of(batch)
+        for signals in path.evaluation_signals(self, batch):
+            self._evaluate(signals, batch_idx, name, batch if path.keeps_rows else None)
 
     def on_validation_epoch_end(self) -> None:
         """Log losses and metrics; the first set's cross-entropy steers the student's own data."""

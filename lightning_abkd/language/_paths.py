@@ -2,8 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import (
+    DDPStrategy,
+    DeepSpeedStrategy,
+    ModelParallelStrategy,
+    SingleDeviceStrategy,
+    Strategy,
+)
 from torch import Tensor
 
 from lightning_abkd.language._batches import TokenBatch, with_counted
@@ -16,6 +23,9 @@ from lightning_abkd.training import DistillationModule, LogOnce, Signals, check_
 
 class FromLogits:
     """Computes losses and metrics from the logits of whole batches, as every `DistillationModule` does."""
+
+    # Whether the rows of an evaluation's signals are the samples of the batch.
+    keeps_rows = True
 
     def check(self) -> None:
         """Do nothing: logits are those of the networks as they are."""
@@ -53,6 +63,7 @@ class FromHiddenStates:
     stored_teacher: TeacherFromCache | None
     vocabulary: int | None
     log_once: LogOnce
+    keeps_rows = False
 
     def __post_init__(self) -> None:
         log_padding(self.vocabulary, self.student.layer.out_features, "student", self.log_once)
@@ -78,7 +89,7 @@ class FromHiddenStates:
         count = len(rows.labels)
         _check_compared(module.divergence, rows)
         if is_watched(module.device, batch_idx):
-            check_labels(rows.labels, len(rows.head.weight))
+            check_labels(batch["labels"][:, 1:], len(rows.head.weight))
         terms = rows.loss(module.divergence, module.task_weight, module.distillation_weight)
         if count:
             weights = (module.task_weight, module.distillation_weight)
@@ -86,9 +97,9 @@ class FromHiddenStates:
         if count and is_logged(module.trainer, batch_idx):
             named = {name: term for name, term in terms._asdict().items() if term is not None}
             log_step(module, named, count)
-        if not count:
-            self.log_once("A training batch has no labelled token and adds nothing to the loss.")
-        return module.part_of_step(terms.loss, count, batch["labels"][:, 1:].numel(), rows.states, batch_idx)
+        losses = {name: term for name, term in terms._asdict().items() if term is not None}
+        module.look_at(batch, batch_idx, losses, partial(rows.largest, batch["labels"].shape), False)
+        return module.part_of_step(terms.loss, count, batch["labels"][:, 1:].numel(), batch_idx)
 
     def evaluation_signals(self, module: DistillationModule, batch: TokenBatch) -> Iterable[Signals]:
         """Compute the signals of a batch in parts, with the live teacher: only training data have stored outputs."""
@@ -121,5 +132,12 @@ def check_needs_no_logits(module: DistillationModule, own: type[DistillationModu
         if getattr(type(module), name) is not getattr(own, name):
             raise ValueError(f"{type(module).__name__} overrides `{name}`")
     rowwise_divergence(module.divergence)
-    if type(module.trainer.strategy) not in _WHOLE_HEAD:
+    if not _keeps_head_whole(module.trainer.strategy):
         raise ValueError(f"{type(module.trainer.strategy).__name__} may keep the output layer in pieces")
+
+
+def _keeps_head_whole(strategy: Strategy) -> bool:
+    if isinstance(strategy, DeepSpeedStrategy):
+        # Its first two stages divide gradients and the optimizer's state, the third the weights as well.
+        return not strategy.zero_stage_3
+    return type(strategy) in _WHOLE_HEAD

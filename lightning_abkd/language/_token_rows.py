@@ -31,6 +31,7 @@ class TokenRows:
         hidden: Last hidden states of the student, shape (N, D).
         head: The student's output layer with V rows.
         labels: The tokens that follow, shape (N,).
+        positions: Positions of the tokens in the flattened batch, shape (N,).
         compare: Function that pairs the student's logits of some rows with the teacher's; None without a teacher.
         states: Last hidden states by network, to find out where a NaN came from.
     """
@@ -38,6 +39,7 @@ class TokenRows:
     hidden: Tensor
     head: OutputHead
     labels: Tensor
+    positions: Tensor
     compare: PairedLogits | None = None
     states: dict[str, Tensor] = field(default_factory=dict)
 
@@ -86,6 +88,27 @@ class TokenRows:
                 signals["teacher_logits"] = self.compare(logits, rows)[1]
             yield {name: value.unsqueeze(0) for name, value in signals.items()}
 
+    @torch.no_grad()
+    def largest(self, shape: torch.Size) -> dict[str, Tensor]:
+        """Compute the largest entry of each token's logits, or of its hidden states where those are not finite.
+
+        Args:
+            shape: Shape (B, T) of the batch.
+
+        Returns:
+            Values (B, T) by the names of the logits, 0 where a token does not count.
+        """
+        found = {name: hidden.amax(-1) for name, hidden in self.states.items()}
+        if all(bool(x.isfinite().all()) for x in found.values()):
+            found = self._largest_logits()
+        empty = {name: x.new_zeros(shape.numel()) for name, x in found.items()}
+        return {name: empty[name].index_copy(0, self.positions, x).view(shape) for name, x in found.items()}
+
+    def _largest_logits(self) -> dict[str, Tensor]:
+        parts = list(self.signals())
+        names = [name for name in parts[0] if name.endswith("_logits")]
+        return {name: torch.cat([part[name][0].amax(-1) for part in parts]) for name in names}
+
 
 def token_rows(
     batch: TokenBatch, student: SeparateHead, teacher: TokenTeacher | None, vocabulary: int | None
@@ -105,7 +128,8 @@ def token_rows(
     # The teacher runs first, so that its activations are gone when the student keeps its own.
     answer = None if teacher is None else teacher.answer(batch, counted, vocabulary)
     hidden = rows_at(student.hidden(**backbone_inputs(batch)), counted)
-    rows = TokenRows(hidden, student.head(vocabulary), rows_at(batch["labels"], counted + 1).long())
+    labels = rows_at(batch["labels"], counted + 1).long()
+    rows = TokenRows(hidden, student.head(vocabulary), labels, counted)
     if answer is not None:
         rows.compare = answer.compare
         if answer.hidden is not None:

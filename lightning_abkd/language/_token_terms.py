@@ -1,10 +1,10 @@
 """The task loss and the metrics of language models."""
 
-import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from lightning_abkd.language.data import IGNORE_INDEX
+from lightning_abkd.losses import mean_cross_entropy
 from lightning_abkd.metrics import (
     StudentEntropy,
     StudentPerplexity,
@@ -24,14 +24,11 @@ def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         labels: Shape (B, T), -100 where a token does not count.
 
     Example:
+        >>> import torch
         >>> token_cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[3, -100]])).exp()
         tensor(4.)
     """
-    flat = logits.flatten(0, -2)
-    flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
-    labels = labels.flatten().long()
-    total = torch.nn.functional.cross_entropy(flat, labels, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
+    return mean_cross_entropy(logits, labels, IGNORE_INDEX)
 
 
 def token_metrics(with_teacher: bool) -> MetricCollection:

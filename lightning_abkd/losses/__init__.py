@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lightning_abkd._utils import renamed_names
 from lightning_abkd.losses._base import DistillationLoss, check_logits
+from lightning_abkd.losses._cross_entropy import mean_cross_entropy
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses._evaluation import DivergenceEvaluation, evaluate_divergences
 from lightning_abkd.losses._weighted_sum import WeightedSum, loss_terms
@@ -92,6 +93,7 @@ __all__ = [
     "evaluate_divergences",
     "head_loss",
     "loss_terms",
+    "mean_cross_entropy",
     "split_rows",
 ]
 

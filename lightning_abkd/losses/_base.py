@@ -2,13 +2,14 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 
 from lightning_abkd._utils import check_choice, check_same_shape
+from lightning_abkd.distributed import is_sharded
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -113,6 +114,11 @@ def reduce(values: Tensor, mask: Tensor | None, reduction: Reduction) -> Tensor:
     return values.sum() / count
 
 
+def without_masked(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Replace the rows (..., V) that a mask does not count by zeros, since a gradient of 0 times inf or NaN is NaN."""
+    return logits if mask is None else logits.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+
 def class_indices(labels: Tensor, student_logits: Tensor, loss: str) -> Tensor:
     """Return labels as int64; raise ValueError unless they are class indices (...) for logits (..., C)."""
     shape = tuple(student_logits.shape[:-1])
@@ -133,12 +139,35 @@ def check_logits(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | 
         mask: Boolean, shape (...); None for no mask.
 
     Raises:
-        ValueError: If shapes do not fit each other.
+        ValueError: If shapes do not fit each other, or logits lie on several processes.
         TypeError: If the mask is not boolean.
 
     Example:
         >>> check_logits(torch.zeros(2, 5), torch.zeros(2, 5), mask=torch.tensor([True, False]))
     """
+    check_whole("This loss", {"student_logits": student_logits, "teacher_logits": teacher_logits})
+    check_shapes(student_logits, teacher_logits)
+    if mask is not None:
+        check_mask(mask, tuple(student_logits.shape[:-1]))
+
+
+def check_whole(loss: str, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError if tensors by name lie on several processes, which this loss cannot use."""
+    for name, tensor in tensors.items():
+        if is_sharded(tensor):
+            raise split_classes(loss, f"`{name}` with {', '.join(map(str, tensor.placements))}")
+
+
+def split_classes(loss: str, found: str) -> ValueError:
+    """Build the error for a loss that needs whole rows and finds logits that are DTensors."""
+    return ValueError(
+        f"{loss} needs all classes of a row on one process. Found DTensors: {found}. Gather them first "
+        "(`full_tensor()`), or take a divergence that is a sum over classes, such as AlphaBetaDivergence."
+    )
+
+
+def check_shapes(student_logits: Tensor, teacher_logits: Tensor) -> None:
+    """Raise ValueError unless both logits have one shape."""
     student = tuple(student_logits.shape)
     teacher = tuple(teacher_logits.shape)
     if student[-1:] != teacher[-1:]:
@@ -148,9 +177,11 @@ def check_logits(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | 
             "Give both networks the same output size."
         )
     check_same_shape(student_logits, teacher_logits, advice="Feed both networks the same batch.")
-    if mask is None:
-        return
+
+
+def check_mask(mask: Tensor, shape: tuple[int, ...], local: tuple[int, ...] | None = None) -> None:
+    """Raise an error unless a mask is boolean and has the shape of the positions, or that of the local ones."""
     if mask.dtype != torch.bool:
         raise TypeError(f"Parameter `mask` should be boolean, True where a position counts. Found dtype {mask.dtype}.")
-    if mask.shape != student_logits.shape[:-1]:
-        raise ValueError(f"Parameter `mask` should have shape {student[:-1]}. Found {tuple(mask.shape)}.")
+    if tuple(mask.shape) not in (shape, local):
+        raise ValueError(f"Parameter `mask` should have shape {shape}. Found {tuple(mask.shape)}.")

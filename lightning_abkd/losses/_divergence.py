@@ -7,10 +7,20 @@ import torch
 from torch import Tensor
 
 from lightning_abkd._utils import check_positive
+from lightning_abkd.distributed import is_sharded
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss, Reduction, check_logits, check_reduction, reduce
+from lightning_abkd.kernels import log_softmax_at
+from lightning_abkd.losses._base import (
+    DistillationLoss,
+    Reduction,
+    check_logits,
+    check_reduction,
+    reduce,
+    without_masked,
+)
 from lightning_abkd.losses._chunked import Chunked, Differentiator, chunks
 from lightning_abkd.losses._renamed import forward_old_methods
+from lightning_abkd.losses._sharded import sharded_divergence
 
 
 class Divergence(DistillationLoss):
@@ -39,6 +49,8 @@ class Divergence(DistillationLoss):
     - `_values_at_once` computes the values of a whole batch without chunks, where `_is_chunked` is False: when the
       teacher or a parameter of the divergence receives a gradient, when code is compiled, and for a single kernel.
     - `row_values` computes values and gradient of rows without autograd, for losses that never hold all logits.
+    - `is_sum_over_classes` says that `pointwise` adds up one term for each class, none of them negative. Such a
+      divergence is computed from logits that are sharded over the vocabulary, and no process ever holds a whole row.
     - `on_loss` receives the loss of each training batch, for divergences that change as training goes on.
 
     Args:
@@ -60,11 +72,14 @@ class Divergence(DistillationLoss):
     """
 
     temperature: Tensor
+    is_sum_over_classes: ClassVar[bool] = False
     _RENAMED: ClassVar[Mapping[str, str]] = {"of_rows": "is_rowwise_mean", "rows": "row_values", "observe": "on_loss"}
 
     def __init_subclass__(cls) -> None:
         """Accept overrides of old method names, and forward calls of them to the new names."""
         super().__init_subclass__()
+        if "pointwise" in vars(cls) and "is_sum_over_classes" not in vars(cls):
+            cls.is_sum_over_classes = False
         forward_old_methods(cls, cls._RENAMED)
 
     def __init__(
@@ -92,29 +107,38 @@ class Divergence(DistillationLoss):
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the divergence of a batch.
 
+        Logits may lie on several processes, as DTensors: sharded over positions, or over classes (tensor-parallel
+        vocabularies) where `is_sum_over_classes`. Logits of the other network may then be whole on each process. The
+        reduction is that over the positions of all processes, and the loss is the same on all of them.
+
         Args:
             student_logits: Shape (..., V), any floating dtype.
             teacher_logits: Shape (..., V).
             mask: Boolean, shape (...), True where a position counts; None counts all.
 
         Returns:
-            Scalar, or shape (...) for reduction "none"; masked positions give 0.
+            Scalar, or shape (...) for reduction "none", a DTensor where positions are sharded; masked positions give 0.
 
         Raises:
-            ValueError: If shapes do not fit each other.
+            ValueError: If shapes or shardings do not fit each other, or the divergence needs whole rows.
             TypeError: If the mask is not boolean.
         """
-        check_logits(student_logits, teacher_logits, mask)
-        loss: Tensor
-        if self._is_chunked(student_logits, teacher_logits):
-            loss = Chunked.apply(student_logits, teacher_logits, mask, self)
+        if is_sharded(student_logits) or is_sharded(teacher_logits):
+            loss = sharded_divergence(self, student_logits, teacher_logits, mask)
         else:
-            values = self._values_at_once(student_logits, teacher_logits, mask)
-            values = values * self.temperature.square() if self.scale_by_temperature else values
-            loss = reduce(values, mask, self.reduction)
+            loss = self._local_loss(student_logits, teacher_logits, mask)
         if self.training:
             self.on_loss(loss.detach())
         return loss
+
+    def _local_loss(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> Tensor:
+        check_logits(student_logits, teacher_logits, mask)
+        if self._is_chunked(student_logits, teacher_logits):
+            loss: Tensor = Chunked.apply(student_logits, teacher_logits, mask, self)
+            return loss
+        values = self._values_at_once(student_logits, teacher_logits, mask)
+        values = values * self.temperature.square() if self.scale_by_temperature else values
+        return reduce(values, mask, self.reduction)
 
     def on_loss(self, loss: Tensor) -> None:
         """Receive the detached loss of a training batch; does nothing unless a divergence changes in training."""
@@ -122,8 +146,12 @@ class Divergence(DistillationLoss):
     @property
     def is_rowwise_mean(self) -> bool:
         """Whether it is the mean of one value per position, so that it can be computed without all logits at once."""
-        learnt = any(parameter.requires_grad for parameter in self.parameters())
-        return type(self).forward is Divergence.forward and self.reduction == "mean" and not learnt
+        return type(self).forward is Divergence.forward and self.reduction == "mean" and not self.is_learnt
+
+    @property
+    def is_learnt(self) -> bool:
+        """Whether the optimizer trains a parameter of it."""
+        return any(parameter.requires_grad for parameter in self.parameters())
 
     def row_values(self, student_logits: Tensor, teacher_logits: Tensor, gradient: Tensor | None = None) -> Tensor:
         """Compute the values (n,) of rows and write their gradient with respect to the student's logits.
@@ -166,8 +194,8 @@ class Divergence(DistillationLoss):
 
     def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """Compute the values (...) of logits (..., V); they have a gradient if autograd is enabled."""
-        log_p = torch.log_softmax(promote_to_float32(teacher_logits) / self.temperature, -1)
-        log_q = torch.log_softmax(promote_to_float32(student_logits) / self.temperature, -1)
+        log_p = log_softmax_at(promote_to_float32(teacher_logits), self.temperature)
+        log_q = log_softmax_at(promote_to_float32(student_logits), self.temperature)
         values = self.pointwise(log_p, log_q)
         if values.shape != log_q.shape[:-1]:
             raise ValueError(
@@ -178,12 +206,11 @@ class Divergence(DistillationLoss):
 
     def _values_at_once(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None) -> Tensor:
         """Compute the values (...) of a whole batch; those of masked positions are never used."""
-        return self._values(student_logits, teacher_logits)
+        return self._values(without_masked(student_logits, mask), without_masked(teacher_logits, mask))
 
     def _is_chunked(self, student_logits: Tensor, teacher_logits: Tensor) -> bool:
         """Return True if only the student's logits need a gradient; compilers fuse better without chunks."""
-        learnt = any(parameter.requires_grad for parameter in self.parameters())
-        return not (teacher_logits.requires_grad or learnt or torch.compiler.is_compiling())
+        return not (teacher_logits.requires_grad or self.is_learnt or torch.compiler.is_compiling())
 
     def extra_repr(self) -> str:
         """Return the live numbers and the options as text."""

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_abkd.distributed import RowBlocks, whole
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import check_logits
+from lightning_abkd.losses._base import check_mask, check_shapes
 from lightning_abkd.losses._chunked import chunks, counted_rows
 from lightning_abkd.losses._divergence import Divergence
 
@@ -44,7 +45,8 @@ def evaluate_divergences(
 
     Args:
         divergences: Divergences by name, each a mean over positions (reduction "mean").
-        student_logits: Shape (..., V), any floating dtype.
+        student_logits: Shape (..., V), any floating dtype. Classes that lie on several processes (DTensors) are
+            gathered, some rows at a time.
         teacher_logits: Shape (..., V).
         mask: Boolean, shape (...), True where a position counts; None counts all. Other positions are not read.
 
@@ -64,19 +66,22 @@ def evaluate_divergences(
         >>> round(found.teacher_entropy.item(), 4)
         0.6931
     """
-    check_logits(student_logits, teacher_logits, mask)
+    check_shapes(student_logits, teacher_logits)
+    if mask is not None:
+        check_mask(mask, tuple(student_logits.shape[:-1]))
+        mask = whole(mask)
     groups = _group_by_temperature(divergences)
     classes = student_logits.shape[-1]
-    student = student_logits.reshape(-1, classes)
-    teacher = teacher_logits.reshape(-1, classes)
+    student = RowBlocks(student_logits)
+    teacher = RowBlocks(teacher_logits)
     index = counted_rows(mask)
-    count = len(student) if index is None else len(index)
-    sums = _Sums(divergences, promote_to_float32(student))
-    for chunk in chunks(count, classes, student.device.type):
+    count = student_logits.shape[:-1].numel() if index is None else len(index)
+    sums = _Sums(divergences, student_logits.dtype, student_logits.device)
+    for chunk in chunks(count, classes, student_logits.device.type):
         rows = chunk if index is None else index[chunk]
         for temperature, group in groups.items():
-            log_p = torch.log_softmax(promote_to_float32(teacher[rows]) / temperature, -1)
-            log_q = torch.log_softmax(promote_to_float32(student[rows]) / temperature, -1)
+            log_p = torch.log_softmax(promote_to_float32(teacher.block(rows)) / temperature, -1)
+            log_q = torch.log_softmax(promote_to_float32(student.block(rows)) / temperature, -1)
             sums.add(group, temperature, log_p, log_q)
     return sums.means(divergences, max(count, 1))
 
@@ -97,10 +102,11 @@ def _group_by_temperature(divergences: Mapping[str, Divergence]) -> dict[float, 
 class _Sums:
     """Sums over positions: of each divergence, and of the entropies at temperature 1."""
 
-    def __init__(self, names: Mapping[str, Divergence], like: Tensor) -> None:
-        self.values = {name: like.new_zeros(()) for name in names}
-        self.teacher_entropy = like.new_zeros(())
-        self.student_entropy = like.new_zeros(())
+    def __init__(self, names: Mapping[str, Divergence], dtype: torch.dtype, device: torch.device) -> None:
+        zero = torch.zeros((), dtype=torch.promote_types(dtype, torch.float32), device=device)
+        self.values = {name: zero.clone() for name in names}
+        self.teacher_entropy = zero.clone()
+        self.student_entropy = zero.clone()
 
     def add(self, group: Mapping[str, Divergence], temperature: float, log_p: Tensor, log_q: Tensor) -> None:
         """Add rows at the temperature of a group."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from lightning_abkd._utils import check_finite
-from lightning_abkd.losses._base import DistillationLoss
+from lightning_abkd.losses._base import DistillationLoss, check_whole
 
 _LOGGED = ("loss", "task_loss", "accuracy")
 
@@ -140,6 +140,7 @@ def _value(loss: DistillationLoss, signals: Mapping[str, Tensor]) -> Tensor | No
     value: Tensor
     if "mask" in signals and "labels" in taken and "mask" not in taken:
         # A loss that takes labels and no mask gets the counted positions alone.
+        check_whole(type(loss).__name__, taken)
         taken = _counted(taken, signals["mask"])
         if not taken["labels"].numel():
             value = signals["student_logits"].sum() * 0.0

@@ -1,5 +1,6 @@
 """The metrics of an evaluated classifier."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
+from lightning_abkd.distributed import whole
 from lightning_abkd.metrics._agreement import TeacherAgreement
 from lightning_abkd.metrics._concentration import ConfidenceConcentration, HardnessConcentration
 from lightning_abkd.metrics._entropy import StudentEntropy, TeacherEntropy
@@ -65,10 +67,16 @@ class _Rows(NamedTuple):
 
 def _rows(logits: Tensor, target: Tensor, mask: Tensor | None) -> _Rows:
     target = target if mask is None else target.masked_fill(~mask, _IGNORED)
-    rows = logits.flatten(0, -2)
+    rows = whole(logits).flatten(0, -2)
     if rows.shape[-1] == 1:
         rows = torch.nn.functional.pad(rows, (0, 1), value=-torch.inf)
     return _Rows(rows, target.flatten())
+
+
+def _add(update: Callable[[Tensor, Tensor], None], rows: _Rows) -> None:
+    """Add rows to a metric of torchmetrics, which cannot take none."""
+    if len(rows.preds):
+        update(*rows)
 
 
 class _Accuracy(MulticlassAccuracy):
@@ -76,7 +84,7 @@ class _Accuracy(MulticlassAccuracy):
 
     def update(self, preds: Tensor, target: Tensor, mask: Tensor | None = None) -> None:
         """Add a batch of logits (…, C), targets and mask (…)."""
-        super().update(*_rows(preds, target, mask))
+        _add(super().update, _rows(preds, target, mask))
 
 
 class _TeacherAccuracy(MulticlassAccuracy):
@@ -84,7 +92,7 @@ class _TeacherAccuracy(MulticlassAccuracy):
 
     def update(self, teacher_logits: Tensor, target: Tensor, mask: Tensor | None = None) -> None:
         """Add a batch of logits (…, C), targets and mask (…)."""
-        super().update(*_rows(teacher_logits, target, mask))
+        _add(super().update, _rows(teacher_logits, target, mask))
 
 
 class _CalibrationError(MulticlassCalibrationError):
@@ -95,4 +103,4 @@ class _CalibrationError(MulticlassCalibrationError):
         rows = _rows(preds, target, mask)
         # torchmetrics takes logits that all lie between 0 and 1 for probabilities.
         logits = rows.preds.to(torch.promote_types(rows.preds.dtype, torch.float32))
-        super().update(logits.softmax(-1), rows.target)
+        _add(super().update, _Rows(logits.softmax(-1), rows.target))

@@ -8,6 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lightning_abkd._utils import check_same_shape, row_slices
+from lightning_abkd.distributed import RowBlocks, whole
 
 # 64 MiB of float32 per temporary tensor: one batch of a language model has gigabytes of logits.
 _BLOCK_ELEMENTS = 2**24
@@ -70,7 +71,7 @@ class PositionMean(Metric):
             ValueError: If the mask does not have the shape of the positions.
         """
         positions = values.shape[: values.dim() - len(self.value_shape)]
-        mask = torch.ones(positions, dtype=torch.bool, device=values.device) if mask is None else mask.bool()
+        mask = torch.ones(positions, dtype=torch.bool, device=values.device) if mask is None else whole(mask).bool()
         if mask.shape != positions:
             raise ValueError(
                 f"Parameter `mask` should have the shape of the positions, {tuple(positions)}. "
@@ -94,7 +95,8 @@ def rowwise(function: Callable[..., Tensor], *logits: Tensor, columns: tuple[flo
     Args:
         function: Takes one tensor of shape (N, V) for each of `logits` and one of shape (N, 1) for each of `columns`.
             Returns (N,) or (N, k).
-        *logits: Tensors of one shape (…, V), student first, promoted to float32 where they are narrower.
+        *logits: Tensors of one shape (…, V), student first, promoted to float32 where they are narrower. Classes that
+            lie on several processes (DTensors) are gathered, a block of rows at a time.
         columns: Numbers, or tensors that broadcast against the leading shape (…).
 
     Raises:
@@ -105,14 +107,15 @@ def rowwise(function: Callable[..., Tensor], *logits: Tensor, columns: tuple[flo
         check_same_shape(first, other, advice="Cut a padded vocabulary to the common classes first.")
     dtype = functools.reduce(torch.promote_types, (x.dtype for x in logits), torch.float32)
     lead = first.shape[:-1]
-    tensors = [x.reshape(-1, first.shape[-1]) for x in logits]
-    tensors += [_as_tensor(x, first).expand(lead).reshape(-1, 1) for x in columns]
+    tensors = [RowBlocks(x) for x in (*logits, *(_as_tensor(x, first).expand(lead).unsqueeze(-1) for x in columns))]
     # An empty batch is one empty block.
     blocks = list(row_slices(lead.numel(), first.shape[-1], _BLOCK_ELEMENTS)) or [slice(0)]
-    values = torch.cat([function(*(x[block].to(dtype) for x in tensors)) for block in blocks])
+    values = torch.cat([function(*(x.block(block).to(dtype) for x in tensors)) for block in blocks])
     return values.reshape((*lead, *values.shape[1:]))
 
 
 def _as_tensor(x: float | Tensor, like: Tensor) -> Tensor:
     # full, because torch.tensor(x, device="cuda") waits for its copy; float64 keeps the digits of a number
-    return x.to(like.device) if isinstance(x, Tensor) else torch.full((), x, dtype=torch.float64, device=like.device)
+    if isinstance(x, Tensor):
+        return whole(x).to(like.device)
+    return torch.full((), x, dtype=torch.float64, device=like.device)

@@ -1,6 +1,5 @@
 """Checks of networks, batches and signals. Their errors say what was found and what to do."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -135,8 +134,17 @@ def check_labels(labels: Tensor, classes: int) -> None:
             advice = f"Where there is no label, set {IGNORED}."
         raise ValueError(
             f"Labels should lie between 0 and {classes - 1}, because the student has {classes} classes. "
-            f"Found labels from {int(counted.min())} to {int(counted.max())}, of shape {tuple(labels.shape)}. {advice}"
+            f"Found labels from {int(counted.min())} to {int(counted.max())}, of shape {tuple(labels.shape)}. {advice} "
+            f"The first wrong one is {_first_outside(labels, classes)}."
         )
+
+
+def _first_outside(labels: Tensor, classes: int) -> str:
+    """Return the place of the first label that is neither a class nor -100, sample first."""
+    outside = ((labels < 0) | (labels >= classes)) & (labels != IGNORED)
+    place = outside.nonzero()[0].tolist()
+    position = f", position {', '.join(map(str, place[1:]))}" if place[1:] else ""
+    return f"{int(labels[tuple(place)])} at sample {place[0]}{position}"
 
 
 def check_own_labels(labels: Tensor | None, logits: Tensor) -> None:
@@ -175,20 +183,3 @@ def check_learns(
             + ("no divergence." if divergence is None else "`distillation_weight = 0`.")
             + " Give the module a teacher and a divergence, or set `task_weight`."
         )
-
-
-def check_not_nan(loss: Tensor, signals: Mapping[str, object], step: int) -> None:
-    """Raise FloatingPointError if the loss is NaN, naming the network it came from; this waits for the device."""
-    if not math.isnan(loss.item()):
-        return
-    for network in ("teacher", "student"):
-        logits = signals.get(f"{network}_logits")
-        if isinstance(logits, Tensor) and bool(torch.isnan(logits).any()):
-            reasons = {
-                "teacher": "Check its weights, its precision and the inputs it was trained on.",
-                "student": "Lower the learning rate, set trainer.gradient_clip_val or use a wider precision.",
-            }
-            raise FloatingPointError(f"The {network}'s logits contain NaN at step {step}. {reasons[network]}")
-    raise FloatingPointError(
-        f"The loss is NaN at step {step} although all logits are numbers. Check the loss's parameters."
-    )

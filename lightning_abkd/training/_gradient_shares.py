@@ -8,6 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from lightning_abkd.distributed import whole
 from lightning_abkd.losses import DistillationLoss, WeightedSum
 from lightning_abkd.training._batches import Signals
 
@@ -21,12 +22,16 @@ class GradientShares:
     The share of a term is the norm of its weighted gradient with respect to the logits, divided by the sum of the norms
     of all terms. Each term gets an alias of the logits, whose gradient is looked at on its way: nothing is computed
     twice, and the step is the same. With a compiled loss nothing is measured, because it would be compiled again.
+
+    Attributes:
+        norms: Norm of each term's weighted gradient, once it is measured.
     """
 
     def __init__(self) -> None:
         self._is_watching = False
         self._is_first = True
         self._squares: dict[str, list[Tensor]] = {}
+        self.norms: dict[str, float] = {}
 
     @contextmanager
     def watch(self, divergence: DistillationLoss | None) -> Iterator[None]:
@@ -64,6 +69,7 @@ class GradientShares:
             self._log(norms(), "hidden states")
 
     def _log(self, norms: Mapping[str, float], place: str) -> None:
+        self.norms = dict(norms)
         message = describe_shares(shares_of(norms), place)
         if message:
             rank_zero_info(message)
@@ -81,7 +87,7 @@ class GradientShares:
         found = self._squares.setdefault(name, [])
 
         def look(gradient: Tensor) -> None:
-            found.append(gradient.detach().float().square().sum())
+            found.append(whole(gradient.detach().float().square().sum()))
 
         alias.register_hook(look)
         return alias

@@ -10,6 +10,7 @@ from lightning_abkd._utils import check_choice
 from lightning_abkd.schedules import Constant, Schedule
 from lightning_abkd.training._length import training_length
 from lightning_abkd.training._lightning import averages_of, callbacks_of
+from lightning_abkd.training._non_finite_guard import skipped_steps
 from lightning_abkd.training._scheduled_number import ScheduledNumber
 from lightning_abkd.training._step_log import is_logged
 
@@ -23,7 +24,8 @@ class HyperparameterScheduler(Callback):
     A dotted path names an attribute that is a number or a 0-dim floating tensor: "divergence.temperature",
     "task_weight", or "divergence.crd_weight", the weight of the term "crd" of a `WeightedSum`. Tensors are changed in
     place, so that compiled code stays valid. All micro-batches of an optimizer step see the same value. The values are
-    functions of the trainer's step or epoch, so that a resumed run continues exactly.
+    functions of the trainer's step or epoch, so that a resumed run continues exactly. Steps that `NonFiniteGuard` skips
+    do not count.
 
     An option of a number that is scheduled has no effect. It should be left out or be the schedule's first value;
     another one is refused, in Python as in a config.
@@ -101,8 +103,19 @@ class HyperparameterScheduler(Callback):
             # A tensor stays on the CPU; Lightning would move a number to the device.
             pl_module.log(f"train/{name}", torch.tensor(value), prog_bar=name in ("alpha", "beta"), batch_size=1)
 
+    def first_and_last(self, trainer: Trainer) -> dict[str, tuple[float, float]]:
+        """Return the values at the first and at the last position of a fit, for each path."""
+        try:
+            total = training_length(trainer, self._interval, type(self).__name__)
+        except ValueError:
+            # Schedules that need the length have been refused; others go on for as long as the training does.
+            total = _ENDLESS
+        last = self._at(max(0, total - 1), total)
+        return {path: (first, last[path]) for path, first in self._at(0, total).items()}
+
     def _now(self, trainer: Trainer) -> dict[str, float]:
-        position = trainer.global_step if self._interval == "step" else trainer.current_epoch
+        step = trainer.global_step - skipped_steps(trainer)
+        position = step if self._interval == "step" else trainer.current_epoch
         needed = any(schedule.needs_total for schedule in self._schedules.values())
         return self._at(position, training_length(trainer, self._interval, type(self).__name__) if needed else _ENDLESS)
 

@@ -77,6 +77,10 @@ def has_ignored(labels: Tensor) -> bool:
     return not labels.is_floating_point() and bool((labels == IGNORED).any())
 
 
+def _counts_nothing(labels: Tensor) -> bool:
+    return not labels.is_floating_point() and labels.numel() > 0 and bool((labels == IGNORED).all())
+
+
 def _has_classes_second(logits: Tensor, labels: Tensor) -> bool:
     """Return True if labels (B, …) fit logits (B, C, …), as in torch's own cross-entropy."""
     return logits.dim() > 2 and labels.shape == logits.shape[:1] + logits.shape[2:]
@@ -162,7 +166,12 @@ class LabelReader:
             return {name: value for name, value in signals.items() if name != "labels"}
         if check:
             self.found_ignored = self.found_ignored or has_ignored(labels)
+            self._say_if_none_counts(labels, needed and "mask" not in signals)
         return signals | {"labels": labels}
+
+    def _say_if_none_counts(self, labels: Tensor, matters: bool) -> None:
+        if matters and self.found_ignored and _counts_nothing(labels):
+            self._log_once(f"All labels of a batch are {IGNORED}, so that its task loss is 0. Check the data set.")
 
 
 def _read(signals: Mapping[str, Tensor], needed: bool, check: bool) -> Tensor:
@@ -173,6 +182,8 @@ def _read(signals: Mapping[str, Tensor], needed: bool, check: bool) -> Tensor:
     # Rows over the classes are checked even if they are not needed: it takes them all to say what they mean.
     if check and (needed or labels.shape == logits.shape):
         mask = signals.get("mask", ...)
+        # Of the logits only the shape is read; those that lie on several processes cannot be indexed.
+        logits = read.new_empty(()).expand(logits.shape)
         read_labels(labels[mask], logits[mask], check=True)
     if not (needed or read.is_floating_point()):
         read = _classes_alone(read, labels, logits.shape[-1])

@@ -1,15 +1,19 @@
 """The file, beside `_lightning_signals`, that touches names which Lightning keeps private or does not annotate.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
-`LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
-`Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._val_check_time_interval`,
+`LightningModule._trainer`, `WeightAveraging._average_model` and `_latest_update_step`, `Trainer.callbacks`,
+`Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._checkpoint_connector`,
+`Trainer._evaluation_loop`, `Trainer._val_check_time_interval`, `_EvaluationLoop._combined_loader`,
 `fit_loop.epoch_loop.restarting`, `fit_loop._data_fetcher`, `fit_loop.epoch_loop._should_check_val_fx`, the state of the
 loops in checkpoints, `Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`,
-`ModelParallelStrategy._tensor_parallel_size`.
+`ModelParallelStrategy._tensor_parallel_size`, `tuner.lr_finder._LRCallback`,
+`utilities.model_helpers._restricted_classmethod`.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Self
 
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -18,9 +22,16 @@ from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.tuner.lr_finder import _LRCallback
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 
+from lightning_abkd.training._calls import other_calls_refused
 from lightning_abkd.training._checkpoint_io import AtomicCheckpointIO
+
+CheckpointPath = str | Path | IO[bytes]
+# A class method that refuses to be called on an object, whose weights would stay as they are.
+restricted_classmethod = _restricted_classmethod
 
 
 def is_built_from_config() -> bool:
@@ -78,11 +89,40 @@ def averages_of(module: LightningModule) -> list[LightningModule]:
     return [average for average in averages if isinstance(average, LightningModule)]
 
 
+def evaluation_loader(trainer: Trainer, number: int) -> object:
+    """Return the loader of a set that is validated or tested, as Lightning has prepared it; None without one."""
+    combined = getattr(trainer._evaluation_loop, "_combined_loader", None)
+    return None if combined is None else combined.flattened[number]
+
+
 def share_data_between_all(strategy: ModelParallelStrategy) -> None:
     """Give each rank batches of its own where the strategy was not told how many ranks share one batch."""
     if strategy._data_parallel_size == strategy._tensor_parallel_size == "auto":
         strategy._data_parallel_size = strategy.num_nodes * strategy.num_processes
         strategy._tensor_parallel_size = 1
+
+
+def hold_averages(trainer: Trainer) -> None:
+    """Let callbacks that average weights leave out the optimizer step that is being taken."""
+    for callback in callbacks_of(trainer):
+        if isinstance(callback, WeightAveraging):
+            callback._latest_update_step = trainer.global_step + 1
+
+
+def finds_learning_rate(trainer: Trainer) -> bool:
+    """Return True while Lightning's finder raises the learning rate until training diverges."""
+    return any(isinstance(callback, _LRCallback) for callback in callbacks_of(trainer))
+
+
+def moves_with_steps(trainer: Trainer, scheduler: object) -> bool:
+    """Return True if a learning-rate schedule moves after each optimizer step."""
+    return any(x.scheduler is scheduler and x.interval == "step" for x in trainer.lr_scheduler_configs)
+
+
+def checkpoint_content(trainer: Trainer) -> dict[str, object]:
+    """Return what a checkpoint of a fit would hold, without writing it."""
+    content: dict[str, object] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+    return content
 
 
 def log_interval(trainer: Trainer) -> int:
@@ -102,6 +142,12 @@ def epoch_and_batches(trainer: Trainer) -> tuple[int, int]:
     loop = trainer.fit_loop
     epoch: int = getattr(loop.epoch_progress.current, "processed")  # noqa: B009
     return epoch, loop.epoch_loop.batch_progress.current.ready
+
+
+def begun_batches(trainer: Trainer) -> int:
+    """Return the number of training batches that a fit has begun, those of a fit that it goes on with too."""
+    begun: int = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+    return begun
 
 
 def begun_epochs(trainer: Trainer) -> int:
@@ -179,7 +225,22 @@ def data_ranks(trainer: Trainer) -> tuple[int, int]:
     return options["num_replicas"], options["rank"]
 
 
-class HostBatches(LightningModule):
+class LoadedSafely(LightningModule):
+    """Mixin for modules that are built by what their checkpoints say, which may call only what a config may."""
+
+    @restricted_classmethod
+    def load_from_checkpoint(cls, checkpoint_path: CheckpointPath, *arguments: object, **options: object) -> Self:
+        """Build a module from a checkpoint, as Lightning does; arguments by name replace those that were saved.
+
+        A checkpoint of a command line describes the objects it was built from, as a config does. What is no object of
+        the class that is asked for is not called, whoever wrote it there.
+        """
+        load: Callable[..., Self] = super().load_from_checkpoint
+        with other_calls_refused():
+            return load(checkpoint_path, *arguments, **options)
+
+
+class HostBatches(LoadedSafely):
     """Mixin that changes batches while they are still on the host.
 
     Lightning runs the public hook `on_before_batch_transfer` of either the module or the data module, and warns that

@@ -23,14 +23,32 @@ class StageLosses:
                 means[name] = _TermMean(value.device)
             means[name].update(value, weight, counts[name])
 
+    def names(self, stage: str) -> dict[str, bool]:
+        """Return the terms that this process has seen, and whether they had a weight."""
+        return {name: mean.weighted for name, mean in self._means.get(stage, {}).items()}
+
+    def expect(self, stage: str, names: Mapping[str, bool], device: torch.device) -> None:
+        """Take part in the means of terms that other processes have seen, with what they know of the weights."""
+        means = self._means.setdefault(stage, {})
+        # In one order everywhere, in which they are reduced.
+        self._means[stage] = {name: means.get(name) or _TermMean(device) for name in names}
+        for name, weighted in names.items():
+            self._means[stage][name].weighted = weighted
+
     def compute(self, stage: str) -> dict[str, Tensor]:
         """Compute the means by name and their weighted sum as `loss`, and start afresh.
 
-        Left out are terms without a counted position, and a `loss` of which every weight is 0.
+        Left out are terms without a counted position, and a `loss` of which every weight is 0. Where no position counts
+        in any term the `loss` is NaN, which is never the best of several.
         """
         means = self._means.pop(stage, {})
         found = {name: mean.compute() for name, mean in means.items()}
-        found = {name: parts for name, parts in found.items() if parts[2] > 0}
+        counted = {name: parts for name, parts in found.items() if parts[2] > 0}
+        if found and not counted:
+            return {"loss": next(iter(found.values()))[0].new_full((), torch.nan)}
+        return self._whole(counted, means)
+
+    def _whole(self, found: Mapping[str, Tensor], means: Mapping[str, "_TermMean"]) -> dict[str, Tensor]:
         weighted = [parts[1] for name, parts in found.items() if means[name].weighted]
         loss = {"loss": torch.stack(weighted).sum()} if weighted else {}
         return loss | {name: parts[0] for name, parts in found.items()}

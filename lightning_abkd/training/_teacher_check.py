@@ -33,7 +33,7 @@ def warn_of_ignorance(stage: str, values: Mapping[str, Tensor], classes: int, po
         positions: Number of positions that they are means over.
     """
     found = {name: float(value) for name, value in values.items() if name.startswith("teacher_")}
-    finding = _finding(found, classes, positions)
+    finding = describe_ignorance(found, classes, positions)
     if finding and _is_right(found, classes):
         rank_zero_warn(f"The teacher is right in {found['teacher_accuracy']:.3g} of {stage}, but {finding}. {_SCALE}")
     elif finding:
@@ -70,7 +70,13 @@ def _divergence_of_shares(a: float, b: float) -> float:
     return sum(x * math.log(x / y) for x, y in parts if x > 0.0)
 
 
-def _finding(found: Mapping[str, float], classes: int, positions: int) -> str:
+def describe_ignorance(found: Mapping[str, float], classes: int, positions: int) -> str:
+    """Return why a teacher seems to know nothing, or "" if it does not; arguments as in `warn_of_ignorance`.
+
+    Example:
+        >>> describe_ignorance({"teacher_accuracy": 0.1}, classes=10, positions=1000)
+        'its accuracy is 0.1, which is chance with 10 classes'
+    """
     if positions < _FEWEST or classes < 2:
         return ""
     largest = math.log(classes)

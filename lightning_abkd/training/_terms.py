@@ -2,15 +2,24 @@
 
 import functools
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 import lightning_abkd.training._checks as checks
-from lightning_abkd.losses import DistillationLoss, loss_terms
+from lightning_abkd.distributed import is_sharded, most_probable
+from lightning_abkd.losses import DistillationLoss, loss_terms, mean_cross_entropy
 from lightning_abkd.training._labels import IGNORED, read_labels, target_of, with_ignored
 
 Terms = dict[str, tuple[float | Tensor, Tensor]]
+
+
+class BatchLosses(NamedTuple):
+    """The named tensors of a batch, and each term of its loss."""
+
+    signals: dict[str, Tensor]
+    terms: Terms
 
 
 def distillation_terms(
@@ -43,6 +52,8 @@ def label_cross_entropy(signals: dict[str, Tensor]) -> Tensor:
     checks.check_labelled(signals)
     labels = read_labels(signals["labels"], signals["student_logits"])
     views = [signals[name] for name in ("student_logits", "student_logits_strong") if name in signals]
+    if any(is_sharded(view) for view in views):
+        return _sharded_cross_entropy(views, labels, signals.get("mask"))
     logits = torch.cat([view.flatten(0, -2) for view in views])
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if labels.is_floating_point():
@@ -51,6 +62,17 @@ def label_cross_entropy(signals: dict[str, Tensor]) -> Tensor:
     target = with_ignored(labels, signals.get("mask")).flatten().repeat(len(views))
     total = nn.functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum")
     return total / (target != IGNORED).sum().clamp(min=1)
+
+
+def _sharded_cross_entropy(views: list[Tensor], labels: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute the mean over views that have the same labels, of logits that lie on several processes."""
+    if labels.is_floating_point():
+        raise ValueError(
+            "Labels should be class indices where logits lie on several processes (DTensors). Found probabilities of "
+            f"shape {tuple(labels.shape)}. Leave out mixup, cutmix and smoothing, or gather the logits (`full_tensor`)."
+        )
+    target = with_ignored(labels, mask)
+    return torch.stack([mean_cross_entropy(view, target, IGNORED) for view in views]).mean()
 
 
 def _mask(signals: dict[str, Tensor], views: int) -> Tensor | None:
@@ -104,6 +126,6 @@ def accuracy(signals: dict[str, Tensor]) -> dict[str, Tensor]:
     if "labels" not in signals or "mask" in signals:
         return {}
     target = target_of(signals)
-    right = signals["student_logits"].argmax(-1).eq(target).sum()
+    right = most_probable(signals["student_logits"]).eq(target).sum()
     counts = torch.stack([right, (target != IGNORED).sum()]).cpu().to(torch.float64)
     return {"accuracy": counts[0] / counts[1]} if counts[1] else {}

@@ -1,9 +1,10 @@
 """What is said about files of weights that are missing, broken or of another kind."""
 
 import argparse
-import pickle
 from collections.abc import Callable
 from pathlib import Path
+
+from lightning_abkd._utils import needed_code
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors", ".bin")
 # What a file begins with that was taken for weights.
@@ -35,11 +36,11 @@ def unreadable(path: Path, error: Exception) -> str:
     for sign, kind in _KINDS.items():
         if start.lower().startswith(sign.lower()):
             return f"Parameter `checkpoint` should be a file of weights. Found {path}, which is {kind}."
-    if isinstance(error, pickle.UnpicklingError) and "WeightsUnpickler error: Unsupported global" in str(error):
-        what = str(error).partition("WeightsUnpickler error: ")[2].partition(" by default")[0]
+    needed = needed_code(error)
+    if needed is not None:
         return (
             f"Parameter `checkpoint` should hold tensors and plain containers only. Found {path}, which needs "
-            f"pickle to run code: {what}. If you trust its source, convert it once in an isolated place: "
+            f"pickle to run code: {needed}. If you trust its source, convert it once in an isolated place: "
             '`torch.save(torch.load(path, weights_only=False)["state_dict"], new_path)`, or `.state_dict()` of what it '
             "loads where that is a network."
         )

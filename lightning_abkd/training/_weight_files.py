@@ -110,9 +110,11 @@ def _read_shards(path: Path) -> Weights:
         raise ValueError(unreadable(path, error)) from None
     weights: Weights = {}
     for shard in shards:
-        if not (path.parent / Path(shard).name).is_file():
+        if shard != Path(shard).name:
+            raise ValueError(f"Index {path} should name files beside it. Found {shard!r}.")
+        if not (path.parent / shard).is_file():
             raise FileNotFoundError(f"Index {path} should name files beside it. Found no {shard}. Copy all shards.")
-        content = _read(path.parent / Path(shard).name)
+        content = _read(path.parent / shard)
         weights |= content if isinstance(content, dict) else {}
         if lost := [name for name, file in places.items() if file == shard and name not in weights]:
             raise ValueError(f"Shard {shard} should hold what {path} says. Found no {lost[0]} in it. Copy it again.")

@@ -1,7 +1,9 @@
 import errno
 from pathlib import Path
 
-from lightning_abkd._utils import full_disk
+import pytest
+
+from lightning_abkd._utils import full_disk, naming_full_disk
 
 
 def caused(message):
@@ -16,6 +18,7 @@ def test_a_full_disk_is_found_below_other_errors(tmp_path):
         OSError(errno.ENOSPC, "x"),
         caused(OSError(errno.EDQUOT, "x")),
         ValueError("No space left on device"),
+        OSError("1000000 requested and 262112 written"),
     ):
         assert f"The disk is full: {path} needs more" in str(full_disk(error, path))
     assert "takes no file of this size" in str(full_disk(OSError(errno.EFBIG, "x"), path))
@@ -24,3 +27,10 @@ def test_a_full_disk_is_found_below_other_errors(tmp_path):
 def test_other_errors_are_no_full_disk():
     assert full_disk(OSError(errno.EACCES, "no"), Path("/tmp/a")) is None
     assert full_disk(caused(ValueError("no")), Path("/tmp/a")) is None
+
+
+def test_a_full_disk_is_named_and_other_errors_pass(tmp_path):
+    with pytest.raises(OSError, match="The disk is full: .*a needs more"), naming_full_disk(tmp_path / "a"):
+        raise RuntimeError("Error: No space left on device (os error 28)")
+    with pytest.raises(KeyError), naming_full_disk(tmp_path / "a"):
+        raise KeyError("a")

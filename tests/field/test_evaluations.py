@@ -100,11 +100,12 @@ def test_a_training_step_logs_the_mean_over_its_counted_tokens(tmp_path, expecte
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_nothing_is_logged_of_batches_without_a_counted_token(tmp_path, fused):
+def test_the_loss_of_a_set_without_a_counted_token_is_nan_and_said(tmp_path, fused):
     empty = [row | {"labels": torch.full((8,), -100)} for row in rows()]
     run = trainer(tmp_path, max_epochs=1)
-    run.fit(module(fused_head=fused), DataLoader(empty, 4), DataLoader(empty, 4))
-    assert run.callback_metrics == {}
+    with pytest.warns(UserWarning, match="No position of val counts, so that `val/loss` is NaN"):
+        run.fit(module(fused_head=fused), DataLoader(empty, 4), DataLoader(empty, 4))
+    assert {name: value.isnan().item() for name, value in run.callback_metrics.items()} == {"val/loss": True}
 
 
 def test_labels_of_other_dtypes_are_those_of_int64(tmp_path, expected):

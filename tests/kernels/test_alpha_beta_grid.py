@@ -112,9 +112,9 @@ def test_classes_at_minus_infinity_count_as_the_divergence_has_it(negative):
 
 def test_classes_that_are_impossible_on_both_sides_cost_nothing_more(monkeypatch):
     left_over = []
-    slowly = grid._point_by_point
+    slowly = grid._compute_points
     monkeypatch.setattr(
-        grid, "_point_by_point", lambda plan, *rows: left_over.append(len(rows[0])) or slowly(plan, *rows)
+        grid, "_compute_points", lambda plan, log_p, *more: left_over.append(len(log_p)) or slowly(plan, log_p, *more)
     )
     student, teacher = torch.randn(4, 6), torch.randn(4, 6)
     student[:, 1], teacher[:, 1], student[0, 2] = -torch.inf, -torch.inf, -torch.inf

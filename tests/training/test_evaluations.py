@@ -43,3 +43,12 @@ def test_a_teacher_is_judged_once_and_not_by_a_trial():
 @pytest.mark.filterwarnings("error")
 def test_a_teacher_that_knows_something_is_no_alarm():
     evaluated(Evaluations(), teacher_logits=torch.eye(10)[LABELS])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_set_without_a_counted_position_is_said_and_not_by_a_trial():
+    evaluations = Evaluations()
+    nothing = torch.full((200,), -100)
+    assert evaluated(evaluations, trial=True, labels=nothing, teacher_logits=torch.eye(10)[LABELS])["val/loss"].isnan()
+    with pytest.warns(UserWarning, match="No position of val counts, so that `val/loss` is NaN"):
+        evaluated(evaluations, labels=nothing)

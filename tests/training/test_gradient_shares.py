@@ -43,6 +43,13 @@ def test_shares_are_those_of_the_weighted_gradients_of_the_logits(tmp_path, said
     assert re.search(r"(divergence|hot) \d.\d %", expected)
 
 
+def test_norms_are_kept_also_of_a_single_term(tmp_path):
+    model = module(task_weight=0.0)
+    assert dict(model.gradient_norms) == {}
+    trainer(tmp_path, max_epochs=1).fit(model, loader())
+    assert model.gradient_norms.keys() == {"divergence"}
+
+
 def test_nothing_is_said_where_every_term_counts(tmp_path, said):
     trainer(tmp_path, max_epochs=1).fit(module(divergence=ForwardKL(4.0, scale_by_temperature=True)), loader())
     trainer(tmp_path, max_epochs=1).fit(module(teacher=None, divergence=None), loader())

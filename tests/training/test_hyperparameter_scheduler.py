@@ -149,3 +149,13 @@ def test_evaluation_changes_nothing(tmp_path):
     model = plain_module()
     trainer(tmp_path, callbacks=[temperature()]).validate(model, loader(), verbose=False)
     assert model.divergence.temperature.item() == 1.0
+
+
+def test_both_ends_are_known_before_they_are_reached(tmp_path):
+    scheduler = HyperparameterScheduler({"task_weight": Linear(1.0, 0.0)})
+    run = trainer(tmp_path, callbacks=[scheduler])
+    run.fit(plain_module(), loader())
+    assert scheduler.first_and_last(run) == {"task_weight": (1.0, 0.0)}
+    assert HyperparameterScheduler({"task_weight": Piecewise([1.0, 2.0], [5])}).first_and_last(
+        trainer(tmp_path, max_epochs=-1)
+    ) == {"task_weight": (1.0, 2.0)}

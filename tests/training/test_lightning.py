@@ -1,4 +1,5 @@
 import pytest
+import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import LambdaCallback
 
@@ -77,3 +78,24 @@ def test_batches_are_prepared_after_the_users_own_hook():
 @pytest.mark.parametrize("batch", [3, "text", None])
 def test_batches_stay_as_they_are_by_default(batch):
     assert module().prepare_on_host(batch) == batch
+
+
+def test_schedules_that_move_with_steps_and_begun_batches_are_known(tmp_path):
+    run = trainer(tmp_path, max_epochs=1)
+    assert adapter.begun_batches(run) == 0
+    net = module(lr_scheduler=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1), lr_interval="epoch")
+    run.fit(net, loader())
+    (config,) = run.lr_scheduler_configs
+    assert not adapter.moves_with_steps(run, config.scheduler)
+    config.interval = "step"
+    assert adapter.moves_with_steps(run, config.scheduler)
+    assert not adapter.moves_with_steps(run, None)
+    assert (adapter.begun_batches(run), adapter.finds_learning_rate(run)) == (4, False)
+
+
+def test_content_of_a_checkpoint_is_not_written(tmp_path):
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(model := module(), loader())
+    content = adapter.checkpoint_content(run)
+    assert content["state_dict"].keys() == model.state_dict().keys()
+    assert list(tmp_path.iterdir()) == []

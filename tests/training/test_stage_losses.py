@@ -30,6 +30,13 @@ def test_terms_without_positions_and_sums_without_weight_are_left_out():
     assert list(losses.compute("val")) == ["task_loss"]
 
 
+def test_the_loss_is_nan_where_no_position_counts_in_any_term():
+    losses = StageLosses()
+    losses.update("val", {"task_loss": term(0.0), "divergence": term(torch.nan)}, {"task_loss": 0, "divergence": 0})
+    values = losses.compute("val")
+    assert (list(values), values["loss"].isnan().item()) == (["loss"], True)
+
+
 def test_a_weight_may_be_a_tensor():
     losses = StageLosses()
     losses.update("val", {"kd": term(2.0, torch.tensor(0.25))}, {"kd": 1})

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightning_abkd.training._teacher_check import is_chance, warn_of_ignorance
+from lightning_abkd.training._teacher_check import describe_ignorance, is_chance, warn_of_ignorance
 
 
 def values(**numbers):
@@ -56,3 +56,8 @@ def test_chance_needs_more_positions_for_fewer_classes_and_rarer_ones():
 def test_a_binary_teacher_of_three_quarters_is_useful():
     assert not is_chance(0.75, 2, 10**6)
     assert is_chance(0.0, 2, 1000)
+
+
+def test_a_finding_is_told_without_a_warning():
+    assert "chance with 10 classes" in describe_ignorance({"teacher_accuracy": 0.1}, 10, 1000)
+    assert describe_ignorance({"teacher_accuracy": 0.9}, 10, 1000) == ""

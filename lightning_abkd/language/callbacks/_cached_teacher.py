@@ -22,7 +22,11 @@ from lightning_abkd.language.teachers import (
     TeacherCache,
     TeacherCacheWriter,
     TeacherFromCache,
-    model_identity,
+    WholeIdentity,
+    identity_like,
+    is_sampled,
+    known_model,
+    sampled_identity,
 )
 from lightning_abkd.losses import Divergence
 
@@ -87,6 +91,7 @@ class CachedTeacher(Callback):
         self.k = k
         self.keep_teacher = keep_teacher
         self.dtype = dtype
+        self._identity: str | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check that training from stored outputs is possible; without a teacher open the cache."""
@@ -101,10 +106,14 @@ class CachedTeacher(Callback):
         run = self._compatible_run(trainer, pl_module)
         if run.module.teacher is None:
             return
+        self._identity = None
+        # The first rank runs it alone, which a teacher in pieces could not.
+        run.module.hold_whole_weights()
         if trainer.is_global_zero:
             self._fill(run, run.module.teacher)
         trainer.strategy.barrier("the teacher's outputs are stored")
         self._open(run)
+        run.module.release_weights()
         if not self.keep_teacher:
             run.module.drop_teacher()
 
@@ -143,7 +152,7 @@ class CachedTeacher(Callback):
                 f"Found `dtype = {self.dtype!r}`."
             )
         teacher = run.module.teacher
-        model = None if teacher is None else model_identity(teacher)
+        model = None if teacher is None else self._identity_like(teacher, cache.identity.model)
         cache.check(model, _tokenizer_identity(run.data), _data_identity(run.data))
         run.module.use_stored_teacher(TeacherFromCache(cache), for_one_fit=True)
 
@@ -155,24 +164,41 @@ class CachedTeacher(Callback):
             raise ValueError(
                 f"Parameter `k` should be below the {outputs.classes} ids of the teacher. Found `k = {self.k}`."
             )
-        samples = run.data.sets["train"][""]
-        writer = TeacherCacheWriter(
-            self.folder,
-            CacheIdentity(model_identity(teacher), _tokenizer_identity(run.data), _data_identity(run.data)),
-            self.kind,
-            token_counts=[sample.label_count for sample in samples],
-            width=outputs.features if is_hidden else self.k,
-            vocabulary=outputs.classes,
-            head=outputs.head() if is_hidden else None,
-            dtype=self.dtype,
-        )
-        pending = writer.pending(torch.arange(len(samples))).nonzero().squeeze(1).tolist()
+        # All weights are read while the teacher answers; a cache that has begun is compared before.
+        known = known_model(self.folder)
+        model = sampled_identity(teacher) if known is None else self._identity_like(teacher, known)
+        writer = self._writer(run, outputs, model)
+        whole = WholeIdentity(writer, teacher) if is_sampled(model) else None
+        samples = len(run.data.sets["train"][""])
+        pending = writer.pending(torch.arange(samples)).nonzero().squeeze(1).tolist()
         for batch in _with_progress(pending, run.data):
             if is_hidden:
                 writer.write_hidden(batch["index"], outputs.hidden(batch))
             else:
                 writer.write_top_k(batch["index"], outputs.logits(batch))
-        rank_zero_info(f"{self.folder}: {_summary(writer.close(), self.dtype)}")
+            if whole is not None:
+                whole.record()
+        self._identity = (None if whole is None else whole.result()) or model
+        rank_zero_info(f"{self.folder}: {_summary(writer.close(self._identity), self.dtype)}")
+
+    def _writer(self, run: LanguageRun, outputs: CountedOutputs, model: str) -> TeacherCacheWriter:
+        is_hidden = self.kind == "hidden"
+        return TeacherCacheWriter(
+            self.folder,
+            CacheIdentity(model, _tokenizer_identity(run.data), _data_identity(run.data)),
+            self.kind,
+            token_counts=[sample.label_count for sample in run.data.sets["train"][""]],
+            width=outputs.features if is_hidden else self.k,
+            vocabulary=outputs.classes,
+            head=outputs.head() if is_hidden else None,
+            dtype=self.dtype,
+        )
+
+    def _identity_like(self, teacher: nn.Module, known: str) -> str:
+        """Name the teacher in the way of a known identity; one that was found by writing is not found again."""
+        if self._identity is not None and not is_sampled(known) and not is_sampled(self._identity):
+            return self._identity
+        return identity_like(teacher, known)
 
 
 def _with_progress(pending: list[int], data: InstructionDataModule) -> Iterator[dict[str, Tensor]]:

@@ -53,6 +53,13 @@ class ResponseFile:
         rank_zero_info(f"{self.path}: continues after {done} of {total} responses.{repeated}")
         return done
 
+    def begun_with(self, name: str) -> str:
+        """Return what a file that is to be continued was made from, by name; "" where there is none."""
+        try:
+            return str(json.loads(self._origin_path.read_text(encoding="utf-8"))[name])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
     def append(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Append responses with their `index`."""
         append_lines(self.path, rows)

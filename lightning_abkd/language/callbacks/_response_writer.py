@@ -13,7 +13,7 @@ from lightning_abkd.language.callbacks._language_run import LanguageRun, languag
 from lightning_abkd.language.callbacks._response_file import ResponseFile
 from lightning_abkd.language.data import TextSample, read_records
 from lightning_abkd.language.generation import GeneratedResponses, Responder, Role, Sampling
-from lightning_abkd.language.teachers import model_identity
+from lightning_abkd.language.teachers import identity_like
 
 
 class ResponseWriter(Callback):
@@ -125,7 +125,7 @@ class ResponseWriter(Callback):
         """Name what the responses are made from."""
         return {
             "data": f"{len(self._samples)} samples {run.data.fingerprint(run.data.predict_set)}",
-            "network": model_identity(run.responding_network(self.network)),
+            "network": identity_like(run.responding_network(self.network), self._responses.begun_with("network")),
             "sampling": self.sampling.options(),
             "seed": self.seed,
         }

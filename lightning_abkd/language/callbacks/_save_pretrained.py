@@ -3,16 +3,18 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_info
-from torch import nn
+from torch import Tensor, nn
 
-from lightning_abkd._utils import check_choice, write_files_whole
+from lightning_abkd._utils import check_choice, naming_full_disk
 from lightning_abkd.language.models import merge_adapters
-from lightning_abkd.training import load_weights, own_state, unwrap
+from lightning_abkd.training import is_sharded, load_weights, own_state, unwrap, whole_state
 
 Which = Literal["last", "best"]
 
@@ -60,20 +62,36 @@ class SavePretrained(Callback):
                 f"SavePretrained should find a network of transformers as `student` of {type(pl_module).__name__}. "
                 f"Found {type(student).__name__}, which has no `save_pretrained`. Use a ModelCheckpoint for it."
             )
+        copied = self.checkpoint == "best" or (self.merge_adapters and hasattr(student, "merge_and_unload"))
+        if stage == "fit" and copied and isinstance(trainer.strategy, ModelParallelStrategy):
+            raise ValueError(
+                "SavePretrained changes a copy of the student, which is impossible where its weights lie in pieces. "
+                f"Found ModelParallelStrategy with `checkpoint = {self.checkpoint!r}` and `merge_adapters = "
+                f"{self.merge_adapters}`. Set `checkpoint: last` and `merge_adapters: false`, or take ddp."
+            )
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the student and the tokenizer."""
-        if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
-            return
         student: nn.Module = getattr(pl_module, "student")  # noqa: B009  (a Module's attributes are typed as tensors)
+        if getattr(trainer, "fast_dev_run", False):
+            return
+        # Every rank gives its pieces.
+        pieces = whole_state(student) if is_sharded(student) else None
+        if not trainer.is_global_zero:
+            return
         tokenizer = getattr(getattr(trainer, "datamodule", None), "tokenizer", None)
-        with write_files_whole(Path(self.folder)) as folder:
-            self._save_student(student, self._best_path(trainer), folder)
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        # Written whole, and never through links that lie in the folder.
+        with naming_full_disk(Path(self.folder)), TemporaryDirectory(prefix=".", dir=self.folder) as whole:
+            self._save_student(student, self._best_path(trainer), pieces, whole)
             if isinstance(tokenizer, _Pretrained):
-                tokenizer.save_pretrained(str(folder))
+                tokenizer.save_pretrained(whole)
+            _move(Path(whole), Path(self.folder))
         rank_zero_info(f"Wrote the student to {Path(self.folder).resolve()}.")
 
-    def _save_student(self, student: nn.Module, best_path: str | None, folder: Path) -> None:
+    def _save_student(
+        self, student: nn.Module, best_path: str | None, pieces: dict[str, Tensor] | None, folder: str
+    ) -> None:
         """Write the student with the weights of a checkpoint, or with those that it has; it is not changed."""
         student = unwrap(student)
         is_adapted = hasattr(student, "merge_and_unload")
@@ -84,15 +102,15 @@ class SavePretrained(Callback):
             load_weights(student, best_path, "student.")
         if is_merged:
             student = merge_adapters(student)
-        options: dict[str, object] = {}
+        options: dict[str, object] = {} if pieces is None else {"state_dict": pieces}
         if is_adapted and not is_merged:
             # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
             options["save_embedding_layers"] = False
-        elif own_state(student).keys() != student.state_dict().keys():
+        elif pieces is None and own_state(student).keys() != student.state_dict().keys():
             # Compiled parts would leave their mark on the names.
             options["state_dict"] = own_state(student)
         save: Callable[..., object] = getattr(student, "save_pretrained")  # noqa: B009
-        save(str(folder), **options)
+        save(folder, **options)
 
     def _best_path(self, trainer: Trainer) -> str | None:
         """Return the path of the best checkpoint, or None where the last weights are to be taken."""
@@ -103,3 +121,16 @@ class SavePretrained(Callback):
         if path is None:
             rank_zero_info("SavePretrained found no best checkpoint and takes the last weights.")
         return path
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move all files into a folder, in place of those that have their names; weights of a former student go."""
+    files = [file.relative_to(source) for file in sorted(source.rglob("*")) if file.is_file()]
+    for former in target.glob("model*.safetensors*"):
+        if former.relative_to(target) not in files:
+            former.unlink()
+    for file in files:
+        if (target / file).parent.is_symlink() and file.parent != Path():
+            (target / file).parent.unlink()
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        (source / file).replace(target / file)

@@ -4,20 +4,20 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lightning_abkd._utils import full_disk, write_whole
+from lightning_abkd._utils import naming_full_disk, write_whole
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Append one line of JSON per row. The operating system has all of them when this returns.
 
     Raises:
+        ValueError: If the file is a link, which would lead the lines elsewhere.
         OSError: If the disk is full; the lines before stay, and a last one that is cut off is left out by readers.
     """
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write("".join(f"{json.dumps(row)}\n" for row in rows))
-    except OSError as error:
-        raise full_disk(error, path) or error from error
+    if path.is_symlink():
+        raise ValueError(f"File `{path}` should be a file itself. Found a link to {path.resolve()}. Name that instead.")
+    with naming_full_disk(path), path.open("a", encoding="utf-8") as file:
+        file.write("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,11 +1,12 @@
 """Rows of files and folders that Arrow keeps."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from lightning_abkd._utils import require
+from lightning_abkd._utils import Links, leads_out, require
 from lightning_abkd.language.data._decoding import read_bytes
 
 
@@ -63,14 +64,40 @@ def read_folder(path: Path) -> list[object]:
 
     Raises:
         ModuleNotFoundError: If `datasets` is missing.
-        ValueError: If it holds several splits.
+        ValueError: If it holds several splits, or a name in it or a link leads out of it.
     """
+    _check_names(path)
     datasets = require("datasets", "language", "Reading saved data sets")
     content = datasets.load_from_disk(str(path))
     splits = content if isinstance(content, datasets.DatasetDict) else {"": content}
     if len(splits) != 1:
         raise ValueError(f"{path} should hold one split. Found {', '.join(splits)}. Name one of its folders instead.")
     return [_without_nulls(row) for split in splits.values() for row in split.with_format(None).to_list()]
+
+
+def _check_names(path: Path) -> None:
+    """Raise ValueError if a saved data set names files outside of its folder; `datasets` says what else is wrong."""
+    splits = _listed(path / "dataset_dict.json", "splits")
+    states = [path / _below(path, split) / "state.json" for split in splits] or [path / "state.json"]
+    files = [(state.parent, entry) for state in states for entry in _listed(state, "_data_files")]
+    named = [entry.get("filename") if isinstance(entry, dict) else None for _, entry in files]
+    paths = [place / _below(path, name) for (place, _), name in zip(files, named, strict=True)]
+    Links(path, follow=None).check_files([*states, *paths])
+
+
+def _listed(path: Path, key: str) -> list[object]:
+    """Return a list in a file of JSON, nothing where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _below(folder: Path, name: object) -> str:
+    if not isinstance(name, str) or leads_out(name):
+        raise ValueError(f"{folder} should name files of its own. Found {name!r}, which leads out of it.")
+    return name
 
 
 def _without_nulls(row: Mapping[str, object]) -> dict[str, object]:

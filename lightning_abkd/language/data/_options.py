@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_abkd._utils import check_at_least, check_choice, check_interval
+from lightning_abkd._utils import check_at_least, check_choice, check_interval, leads_out
 from lightning_abkd.language.data._columns import check_columns
 from lightning_abkd.training import ResumableLoader, TrainingOrder
 
@@ -146,7 +146,7 @@ def files_by_name(parameter: str, given: str | dict[str, str] | None) -> dict[st
     """Return files by name; a single file has the empty name.
 
     Raises:
-        ValueError: If one of several has no name, or there is none.
+        ValueError: If one of several has no name, there is none, or a name would lead files of results elsewhere.
     """
     if given is None:
         return {}
@@ -154,6 +154,8 @@ def files_by_name(parameter: str, given: str | dict[str, str] | None) -> dict[st
         return {"": given}
     if not given or "" in given:
         raise ValueError(f"Parameter `{parameter}` should name every file. Found `{parameter} = {given}`.")
+    if wrong := next(filter(leads_out, given), None):
+        raise ValueError(f"Parameter `{parameter}` should name files by words. Found {wrong!r}, a way elsewhere.")
     return given
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeGuard
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from lightning_abkd._utils import digest
+from lightning_abkd._utils import check_gguf_file, digest, folder_or_hub, reading_pretrained
 
 _SHOWN = 3
 
@@ -45,15 +45,20 @@ def byte_tokenizer() -> Tokenizer:
     return as_tokenizer("tokenizer", ByT5Tokenizer())
 
 
-def load_tokenizer(path: str, gguf_file: str | None = None) -> Tokenizer:
+def load_tokenizer(path: str, gguf_file: str | None = None, trust_remote_code: bool = False) -> Tokenizer:
     """Load a tokenizer from a folder or from the hub with `AutoTokenizer.from_pretrained`.
 
     Args:
         path: Folder, or name on the hub.
         gguf_file: File in the folder to read as GGUF.
+        trust_remote_code: Run code that lies beside the vocabulary. It may do whatever you may: read it first.
 
     Returns:
         The tokenizer.
+
+    Raises:
+        FileNotFoundError: If `path` is neither a folder nor owner/name on the hub, or lacks the GGUF file.
+        ValueError: If what is there cannot be read, or needs code that is not trusted.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -64,8 +69,11 @@ def load_tokenizer(path: str, gguf_file: str | None = None) -> Tokenizer:
     """
     from transformers import AutoTokenizer
 
+    check_gguf_file(folder_or_hub(path), gguf_file)
     options = {} if gguf_file is None else {"gguf_file": gguf_file}
-    return as_tokenizer("path", AutoTokenizer.from_pretrained(path, **options))
+    with reading_pretrained(path, "a tokenizer"):
+        found: object = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code, **options)
+    return as_tokenizer("path", found)
 
 
 def as_tokenizer(parameter: str, given: object) -> Tokenizer:

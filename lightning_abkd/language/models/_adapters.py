@@ -3,10 +3,14 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from torch import nn
 
-from lightning_abkd._utils import check_at_least, check_interval, reading_pretrained, require
+from lightning_abkd._utils import check_at_least, check_interval, folder_or_hub, reading_pretrained, require
+
+_CONFIG = "adapter_config.json"
+_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
 def lora(
@@ -48,7 +52,7 @@ def lora(
 
     Raises:
         ValueError: If `rank` or `dropout` is outside its range, or the network has adapters already.
-        FileNotFoundError: If `path` is no folder, and the hub gives nothing for it.
+        FileNotFoundError: If `path` is neither a folder with adapters nor owner/name on the hub.
         TypeError: If the network is not a causal language model of transformers.
         ModuleNotFoundError: If peft is missing.
 
@@ -66,6 +70,7 @@ def lora(
     with _known_warnings_ignored():
         adapted: nn.Module
         if path is not None:
+            _check_adapters(folder_or_hub(path))
             with reading_pretrained(path, "adapters"):
                 adapted = peft.PeftModel.from_pretrained(network, path, is_trainable=True)
         else:
@@ -101,6 +106,17 @@ def _check_adaptable(network: nn.Module) -> None:
         raise TypeError(
             "Parameter `network` should be a causal language model of transformers. "
             f"Found {type(network).__name__}, which does not generate."
+        )
+
+
+def _check_adapters(path: str) -> None:
+    """Raise FileNotFoundError if a local folder lacks a file of adapters, which peft would ask the hub for."""
+    folder = Path(path)
+    lacks_config = not (folder / _CONFIG).is_file()
+    if folder.is_dir() and (lacks_config or not any((folder / name).is_file() for name in _WEIGHTS)):
+        raise FileNotFoundError(
+            f"Parameter `path` should be a folder of adapters, {_CONFIG} and {' or '.join(_WEIGHTS)}. "
+            f"Found `path = {path!r}`, which lacks {_CONFIG if lacks_config else 'their weights'}."
         )
 
 

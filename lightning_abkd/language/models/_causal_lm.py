@@ -2,13 +2,12 @@
 
 import importlib.util
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import nn
 
-from lightning_abkd._utils import folder_or_hub, load_whole, reading_pretrained, require
+from lightning_abkd._utils import check_gguf_file, folder_or_hub, load_whole, reading_pretrained
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["int8", "4bit"]
@@ -21,6 +20,7 @@ def causal_lm(
     attn_implementation: str | None = None,
     gradient_checkpointing: bool = False,
     quantization: Quantization | None = None,
+    trust_remote_code: bool = False,
 ) -> nn.Module:
     """Load a causal language model from a folder or a hub name with `AutoModelForCausalLM.from_pretrained`.
 
@@ -32,14 +32,16 @@ def causal_lm(
         attn_implementation: "eager", "sdpa" or whatever transformers offers; None lets transformers choose.
         gradient_checkpointing: Recompute activations in the backward pass.
         quantization: Keep the weights of a teacher in 8 bits ("int8") or 4 ("4bit", NF4) with bitsandbytes.
+        trust_remote_code: Run code that lies beside the weights, for architectures that transformers does not have. It
+            may do whatever you may: read it first.
 
     Returns:
         The model, mapping input_ids (B, T) and attention_mask (B, T) to an object with `.logits` (B, T, V).
 
     Raises:
         FileNotFoundError: If `path` is neither a folder nor owner/name, or lacks the GGUF file.
-        ValueError: If the model is not a causal language model, its files cannot be read or lack some weights, or
-            `quantization` and `gguf_file` are both given.
+        ValueError: If the model is not a causal language model, its files cannot be read or lack some weights, it needs
+            code that is not trusted, or `quantization` and `gguf_file` are both given.
         ModuleNotFoundError: If the package that reads GGUF or quantizes is missing.
 
     Example:
@@ -52,17 +54,18 @@ def causal_lm(
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    _check_file(folder_or_hub(path), gguf_file)
+    check_gguf_file(folder_or_hub(path), gguf_file)
     options = {
         "attn_implementation": attn_implementation,
         "quantization_config": _quantization_config(dtype, gguf_file, quantization),
     }
     if gguf_file is None:
         with reading_pretrained(path, "a causal language model"):
-            config = AutoConfig.from_pretrained(path)
-        _check_causal(config, path)
+            config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        if not (trust_remote_code and "AutoModelForCausalLM" in getattr(config, "auto_map", {})):
+            _check_causal(config, path)
     given: dict[str, object] = {name: option for name, option in options.items() if option is not None}
-    given |= {"dtype": getattr(torch, dtype), "gguf_file": gguf_file}
+    given |= {"dtype": getattr(torch, dtype), "gguf_file": gguf_file, "trust_remote_code": trust_remote_code}
     load: Callable[..., tuple[nn.Module, Mapping[str, Collection[str]]]]
     load = getattr(AutoModelForCausalLM, "from_pretrained")  # noqa: B009  (annotated as if it returned the model alone)
     model = load_whole(load, path, "a causal language model", **given)
@@ -104,12 +107,6 @@ def causal_lm_from_config(model_type: str, options: dict[str, int | float | str 
     return network
 
 
-def _check_file(path: str, gguf_file: str | None) -> None:
-    """Raise FileNotFoundError if a local folder lacks the GGUF file."""
-    if gguf_file is not None and Path(path).is_dir() and not Path(path, gguf_file).is_file():
-        raise FileNotFoundError(f"Parameter `gguf_file` should be a file in {path}. Found none named {gguf_file!r}.")
-
-
 def _quantization_config(dtype: Dtype, gguf_file: str | None, quantization: Quantization | None) -> object | None:
     """Build the configuration by which transformers reads quantized weights, or quantizes them."""
     if gguf_file is not None:
@@ -124,7 +121,6 @@ def _quantization_config(dtype: Dtype, gguf_file: str | None, quantization: Quan
 def _unpacking_config() -> object | None:
     import transformers
 
-    require("gguf", "language", "Reading a GGUF file")
     # transformers before 5 always unpacks, and has no such class.
     config = getattr(transformers, "GgufConfig", None)
     return None if config is None else config(dequantize=True)

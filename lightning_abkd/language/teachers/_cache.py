@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_abkd.language.teachers._cache_checksums import Checksums
 from lightning_abkd.language.teachers._cache_files import check_head, open_arrays, read_head
 from lightning_abkd.language.teachers._cache_identity import differences
 from lightning_abkd.language.teachers._cache_meta import read_meta
@@ -19,7 +20,8 @@ class TeacherCache:
 
     The files are mapped into memory and never changed: reads come from the disk or the system's page cache, and any
     number of threads, loader workers and ranks may read one folder. Pickling stores only the folder's path. Opening a
-    cache finds files that are missing, cut off or of another shape; contents are not checksummed.
+    cache finds files that are missing, cut off or of another shape. A byte that has changed is found when it is
+    read, by checksums, which caches of release 0.1 do not have.
 
     Args:
         folder: Where the cache is.
@@ -36,7 +38,7 @@ class TeacherCache:
 
     Raises:
         FileNotFoundError: If there is no cache in the folder.
-        ValueError: If the cache is unfinished, of an unknown version, or one of its files is broken.
+        ValueError: If the cache is unfinished, of an unknown version, or one of its files is broken or has changed.
 
     Example:
         >>> import tempfile
@@ -72,6 +74,8 @@ class TeacherCache:
         self.width = meta.width
         self.vocabulary = meta.vocabulary
         self.token_counts = torch.tensor(self._arrays["token_counts"])
+        self._checksums = Checksums(self.folder, meta, self.token_counts)
+        self._checksums.check_small_files()
         self._samples = Ragged(self.token_counts)
 
     def __reduce__(self) -> tuple[type["TeacherCache"], tuple[Path]]:
@@ -113,7 +117,7 @@ class TeacherCache:
             States at the counted tokens of these samples, one sample after the other, shape (N, D), bfloat16.
 
         Raises:
-            ValueError: If the cache is of another kind, or an index is outside the data set.
+            ValueError: If the cache is of another kind, an index is outside the data set, or bytes have changed.
         """
         self._meta.check_kind("hidden")
         return self._read("hidden", indices).view(torch.bfloat16)
@@ -129,7 +133,7 @@ class TeacherCache:
             first, and their log-probabilities followed by that of all others together, (N, k + 1), float32, normalised.
 
         Raises:
-            ValueError: If the cache is of another kind, or an index is outside the data set.
+            ValueError: If the cache is of another kind, an index is outside the data set, or bytes have changed.
         """
         self._meta.check_kind("top_k")
         return self._read("ids", indices).long(), self._read("log_p", indices).float().log_softmax(-1)
@@ -138,11 +142,14 @@ class TeacherCache:
         """Read the teacher's output head, its weight (V, D) in the dtype it had.
 
         Raises:
-            ValueError: If the kind is "top_k".
+            ValueError: If the kind is "top_k", or bytes have changed.
         """
         self._meta.check_kind("hidden")
+        self._checksums.check_head()
         return read_head(self.folder, self._meta)
 
     def _read(self, name: str, indices: Tensor) -> Tensor:
-        rows = self._samples.rows(self._samples.check_positions(indices))
-        return torch.from_numpy(self._arrays[name][rows.numpy()])
+        indices = self._samples.check_positions(indices)
+        found = self._arrays[name][self._samples.rows(indices).numpy()]
+        self._checksums.check(name, indices, found)
+        return torch.from_numpy(found)

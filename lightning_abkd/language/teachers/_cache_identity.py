@@ -1,17 +1,22 @@
 """What a teacher cache was written from."""
 
 import math
+import re
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_abkd._utils import digest
-from lightning_abkd.training import own_names, unwrap
+from lightning_abkd.training import own_names, own_state, unwrap
 
 _SAMPLED_VALUES = 64
+_SAMPLED_DIGITS = 12
+# Values that are read at once: of a network on a GPU, what a copy of them takes on the host.
+_PART = 2**24
 
 
 @dataclass(frozen=True)
@@ -32,39 +37,79 @@ class CacheIdentity:
 
 
 def model_identity(network: nn.Module) -> str:
-    """Name a network: its class, where its configuration says it comes from, and a fingerprint of its parameters.
+    """Name a network: its class, where its configuration says it comes from, and a fingerprint of all that it keeps.
 
-    The fingerprint is the start of a SHA-256 over names, shapes, dtypes and at most 64 values of every parameter, the
-    same on every device and in every process, compiled or not. A change that misses all of these values goes unnoticed;
-    training changes them all. A network loaded in another dtype has another identity, since its outputs differ.
+    The fingerprint is the start of a SHA-256 over names, shapes, dtypes and all values of its parameters and of the
+    buffers in its state dict, the same on every device and in every process, compiled or not. One changed value gives
+    another one. A network loaded in another dtype has another identity, since its outputs differ. It reads every weight
+    once; for a model of several GB that takes seconds.
 
     Args:
         network: Any network. Of a configuration of transformers its `name_or_path` is used; of a local folder only the
             folder's own name.
 
     Returns:
-        Text such as "LlamaForCausalLM owner/name 3fa92c01d7be".
+        Text such as "LlamaForCausalLM owner/name 3fa92c01d7be50c1".
 
     Example:
         >>> model_identity(nn.Linear(2, 1).requires_grad_(False)).startswith("Linear ")
         True
     """
+    return f"{_origin(network)} {digest(*_values(network))}"
+
+
+def begin_identity(network: nn.Module) -> "Future[str]":
+    """Begin to compute `model_identity` in a thread of its own, while the network answers."""
+    executor = ThreadPoolExecutor(1, "model_identity")
+    identity = executor.submit(model_identity, network)
+    executor.shutdown(wait=False)
+    return identity
+
+
+def sampled_identity(network: nn.Module) -> str:
+    """Name a network by at most 64 values of each parameter, as release 0.1 did: found at once, and not certain."""
+    return f"{_origin(network)} {digest(*_samples_of_parameters(network))[:_SAMPLED_DIGITS]}"
+
+
+def identity_like(network: nn.Module, known: str) -> str:
+    """Name a network in the way in which a known identity is written, so that the two can be compared."""
+    return sampled_identity(network) if is_sampled(known) else model_identity(network)
+
+
+def is_sampled(identity: str) -> bool:
+    """Return True for an identity of `sampled_identity`, whose fingerprint is shorter."""
+    return bool(re.search(rf"(?:^| )[0-9a-f]{{{_SAMPLED_DIGITS}}}$", identity))
+
+
+def _origin(network: nn.Module) -> str:
     network = unwrap(network)
     source = str(getattr(getattr(network, "config", None), "name_or_path", ""))
     if source.startswith((".", "/", "~")) or source.count("/") != 1:
         source = Path(source).name
-    return " ".join(filter(None, (type(network).__name__, source, digest(*_samples_of_parameters(network))[:12])))
+    return " ".join(filter(None, (type(network).__name__, source)))
+
+
+def _values(network: nn.Module) -> Iterator[bytes]:
+    for name, value in own_state(unwrap(network)).items():
+        if isinstance(value, Tensor):
+            yield f"{name} {tuple(value.shape)} {value.dtype};".encode()
+            for part in value.detach().reshape(-1).split(_PART):
+                yield _bytes(part)
 
 
 def _samples_of_parameters(network: nn.Module) -> Iterator[bytes]:
+    network = unwrap(network)
     parameters = dict(network.named_parameters())
     for name, own in own_names(network, parameters).items():
         parameter = parameters[name]
         yield f"{own} {tuple(parameter.shape)} {parameter.dtype};".encode()
         # An odd stride visits all columns of a matrix whose width is a power of two.
         stride = math.ceil(parameter.numel() / _SAMPLED_VALUES) | 1
-        values = parameter.detach().reshape(-1)[::stride].cpu().contiguous()
-        yield values.view(torch.uint8).numpy().tobytes()
+        yield _bytes(parameter.detach().reshape(-1)[::stride])
+
+
+def _bytes(values: Tensor) -> bytes:
+    return values.cpu().contiguous().view(torch.uint8).numpy().tobytes()
 
 
 def differences(found: dict[str, object], expected: dict[str, object]) -> list[str]:

@@ -12,7 +12,7 @@ from lightning_abkd.language.teachers._cache_identity import CacheIdentity
 CacheKind = Literal["hidden", "top_k"]
 CacheDtype = Literal["float16", "float32"]
 
-_FILE = "meta.json"
+META = "meta.json"
 _VERSION = 1
 
 
@@ -67,6 +67,11 @@ class CacheMeta:
         }
 
     @property
+    def token_arrays(self) -> tuple[str, ...]:
+        """Names of the arrays that have a row for each token."""
+        return ("hidden",) if self.kind == "hidden" else ("ids", "log_p")
+
+    @property
     def terms(self) -> dict[str, object]:
         """Everything that has to be equal for two writers of one cache."""
         terms = asdict(self)
@@ -90,7 +95,16 @@ class CacheMeta:
 
 def has_meta(folder: Path) -> bool:
     """Return True if a cache's files have been created in a folder; meta.json is created last."""
-    return (folder / _FILE).is_file()
+    return (folder / META).is_file()
+
+
+def known_model(folder: Path) -> str | None:
+    """Return the identity of the teacher that a cache was written from, None where there is no cache.
+
+    Raises:
+        ValueError: As `read_meta`.
+    """
+    return read_meta(folder).identity.model if has_meta(folder) else None
 
 
 def read_meta(folder: Path) -> CacheMeta:
@@ -101,9 +115,9 @@ def read_meta(folder: Path) -> CacheMeta:
         ValueError: If it is of another version or cannot be read.
     """
     if not has_meta(folder):
-        raise FileNotFoundError(f"Parameter `folder` should hold a teacher cache. Found no {_FILE} in {str(folder)!r}.")
+        raise FileNotFoundError(f"Parameter `folder` should hold a teacher cache. Found no {META} in {str(folder)!r}.")
     try:
-        content = json.loads((folder / _FILE).read_text())
+        content = json.loads((folder / META).read_text())
         version = content.pop("version")
         if version == _VERSION:
             statistics = content.pop("statistics")
@@ -113,7 +127,7 @@ def read_meta(folder: Path) -> CacheMeta:
                 **content,
             )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise broken_file(folder / _FILE, error) from error
+        raise broken_file(folder / META, error) from error
     raise ValueError(
         f"The teacher cache in {folder} should be of version {_VERSION}. Found version {version}. "
         "Read it with the release that wrote it, or delete the folder and write it again."
@@ -122,14 +136,19 @@ def read_meta(folder: Path) -> CacheMeta:
 
 def write_meta(folder: Path, meta: CacheMeta) -> None:
     """Write meta.json whole, and wait until it is on the disk."""
+    with write_whole(folder / META) as part, part.open("w") as file:
+        file.write(meta_text(meta))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def meta_text(meta: CacheMeta) -> str:
+    """Return the contents of meta.json."""
     content = {"version": _VERSION, **asdict(meta)}
     if meta.dtype == "float16":
         # Left out, as release 0.1 did, which can read the cache then.
         del content["dtype"]
-    with write_whole(folder / _FILE) as part, part.open("w") as file:
-        json.dump(content, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
+    return json.dumps(content, indent=2)
 
 
 def broken_file(path: Path, error: Exception) -> ValueError:

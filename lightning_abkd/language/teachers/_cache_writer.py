@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lightning_abkd._utils import check_choice
 from lightning_abkd.functional import largest_classes
-from lightning_abkd.language.teachers._cache_files import create_files, open_arrays, open_to_write
+from lightning_abkd.language.teachers._cache_checksums import Checksums, new_checksums
+from lightning_abkd.language.teachers._cache_files import check_space, create_files, open_arrays, open_to_write
 from lightning_abkd.language.teachers._cache_identity import CacheIdentity, differences
 from lightning_abkd.language.teachers._cache_meta import (
     CacheDtype,
@@ -92,10 +93,13 @@ class TeacherCacheWriter:
         if has_meta(self.folder):
             self._check_continues(read_meta(self.folder), meta, counts)
         else:
-            create_files(self.folder, meta, counts, head)
+            check_space(self.folder, meta, head)
+            with new_checksums(self.folder, meta):
+                create_files(self.folder, meta, counts, head)
         self._meta = meta
         self._arrays = open_to_write(self.folder, meta)
         self._samples = Ragged(counts)
+        self.checksums = Checksums(self.folder, meta, counts)
 
     def _check_continues(self, found: CacheMeta, expected: CacheMeta, counts: Tensor) -> None:
         problems = differences(found.terms, expected.terms)
@@ -175,15 +179,23 @@ class TeacherCacheWriter:
         lost = largest.lost.new_zeros(len(indices), 2).index_add_(0, owners, largest.lost)
         self._store(indices, {"ids": largest.ids, "log_p": largest.log_p}, {"lost": lost})
 
-    def close(self) -> CacheStatistics:
+    def start_again(self) -> None:
+        """Mark all samples as still to be written."""
+        self._arrays["done"][:] = self._samples.counts.numpy() == 0
+        self._arrays["done"].flush()
+
+    def close(self, model: str | None = None) -> CacheStatistics:
         """Finish the cache if all samples are done, so that it can be read; call it once writing ends.
+
+        Args:
+            model: Identity of the whole teacher, if the writer got a preliminary one.
 
         Returns:
             Statistics of the samples that are done.
         """
         statistics = self.statistics
         if self.complete:
-            write_meta(self.folder, replace(self._meta, statistics=statistics))
+            write_meta(self.folder, self.checksums.seal(replace(self._meta, statistics=statistics), model))
         return statistics
 
     def _check_batch(self, kind: CacheKind, indices: Tensor, values: Tensor, columns: int) -> Tensor:
@@ -205,6 +217,7 @@ class TeacherCacheWriter:
         rows = self._samples.rows(new)
         for name, value in tokens.items():
             self._write(name, rows, value[counted])
+        self.checksums.store(new, {name: self._arrays[name][rows.numpy()] for name in tokens})
         for name, value in (samples or {}).items():
             self._write(name, new, value[pending])
         self._write("done", new, torch.ones_like(new))

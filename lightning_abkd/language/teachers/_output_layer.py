@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping
 
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.nn.modules import module as modules_of_torch
+
+from lightning_abkd.distributed import is_sharded
 
 # Where a module keeps its hooks; torch keeps those of all modules under the same names with "_global" in front.
 _HOOKS = {
@@ -18,7 +21,8 @@ def plain_layer(layer: object, network: str) -> nn.Linear:
     """Return an output layer that computes h Wᵀ + b from its parameters; raise ValueError, with the reason, for others.
 
     Pruning, weight norm and spectral norm compute the weight in a hook or in a subclass. Adapters and quantization
-    replace the layer or its weight. All of them would be passed over by a product with the weight.
+    replace the layer or its weight. All of them would be passed over by a product with the weight. A layer that tensor
+    parallelism has split by its rows is a plain one.
 
     Args:
         layer: The output layer.
@@ -31,15 +35,21 @@ def plain_layer(layer: object, network: str) -> nn.Linear:
     # A subclass, such as a quantized layer, may compute something else than its weight says.
     if type(layer) is not nn.Linear:
         raise ValueError(f"{network} has {_type_name(layer)} as its output layer, not a plain linear one")
-    check_no_hooks([layer], network, "the output layer")
+    if not is_split_by_rows(layer):
+        check_no_hooks([layer], network, "the output layer")
     if "forward" in vars(layer) and not _is_moved_alone(layer):
         raise computes_more(network, "the output layer has a `forward` of its own")
     for name in ("weight", "bias"):
         value = getattr(layer, name)
-        if value is not None and (type(value) is not nn.Parameter or not value.is_floating_point()):
+        if value is not None and (not _is_plain(value) or not value.is_floating_point()):
             found = f"{type(value).__name__} of {value.dtype}"
             raise computes_more(network, f"the {name} of the output layer is no plain parameter but a {found}")
     return layer
+
+
+def _is_plain(value: object) -> bool:
+    """Return True for a parameter of torch itself, whole or in pieces on several ranks."""
+    return type(value) is nn.Parameter or (type(value) is DTensor and isinstance(value, nn.Parameter))
 
 
 def check_no_hooks(modules: Iterable[nn.Module], network: str, where: str) -> None:
@@ -56,14 +66,25 @@ def check_no_hooks(modules: Iterable[nn.Module], network: str, where: str) -> No
             if hooks:
                 raise computes_more(network, f"{where} has a {kind} ({_name_of(next(iter(hooks.values())))})")
         everywhere: Mapping[int, object] = getattr(modules_of_torch, f"_global{name}")
-        if everywhere:
-            raise computes_more(network, f"all modules have a {kind} ({_name_of(next(iter(everywhere.values())))})")
+        changing = [hook for hook in everywhere.values() if not getattr(hook, "only_looks", False)]
+        if changing:
+            raise computes_more(network, f"all modules have a {kind} ({_name_of(changing[0])})")
 
 
 def computes_more(network: str, reason: str = "") -> ValueError:
     """Build the error for a network whose logits are not those of its last hidden states and its output layer."""
     what = f"{network} computes more than its output layer between its last hidden states and its logits"
     return ValueError(f"{what}: {reason}" if reason else what)
+
+
+def is_split_by_rows(layer: nn.Module) -> bool:
+    """Return True if tensor parallelism has split a layer, and no hooks but its own bring inputs and outputs along.
+
+    `fully_shard` splits weights too, for processes with different batches, and adds no such hooks.
+    """
+    hooks = [hook for name in _HOOKS for hook in vars(layer)[name].values()]
+    own = [str(getattr(hook, "__module__", "")).startswith("torch.distributed.tensor.") for hook in hooks]
+    return is_sharded(layer.weight) and bool(own) and all(own)
 
 
 def _type_name(layer: object) -> str:

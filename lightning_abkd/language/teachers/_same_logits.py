@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from lightning_abkd.distributed import is_sharded, whole
 from lightning_abkd.language._batches import TokenBatch, network_inputs
 from lightning_abkd.language.teachers._output_layer import computes_more
 from lightning_abkd.losses import OutputHead
@@ -43,19 +44,22 @@ def _first_ids(vocabulary: int, device: torch.device) -> TokenBatch:
 def _compare(network: nn.Module, hidden: Callable[..., Tensor], head: OutputHead, tokens: TokenBatch) -> None:
     name = type(network).__name__
     torch.manual_seed(0)
-    whole = logits_of(call(network, network_inputs(tokens, network)), name)
+    expected = whole(logits_of(call(network, network_inputs(tokens, network)), name))
     torch.manual_seed(0)
     try:
-        separate = head.logits(hidden(**tokens))
+        states = hidden(**tokens)
+        separate = whole(head.logits(states))
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"the backbone of {name} cannot be called alone ({error})") from error
-    tolerance = 1e-4 if whole.dtype in (torch.float32, torch.float64) else 0.02
-    if whole.shape != separate.shape or not _are_close(whole, separate.to(whole.dtype), tolerance):
+    if is_sharded(states):
+        raise ValueError(f"the last hidden states of {name} lie on several processes")
+    tolerance = 1e-4 if expected.dtype in (torch.float32, torch.float64) else 0.02
+    if expected.shape != separate.shape or not _are_close(expected, separate.to(expected.dtype), tolerance):
         raise computes_more(name)
 
 
-def _are_close(whole: Tensor, separate: Tensor, tolerance: float) -> bool:
-    return torch.allclose(whole, separate, rtol=tolerance, atol=tolerance, equal_nan=True)
+def _are_close(expected: Tensor, separate: Tensor, tolerance: float) -> bool:
+    return torch.allclose(expected, separate, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 @contextmanager

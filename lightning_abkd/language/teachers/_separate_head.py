@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from lightning_abkd.language._batches import TokenBatch
 from lightning_abkd.language._networks import text_config
-from lightning_abkd.language.teachers._output_layer import check_no_hooks, plain_layer
+from lightning_abkd.language.teachers._output_layer import check_no_hooks, is_split_by_rows, plain_layer
 from lightning_abkd.language.teachers._same_logits import check_same_logits
 from lightning_abkd.losses import OutputHead
 
@@ -54,8 +55,15 @@ class SeparateHead:
         return hidden
 
     def head(self, vocabulary: int | None = None) -> OutputHead:
-        """Return the output layer's weights as they are now, the first `vocabulary` rows of them or all."""
-        head = OutputHead(self.layer.weight, self.layer.bias, self.scale, self.softcap)
+        """Return the output layer's weights as they are now, the first `vocabulary` rows of them or all.
+
+        Weights that lie in pieces on several ranks are gathered, and gradients go back to the pieces. Those that tensor
+        parallelism has split stay so, because `head_loss` takes them as they are.
+        """
+        kept = is_split_by_rows(self.layer)
+        weight = self.layer.weight if kept else _whole(self.layer.weight)
+        bias = self.layer.bias if kept or self.layer.bias is None else _whole(self.layer.bias)
+        head = OutputHead(weight, bias, self.scale, self.softcap)
         return head if vocabulary is None else head.cut(vocabulary)
 
     def check(self) -> None:
@@ -74,6 +82,10 @@ class SeparateHead:
         check_no_hooks(outside.modules, outside.name, "the network")
         if outside.layer_of() is not self.layer or _own_forwards(outside.modules) != outside.forwards:
             raise ValueError(f"{outside.name} has changed since it was taken apart")
+
+
+def _whole(weight: Tensor) -> Tensor:
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight
 
 
 class _LogitTransform(NamedTuple):

@@ -228,6 +228,8 @@ class Hellinger(Divergence):
         0.0922
     """
 
+    is_sum_over_classes = True
+
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compute the distance of each position, shape (..., V) to (...)."""
         return functional.hellinger(log_p, log_q)

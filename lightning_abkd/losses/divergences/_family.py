@@ -11,6 +11,7 @@ from lightning_abkd.kernels import (
     Backend,
     BackendName,
     LogitRows,
+    alpha_beta_closed_form,
     alpha_beta_from_logits,
     choose_backend,
     create_backends,
@@ -81,9 +82,18 @@ class FamilyMember(Divergence):
             _logger.info("%s: backend %s for %s.", type(self).__name__, backend.name, place)
         return backend
 
+    def _values(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+            return super()._values(student_logits, teacher_logits)
+        with torch.no_grad():
+            exponents = self.exponents_of(LogitRows(student_logits, teacher_logits, self.temperature))
+        return alpha_beta_closed_form(student_logits, teacher_logits, *exponents, self.temperature)
+
 
 class ConstantMember(FamilyMember):
     """α-β-divergence at one pair of exponents, that of `exponents`. Arguments as in `FamilyMember`."""
+
+    is_sum_over_classes = True
 
     def exponents(self) -> tuple[Tensor, Tensor]:
         """Return α and β, each 0-dimensional."""

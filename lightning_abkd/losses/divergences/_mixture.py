@@ -27,6 +27,8 @@ class SymmetricKL(Divergence):
         0.3808
     """
 
+    is_sum_over_classes = True
+
     weight: Tensor
 
     def __init__(
@@ -63,6 +65,8 @@ class JensenShannon(Divergence):
         0.0895
     """
 
+    is_sum_over_classes = True
+
     def __init__(
         self,
         weight: float = 0.5,
@@ -97,6 +101,8 @@ class SkewedForwardKL(Divergence):
         0.3173
     """
 
+    is_sum_over_classes = True
+
     def __init__(
         self,
         skew: float = 0.1,
@@ -124,6 +130,8 @@ class SkewedReverseKL(SkewedForwardKL):
         >>> round(SkewedReverseKL()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item(), 4)
         0.2726
     """
+
+    is_sum_over_classes = True
 
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compute the divergence of each position, shape (..., V) to (...)."""

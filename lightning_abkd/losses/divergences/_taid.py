@@ -96,7 +96,7 @@ class TAID(Divergence):
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compute the divergence of each position from the moving target, shape (..., V) to (...)."""
         # At t = 0 and t = 1 the logarithm of one side has the weight 0, and 0 times -inf would be NaN.
-        target = torch.lerp(log_q.detach(), log_p, self.t).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+        target = torch.lerp(log_q.detach(), log_p, self.t.clone()).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
         return functional.forward_kl(torch.log_softmax(target, -1), log_q)
 
     @torch.no_grad()

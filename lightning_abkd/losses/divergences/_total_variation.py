@@ -17,6 +17,8 @@ class TotalVariation(Divergence):
         0.3808
     """
 
+    is_sum_over_classes = True
+
     def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Compute the distance of each position, shape (..., V) to (...)."""
         return functional.total_variation(log_p, log_q)

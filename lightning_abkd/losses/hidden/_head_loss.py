@@ -8,9 +8,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lightning_abkd._utils import Context, row_slices
+from lightning_abkd.distributed import sum_over_processes
 from lightning_abkd.losses._divergence import Divergence
-from lightning_abkd.losses.hidden._head_rows import Comparison, HeadGradients, HeadRows, HeadTerms, PairedLogits
+from lightning_abkd.losses.hidden._head_layout import head_layout
+from lightning_abkd.losses.hidden._head_rows import Comparison, HeadGradients, HeadTerms, PairedLogits
+from lightning_abkd.losses.hidden._head_shard_rows import local_terms, sums_of
 from lightning_abkd.losses.hidden._output_head import OutputHead
+from lightning_abkd.losses.hidden._teacher_head import TeacherHead
 
 # Largest number of logits that exist at once; matrix products need more rows than the divergence's own chunks have.
 _CHUNK_ELEMENTS = {"cpu": 1 << 23}
@@ -63,14 +67,7 @@ def compare_with_head(hidden: Tensor, head: OutputHead) -> PairedLogits:
         >>> teacher
         tensor([[1., 1., 1., 0.]])
     """
-    buffer: list[Tensor] = []
-
-    def compare(student_logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-        if not buffer or len(buffer[0]) != len(student_logits):
-            buffer[:] = [student_logits.new_empty(len(student_logits), len(head.weight))]
-        return student_logits, head.write(hidden[rows].to(head.weight.dtype), buffer[0])
-
-    return compare
+    return TeacherHead(hidden, head)
 
 
 def head_loss(
@@ -98,6 +95,11 @@ def head_loss(
     gradients with respect to hidden states and head, and nothing of the logits' size. The head runs in autocast's
     dtype, if any.
 
+    Hidden states and output layers may lie on several processes, as DTensors: the rows of an output layer (its
+    classes, `Shard(0)` of the weight), the tokens (`Shard(0)` of the hidden states), or both. What is whole is the same
+    on all processes then, as are the results. Logits are never gathered; the gradient of hidden states is summed over
+    the processes.
+
     Args:
         hidden: Last hidden states of the student at the counted positions, shape (N, D).
         head: The student's output layer, with V rows.
@@ -112,7 +114,8 @@ def head_loss(
 
     Raises:
         ValueError: If the divergence is not a mean over positions, or comes without `compare`, or the teacher has
-            another number of classes.
+            another number of classes; if DTensors lie in other ways, or the classes do and the divergence is no sum
+            over classes.
 
     Example:
         >>> from lightning_abkd.losses import ForwardKL
@@ -125,8 +128,15 @@ def head_loss(
     comparison = _comparison(divergence, compare)
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else head.weight.dtype
-    terms = HeadTerms(head, labels, comparison, task_weight, distillation_weight)
-    loss, task, distance = _HeadLoss.apply(hidden, head.weight, head.bias, dtype, terms)
+    terms = HeadTerms(head, labels, comparison, task_weight, distillation_weight, len(hidden))
+    layout = head_layout(hidden, head, compare)
+    if layout is not None:
+        terms = local_terms(terms, layout)
+        hidden = layout.local_tokens(hidden)
+    sums: tuple[Tensor, ...] = _HeadLoss.apply(hidden, terms.head.weight, terms.head.bias, dtype, terms)
+    if layout is not None:
+        sums = sum_over_processes(torch.stack(sums), layout.token_groups).unbind()
+    loss, task, distance = sums
     if divergence is not None and divergence.training:
         divergence.on_loss(distance)
     return HeadLossTerms(loss, None if labels is None else task, None if divergence is None else distance)
@@ -157,11 +167,12 @@ class _HeadLoss(torch.autograd.Function):
         head = replace(terms.head, weight=weight, bias=bias).to(dtype)
         at_least_single = torch.promote_types(dtype, torch.float32)
         gradients = HeadGradients((hidden, weight, bias), ctx.needs_input_grad, at_least_single)
-        sums = HeadRows(replace(terms, head=head), gradients, at_least_single)
+        terms = replace(terms, head=head)
+        sums = sums_of(terms, gradients, at_least_single)
         with torch.autocast(hidden.device.type, enabled=False):
-            for rows in split_rows(len(hidden), len(weight), hidden.device.type):
+            for rows in split_rows(len(hidden), terms.classes_at_once, hidden.device.type):
                 sums.add(hidden[rows].to(dtype), rows)
-        count = max(len(hidden), 1)
+        count = max(terms.count, 1)
         ctx.gradients = gradients.means(count)
         task = sums.task / count
         distance = sums.divergence / count

@@ -12,6 +12,7 @@ from lightning_abkd.kernels import alpha_beta_cross_entropy_rows, softmax_expone
 from lightning_abkd.losses._base import check_logits
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._family import ConstantMember
+from lightning_abkd.losses.hidden._head_layout import HeadShards
 from lightning_abkd.losses.hidden._output_head import OutputHead
 
 PairedLogits = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
@@ -28,13 +29,23 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True)
 class HeadTerms:
-    """What the loss is made of, see `head_loss`; None leaves a term out."""
+    """What the loss is made of, see `head_loss`; None leaves a term out.
+
+    The loss is the mean over `count` rows, those of all processes. `shards` says which classes this process holds.
+    """
 
     head: OutputHead
     labels: Tensor | None
     comparison: Comparison | None
     task_weight: float
     distillation_weight: float
+    count: int
+    shards: HeadShards | None = None
+
+    @property
+    def classes_at_once(self) -> int:
+        """Number of logits of a row that exist at once, the same on all processes."""
+        return len(self.head.weight) if self.shards is None else self.shards.largest
 
 
 class HeadGradients:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_abkd._utils import check_finite, check_positive
+from lightning_abkd.distributed import is_sharded, keep_classes, on_every_process
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class OutputHead:
         _check_shapes(self.weight, self.bias)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Compute logits (..., V) of hidden states (..., D) in the dtype of the weight."""
+        """Compute logits (..., V) of hidden states (..., D) in the dtype of the weight; a DTensor if the weight is."""
+        if is_sharded(self.weight) and not is_sharded(hidden):
+            hidden = on_every_process(hidden, self.weight.device_mesh)
         logits = torch.nn.functional.linear(hidden.to(self.weight.dtype), self.weight, self.bias)
         if self.scale != 1.0:
             logits = logits * self.scale
@@ -75,8 +78,8 @@ class OutputHead:
 
     def cut(self, vocabulary: int) -> "OutputHead":
         """Return the head without the rows from `vocabulary` on, which are only padding."""
-        bias = None if self.bias is None else self.bias[:vocabulary]
-        return replace(self, weight=self.weight[:vocabulary], bias=bias)
+        bias = None if self.bias is None else keep_classes(self.bias, vocabulary)
+        return replace(self, weight=keep_classes(self.weight.T, vocabulary).T, bias=bias)
 
     def to(self, target: torch.dtype | torch.device) -> "OutputHead":
         """Return the head with weight and bias in a dtype or on a device."""

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss, as_default
+from lightning_abkd.losses._base import DistillationLoss, as_default, check_whole
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 
@@ -40,6 +40,7 @@ class LSD(DistillationLoss):
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the loss of a batch; shapes and errors as in `Divergence`."""
+        check_whole("LSD", {"student_logits": student_logits, "teacher_logits": teacher_logits})
         value: Tensor = self.divergence(_standardise_rows(student_logits), _standardise_rows(teacher_logits), mask)
         return value
 

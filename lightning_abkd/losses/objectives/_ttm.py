@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_abkd._utils import check_positive
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss
+from lightning_abkd.losses._base import DistillationLoss, check_whole
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 from lightning_abkd.losses.objectives._check import check_divergence_reduction
@@ -88,6 +88,7 @@ class WTTM(TTM):
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the mean over counted positions; shapes and errors as in `Divergence`."""
+        check_whole("WTTM", {"student_logits": student_logits, "teacher_logits": teacher_logits})
         values = super().forward(student_logits, teacher_logits, mask)
         count = values.numel() if mask is None else mask.sum().clamp(min=1)
         with torch.no_grad():

@@ -43,11 +43,14 @@ class BaseToNewDataModule(ImageDataModule):
             Images of the new classes are then seen before the test, as in PromptKD (Li et al. 2024, arXiv 2403.02781)
             and in ABKD's experiments. Results are not comparable to those of methods that see the base classes only.
         image_size: Height and width of the images, in pixels.
+        follow_symlinks: Whether links in the data set's folder may lead out of it, such as to images on another disk.
+            The folder itself may be a link.
         **options: Those of `ImageDataModule` but `data_dir`, `validation_fraction` and `download`.
 
     Raises:
         FileNotFoundError: In `setup`, if a file or folder is missing.
-        ValueError: If an argument is out of its range or, in `setup`, if a file is not in CoOp's format.
+        ValueError: If an argument is out of its range or, in `setup`, if a file is not in CoOp's format, or a name in
+            it or a link leads out of the data set's folder.
 
     Example:
         >>> data = BaseToNewDataModule("data", "eurosat", shots=16, batch_size=8)
@@ -64,6 +67,7 @@ class BaseToNewDataModule(ImageDataModule):
         shots: int | None = None,
         transductive: bool = False,
         image_size: int = 224,
+        follow_symlinks: bool = False,
         **options: Unpack[AugmentedImageOptions],
     ) -> None:
         check_choice("subsample", subsample, get_args(_Subsample))
@@ -77,6 +81,7 @@ class BaseToNewDataModule(ImageDataModule):
         self.shots = shots
         self.transductive = transductive
         self.image_size = image_size
+        self.follow_symlinks = follow_symlinks
 
     @functools.cached_property
     def class_names(self) -> list[str]:
@@ -130,7 +135,8 @@ class BaseToNewDataModule(ImageDataModule):
             FileNotFoundError: If a file or folder is missing.
             ValueError: If a file is not in CoOp's format.
         """
-        stored = read_images(self.data_dir, self.source, "val" if split == "validation" else split)
+        part: Literal["train", "val", "test"] = "val" if split == "validation" else split
+        stored = read_images(self.data_dir, self.source, part, self.follow_symlinks)
         stored.classes = self.class_names
         if split == "test":
             return stored

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from lightning_abkd._utils import check_choice
+from lightning_abkd._utils import Links, check_choice, leads_out
 from lightning_abkd.vision.data._image_files import ImageFiles
 from lightning_abkd.vision.data._image_folder import ImageFolder, class_folders
 
@@ -127,30 +127,44 @@ def _names_after_wordnet_ids(lines: list[str]) -> list[str]:
     return [line[10:] for line in sorted(lines)]
 
 
-def read_images(root: str | Path, dataset: CoOpSet, part: Part) -> ImageFiles:
+def read_images(root: str | Path, dataset: CoOpSet, part: Part, follow_symlinks: bool = False) -> ImageFiles:
     """List the images of a part of a data set.
 
     Args:
         root: Folder that holds the folders of all data sets.
         dataset: Name of the data set.
         part: "train", "val" or "test"; ImageNet's "val" and "test" are both its validation set.
+        follow_symlinks: Whether links in the data set's folder may lead out of it; the folder itself may be a link.
 
     Returns:
         The images, none of them opened yet, with labels in the order of `read_class_names`.
 
     Raises:
         FileNotFoundError: If a file or folder is missing.
-        ValueError: If a file is not in CoOp's format.
+        ValueError: If a file is not in CoOp's format, or a name in it or a link leads out of the data set's folder.
     """
     check_layout(root, dataset)
     names = names_file(root, dataset)
     images = names.parent / _LAYOUTS[dataset].images
+    links = Links(names.parent, follow_symlinks)
+    links.check_files([names])
     if dataset == "imagenet":
-        return _imagenet(names, images / ("train" if part == "train" else "val"))
+        return _imagenet(names, images / ("train" if part == "train" else "val"), links)
     if dataset == "fgvc_aircraft":
-        return _aircraft(names, images, part)
-    entries = _read_split(names)[part]
-    return ImageFiles([images / entry.path for entry in entries], [entry.label for entry in entries])
+        stored = _aircraft(names, images, part)
+    else:
+        entries = _read_split(names)[part]
+        paths = [images / _checked(entry.path, names) for entry in entries]
+        stored = ImageFiles(paths, [entry.label for entry in entries])
+    links.check_files(stored.paths)
+    return stored
+
+
+def _checked(name: str, listing: Path) -> str:
+    """Return the name of an image in a listing if it stays in the folder of images."""
+    if leads_out(name):
+        raise ValueError(f"File `{listing}` should name images in its folder. Found {name!r}, which leads out of it.")
+    return name
 
 
 def check_layout(root: str | Path, dataset: CoOpSet) -> None:
@@ -195,12 +209,14 @@ def _aircraft(names: Path, images: Path, part: Part) -> ImageFiles:
     unknown = next((name for _, _, name in entries if name not in labels), None)
     if unknown is not None:
         raise ValueError(f"File `{path}` should name classes of `{names}`. Found the name {unknown!r}.")
-    return ImageFiles([images / f"{stem}.jpg" for stem, _, _ in entries], [labels[name] for _, _, name in entries])
+    paths = [images / f"{_checked(stem, path)}.jpg" for stem, _, _ in entries]
+    return ImageFiles(paths, [labels[name] for _, _, name in entries])
 
 
-def _imagenet(names: Path, folder: Path) -> ImageFiles:
+def _imagenet(names: Path, folder: Path, links: Links) -> ImageFiles:
     if not folder.is_dir():
         raise FileNotFoundError(f"Folder `{folder}` should hold a folder of images per class. Found no such folder.")
+    links.check_files([folder / "any"])
     classes = class_folders(folder)
     listed = sorted(line.split()[0] for line in _lines(names))
     if classes != listed:
@@ -208,5 +224,5 @@ def _imagenet(names: Path, folder: Path) -> ImageFiles:
         raise ValueError(
             f"File `{names}` should list the folders of {folder}, else labels shift. Only one of them has: {different}."
         )
-    samples = ImageFolder(folder).samples
+    samples = ImageFolder(folder, links=links).samples
     return ImageFiles([Path(path) for path, _ in samples], [label for _, label in samples])

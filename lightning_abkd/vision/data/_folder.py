@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from lightning_abkd._utils import check_at_least, check_choice, check_positive
+from lightning_abkd._utils import Links, check_at_least, check_choice, check_positive
 from lightning_abkd.vision.data._image_files import ImageFiles
 from lightning_abkd.vision.data._image_folder import (
     ImageFolder,
@@ -35,6 +35,7 @@ class ImageFolderDataModule(ImageDataModule):
     set. Transforms are those of ImageNet: training images get a random resized crop and a flip. The others are resized
     to 256/224 of `image_size` on the shorter side and cropped at the centre. Files are opened by `open_image`, as a
     viewer shows them. Hidden files count for nothing; how many files of other kinds were passed over is logged.
+    `data_dir` may be a link, and links in it are followed where they stay in it.
 
     Args:
         data_dir: Folder with `train/` and `val/`.
@@ -43,13 +44,14 @@ class ImageFolderDataModule(ImageDataModule):
         std: Standard deviation of each channel, on the same scale; ImageNet's by default.
         channels: 3 for colour, 1 for grey. A grey image takes one mean, or the average of three; so for `std`.
         predict_dir: Folder of images without classes to predict, also in folders below it; None predicts the test set.
+        follow_symlinks: Whether links in these folders may lead out of them, such as to images on another disk.
         **options: Those of `ImageDataModule` but `validation_fraction` and `download`.
 
     Raises:
         FileNotFoundError: In `prepare_data` and `setup`, if `train/`, `val/` or the images in them are missing.
         OSError: If an image cannot be read, when it is its turn.
         ValueError: If an argument is out of its range or, in `prepare_data` and `setup`, if `val/` or `test/` do not
-            have the classes of `train/`.
+            have the classes of `train/`, or a link leads out of its folder.
 
     Example:
         >>> birds = ImageFolderDataModule("data/birds", image_size=128, batch_size=64, num_workers=8)
@@ -66,6 +68,7 @@ class ImageFolderDataModule(ImageDataModule):
         std: Sequence[float] = (0.229, 0.224, 0.225),
         channels: Literal[1, 3] = 3,
         predict_dir: str | Path | None = None,
+        follow_symlinks: bool = False,
         **options: Unpack[AugmentedImageOptions],
     ) -> None:
         check_at_least("image_size", image_size, 1)
@@ -77,6 +80,7 @@ class ImageFolderDataModule(ImageDataModule):
         self.std = _per_channel("std", std, channels)
         check_positive("std", min(self.std))
         self.predict_dir = None if predict_dir is None else Path(predict_dir).expanduser()
+        self.follow_symlinks = follow_symlinks
         self._unlabelled: Samples | None = None
 
     @property
@@ -107,7 +111,7 @@ class ImageFolderDataModule(ImageDataModule):
             stage: "fit", "validate", "test" or "predict".
         """
         if stage == "predict" and self.predict_dir is not None:
-            paths = list_images(self.predict_dir)
+            paths = list_images(self.predict_dir, self.follow_symlinks)
             names = self.class_names if self._has("train") else None
             stored = ImageFiles(paths, [UNLABELLED] * len(paths), _MODES[self.channels], names)
             chosen = self._readable(stored, "predict")
@@ -139,7 +143,9 @@ class ImageFolderDataModule(ImageDataModule):
             name = "val"
         self._check_classes(name)
         labels = {each: label for label, each in enumerate(self.class_names)}
-        opened: LabelledImages = ImageFolder(self.data_dir / name, labels, _MODES[self.channels])
+        links = Links(self.data_dir, self.follow_symlinks)
+        links.check_files([self.data_dir / name])
+        opened: LabelledImages = ImageFolder(self.data_dir / name, labels, _MODES[self.channels], links)
         return opened
 
     def transform(self, augment: bool) -> v2.Transform:

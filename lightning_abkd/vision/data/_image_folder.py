@@ -3,13 +3,14 @@
 import functools
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
 from torchvision import datasets
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from lightning_abkd._utils import Links
 from lightning_abkd.vision.data._open_image import ImageMode, open_image
 
 IMAGE_SUFFIXES = (*IMG_EXTENSIONS, ".avif", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".pbm", ".pnm", ".tga")
@@ -70,6 +71,23 @@ class _ImageNames:
             )
 
 
+def _files_below(folder: str, links: Links) -> dict[str, list[str]]:
+    """Return the names of the files in a folder and in those below it, by folder, through links that may be followed.
+
+    Raises:
+        ValueError: If a link leads where it may not.
+    """
+    entries = list(os.scandir(folder))
+    for entry in entries:
+        if entry.is_symlink() and not is_hidden(entry.name):
+            links.check(entry.path)
+    files = {folder: sorted(entry.name for entry in entries if not entry.is_dir())}
+    for entry in entries:
+        if entry.is_dir() and not is_hidden(entry.name):
+            files |= _files_below(entry.path, links)
+    return files
+
+
 class ImageFolder(datasets.ImageFolder):
     """The images in the class folders of a folder, opened as a viewer shows them; other files are counted and said.
 
@@ -77,13 +95,22 @@ class ImageFolder(datasets.ImageFolder):
         root: Folder that holds a folder per class.
         labels: Label of each class by name; None numbers the classes in the order of their names.
         mode: "RGB" for colour, "L" for grey.
+        links: Which links may be followed; None takes those that stay in the folder.
 
     Raises:
         FileNotFoundError: If there is no class folder, or one of them holds no image.
+        ValueError: If a link leads where it may not.
     """
 
-    def __init__(self, root: Path, labels: Mapping[str, int] | None = None, mode: ImageMode = "RGB") -> None:
+    def __init__(
+        self,
+        root: Path,
+        labels: Mapping[str, int] | None = None,
+        mode: ImageMode = "RGB",
+        links: Links | None = None,
+    ) -> None:
         self._labels = labels
+        self._links = links or Links(root, follow=False)
         names = _ImageNames(root)
         loader = functools.partial(open_image, mode=mode)
         super().__init__(root, loader=loader, is_valid_file=names, allow_empty=True)
@@ -97,6 +124,25 @@ class ImageFolder(datasets.ImageFolder):
         names.others += [entry.name for entry in os.scandir(root) if entry.is_file() and not is_hidden(entry.name)]
         names.report(len(self.samples))
 
+    def make_dataset(
+        self,
+        directory: str | Path,
+        class_to_idx: Mapping[str, int],
+        extensions: tuple[str, ...] | None = None,
+        is_valid_file: Callable[[str], bool] | None = None,
+        allow_empty: bool = False,
+    ) -> list[tuple[str, int]]:
+        """Return the files of each class in torchvision's order, and their labels."""
+        samples = []
+        for name in sorted(class_to_idx):
+            place = os.path.join(directory, name)
+            if os.path.islink(place):
+                self._links.check(place)
+            for below, files in sorted(_files_below(place, self._links).items()):
+                paths = (os.path.join(below, file) for file in files)
+                samples += [(path, class_to_idx[name]) for path in paths if is_valid_file and is_valid_file(path)]
+        return samples
+
     def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
         """Return the names of the class folders, and the label of each."""
         names = class_folders(Path(directory))
@@ -106,16 +152,17 @@ class ImageFolder(datasets.ImageFolder):
         return names, {name: by_spelling[one_spelling(name)] for name in names}
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(folder: Path, follow_symlinks: bool = False) -> list[Path]:
     """Return the images below a folder in the order of their paths; other files are counted and said.
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If a link leads out of the folder and may not.
     """
     check_folder(folder)
     names = _ImageNames(folder)
-    walked = os.walk(folder, followlinks=True)
-    found = sorted(path for place, _, files in walked for file in files if names(path := os.path.join(place, file)))
+    files = _files_below(str(folder), Links(folder, follow_symlinks))
+    found = sorted(path for place in files for file in files[place] if names(path := os.path.join(place, file)))
     if not found:
         raise FileNotFoundError(
             f"Folder `{folder}` should hold images, files that end with one of {', '.join(IMAGE_SUFFIXES)}. "

@@ -191,7 +191,7 @@ def _text_features(path: str, names: tuple[str, ...], templates: tuple[str, ...]
         )
     clip = _load(path)
     with reading_pretrained(path, "the tokenizer of a CLIP"):
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     spoken = [name.replace("_", " ") for name in names]
     features = []
     with eval_mode(clip):
@@ -203,10 +203,11 @@ def _text_features(path: str, names: tuple[str, ...], templates: tuple[str, ...]
 
 
 def _load(path: str) -> "CLIPModel":
-    from transformers import AutoConfig, CLIPModel
+    from transformers import CLIPModel, PretrainedConfig
 
     with reading_pretrained(folder_or_hub(path), "a CLIP"):
-        kind = AutoConfig.from_pretrained(path).model_type
+        # Read as it is: a configuration with code of its own is no CLIP.
+        kind = PretrainedConfig.get_config_dict(path)[0].get("model_type")
     if kind != "clip":
         raise ValueError(f"Parameter `path` should be a CLIP. Found a model of the type {kind!r} in {path!r}.")
     load: Callable[..., tuple[CLIPModel, Mapping[str, Collection[str]]]]

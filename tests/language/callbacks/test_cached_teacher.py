@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from lightning_abkd.callbacks import AlphaBetaScheduler, CachedTeacher
+from lightning_abkd.language.teachers import sampled_identity
 from lightning_abkd.losses import DIST, AlphaBetaDivergence
 from lightning_abkd.models import TeacherCacheWriter
 from lightning_abkd.modules import DistillationModule, OnPolicy
@@ -108,6 +109,37 @@ def test_caches_of_something_else_are_refused(tmp_path):
         fit(tmp_path, {}, instruction_data(tmp_path, max_length=8, max_prompt_length=7), teacher=None)
     with pytest.raises(ValueError, match="should be of the kind 'top_k'. Found 'hidden'"):
         fit(tmp_path, {"kind": "top_k"}, teacher=None)
+
+
+def changed(change):
+    teacher = network(1)
+    with torch.no_grad():
+        change(teacher)
+    return teacher
+
+
+# Neither is among the 64 values of each parameter by which release 0.1 told teachers apart.
+CHANGES = {
+    "weight": lambda teacher: teacher.transformer.wte.weight[1, 2:5].add_(1),
+    "buffer": lambda teacher: teacher.register_buffer("scale", torch.ones(1)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_teacher_that_differs_in_few_values_is_another_one(tmp_path, change):
+    assert sampled_identity(changed(change)) == sampled_identity(network(1))
+    fit(tmp_path, {})
+    with pytest.raises(ValueError, match="(?s)should be one to continue.*model"):
+        fit(tmp_path, {}, teacher=changed(change))
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_killed_writing_is_continued_by_the_same_teacher_only(tmp_path, monkeypatch, change):
+    monkeypatch.setattr(TeacherCacheWriter, "close", lambda *a: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception, match="killed"):
+        fit(tmp_path, {})
+    with pytest.raises(ValueError, match="(?s)should be one to continue.*model"):
+        fit(tmp_path, {}, teacher=changed(change))
 
 
 @pytest.mark.parametrize(

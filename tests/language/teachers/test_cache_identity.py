@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_abkd.language.teachers._cache_identity import differences
+from lightning_abkd.language.teachers._cache_identity import differences, identity_like, is_sampled, sampled_identity
 from lightning_abkd.models import causal_lm, causal_lm_from_config, model_identity
 
 GPT2 = {"n_layer": 1, "n_embd": 8, "n_head": 2, "vocab_size": 16, "n_positions": 32}
@@ -18,7 +18,33 @@ def linear(dtype=torch.float32):
 
 def test_identity_is_the_same_in_every_process():
     # written down from another process
-    assert model_identity(linear()) == "Linear 5ec4c9f60fc3"
+    assert model_identity(linear()) == "Linear 04e654d201c67077"
+    assert sampled_identity(linear()) == "Linear 5ec4c9f60fc3"
+
+
+def test_one_changed_value_counts():
+    network = nn.Linear(512, 512, bias=False)
+    before = model_identity(network)
+    # 199 of 262,144 values, one of them at a time below the resolution of any sample.
+    with torch.no_grad():
+        network.weight.view(-1)[1000:1199] += 1
+    assert len({before, model_identity(network), model_identity(network.double())}) == 3
+    network.float().weight.data.view(-1)[77_777] += 1
+    assert model_identity(network) != before
+
+
+def test_buffers_count():
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    before = model_identity(network)
+    network[1].running_mean += 1
+    assert model_identity(network) != before
+
+
+def test_a_known_identity_is_compared_in_its_own_form():
+    assert is_sampled(sampled_identity(linear()))
+    assert not is_sampled(model_identity(linear()))
+    for known in (sampled_identity(linear()), model_identity(linear())):
+        assert identity_like(linear(), known) == known
 
 
 def test_every_column_and_row_of_a_matrix_counts():

@@ -4,7 +4,10 @@ from torch import nn
 from torch.nn.modules import module as modules_of_torch
 from torch.nn.utils import parametrizations, prune
 
-from lightning_abkd.language.teachers._output_layer import check_no_hooks, plain_layer
+from lightning_abkd.language.teachers._output_layer import check_no_hooks, is_split_by_rows, plain_layer
+from lightning_abkd.language.teachers._separate_head import SeparateHead
+from tests._processes import on_ranks
+from tests._shards import ranks
 
 
 def linear():
@@ -76,3 +79,25 @@ def test_moving_inputs_between_devices_is_no_computation():
     hooks = pytest.importorskip("accelerate.hooks")
     layer = hooks.add_hook_to_module(linear(), hooks.AlignDevicesHook(execution_device="cpu"))
     assert plain_layer(layer, "Net") is layer
+
+
+def split_layers():
+    """Which of two layers in pieces on ranks count as split, FSDP's and tensor parallelism's; types of their heads."""
+    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
+
+    with ranks() as mesh:
+        sharded, split = (nn.Sequential(nn.Linear(2, 4)) for _ in range(2))
+        fully_shard(sharded, mesh=mesh)
+        parallelize_module(split, mesh, {"0": ColwiseParallel(use_local_output=False)})
+        layers = [plain_layer(network[0], "Net") for network in (sharded, split)]
+        found = [is_split_by_rows(layer) for layer in layers]
+        found += [type(SeparateHead(nn.Identity(), layer).head().weight).__name__ for layer in layers]
+        split[0].register_forward_hook(lambda *_: None)
+        with pytest.raises(ValueError, match="has a forward pre-hook"):
+            plain_layer(split[0], "Net")
+        return found
+
+
+def test_a_layer_that_tensor_parallelism_has_split_stays_so_and_one_of_fsdp_is_gathered():
+    assert on_ranks(split_layers, 1) == [[False, True, "Tensor", "DTensor"]]

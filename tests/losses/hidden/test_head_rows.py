@@ -15,7 +15,7 @@ def head_rows(divergence=None, labels=True, weights=(1.0, 1.0), compare=None, ne
     compare = compare or (lambda student, rows: (student, teacher[rows]))
     comparison = None if divergence is None else Comparison(divergence, compare)
     gradients = HeadGradients((hidden, head.weight, None), needed, torch.float32)
-    terms = HeadTerms(head, torch.arange(N) if labels else None, comparison, *weights)
+    terms = HeadTerms(head, torch.arange(N) if labels else None, comparison, *weights, N)
     sums = HeadRows(terms, gradients, torch.float32)
     for rows in (slice(0, 4), slice(4, 6)):
         sums.add(hidden[rows], rows)

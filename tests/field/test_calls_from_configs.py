@@ -1,4 +1,7 @@
+"""What a config may call: what gives an object of the class that an argument takes, wherever it stands."""
+
 import json
+import sys
 
 import pytest
 
@@ -8,7 +11,17 @@ CALLED = {"class_path": "os.system", "init_args": {"command": "touch called"}}
 WRITTEN = {"class_path": "torch.save", "init_args": {"obj": 1, "f": "called"}}
 PROCESS = {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "called"]}}
 LINEAR = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 64, "out_features": 10}}
+PICKLE = b"cos\nsystem\n(S'touch called'\ntR."
+HUB = "import os\nos.system('touch called')\ndef net() -> 'torch.nn.Module': pass\n"
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["abkd"])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return tmp_path
 
 
 def fit(model=None, data=None, trainer=None, **options):
@@ -52,6 +65,11 @@ PLACES = {
     "teacher_tokenizer": lambda call: {"data": texts(teacher_tokenizer=call)},
     "template": lambda call: {"data": texts(template=call)},
     "extra": lambda call: {"model": {"student": {**LINEAR, "dict_kwargs": {"device": call}}}},
+    "data": lambda call: {"data": call},
+    "logger": lambda call: {"trainer": {"logger": call}},
+    "plugin": lambda call: {"trainer": {"plugins": [call]}},
+    "strategy": lambda call: {"trainer": {"strategy": call}},
+    "profiler": lambda call: {"trainer": {"profiler": call}},
 }
 
 
@@ -62,6 +80,45 @@ def test_a_config_cannot_call_what_is_not_asked_for(folder, place, call, capsys)
         fit(**PLACES[place](call))
     assert not (folder / "called").exists()
     assert "Traceback" not in capsys.readouterr().err
+
+
+EFFECTS = {
+    "torch.hub.load": {"repo_or_dir": ".", "model": "net", "source": "local"},
+    "torch.load": {"f": "x.pkl", "weights_only": False},
+    "pickle.loads": {"data": "x"},
+    "builtins.eval": {"source": "open('called', 'w')"},
+    "subprocess.check_output": {"args": ["touch", "called"]},
+    "shutil.copy": {"src": "x.pkl", "dst": "called"},
+    "runpy.run_path": {"path_name": "hubconf.py"},
+    "importlib.import_module": {"name": "hubconf"},
+    "numpy.load": {"file": "x.pkl", "allow_pickle": True},
+    "torch.hub.load_state_dict_from_url": {"url": "file:x.pkl"},
+    "safetensors.torch.save_file": {"tensors": {}, "filename": "called"},
+    "huggingface_hub.snapshot_download": {"repo_id": "owner/name"},
+    "torch.os.system": {"command": "touch called"},
+    "pathlib.Path.touch": {"self": "called"},
+    "logging.FileHandler": {"filename": "called"},
+}
+
+
+@pytest.mark.parametrize("place", ["tokenizer", "teacher"])
+def test_what_has_effects_is_not_called_for_an_object(folder, place, capsys):
+    (folder / "x.pkl").write_bytes(PICKLE)
+    (folder / "hubconf.py").write_text(HUB)
+    for path, arguments in EFFECTS.items():
+        with pytest.raises(SystemExit):
+            fit(**PLACES[place]({"class_path": path, "init_args": arguments}))
+        assert not (folder / "called").exists()
+        assert f"{path.rpartition('.')[2]}" in capsys.readouterr().err
+
+
+def test_a_config_is_no_program_of_python(folder, capsys):
+    (folder / "config.yaml").write_text('trainer: !!python/object/apply:os.system ["touch called"]\n')
+    with pytest.raises(SystemExit):
+        AbkdCLI(["fit", "--config", "config.yaml"])
+    assert not (folder / "called").exists()
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("abkd: "))
+    assert "python/object/apply" in line
 
 
 @pytest.mark.parametrize("name", ["optimizer", "lr_scheduler"])

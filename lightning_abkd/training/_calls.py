@@ -1,4 +1,4 @@
-"""What a configuration may call: what says that it returns what an argument takes.
+"""What a configuration, or a checkpoint that holds one, may call: what says that it returns what an argument takes.
 
 jsonargparse checks this for arguments that are objects of a class. For those that are functions, such as the optimizer,
 and for those of any type, such as a tokenizer, it calls whatever a class path names, before anybody sees what comes
@@ -8,8 +8,11 @@ torch.load, which may run one.
 """
 
 import inspect
+import os
 import sys
-from collections.abc import Callable
+from argparse import ArgumentError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import get_origin, get_type_hints
 
 from jsonargparse import Namespace, _typehints
@@ -19,6 +22,8 @@ from jsonargparse._util import import_object
 _PLAIN = ("collections", "datetime", "decimal", "fractions", "pathlib")
 _PARTIAL: Callable[[object, Namespace], tuple[Namespace, object]] = _typehints.adapt_partial_callable_class
 _ADAPT: Callable[..., object] = _typehints.adapt_class_type
+# What a function returns that was called for what it does: a path, a text, a status.
+_MERE_VALUES = (str, bytes, int, float, complex, os.PathLike, dict, list, tuple, set, frozenset)
 
 
 def refuse_other_calls() -> None:
@@ -35,10 +40,39 @@ def refuse_other_calls() -> None:
             path = _typehints.subclass_spec_as_namespace(value)["class_path"]
             _check_not_standard(path)
             _check_gives_object(path)
+        _ask_nobody()
         return _ADAPT(value, *options, **named)
 
     vars(_typehints)["adapt_partial_callable_class"] = adapt_partial_callable_class
     vars(_typehints)["adapt_class_type"] = adapt_class_type
+
+
+@contextmanager
+def other_calls_refused() -> Iterator[None]:
+    """Refuse other calls as long as the block runs: while a checkpoint builds the objects that it describes.
+
+    Raises:
+        ValueError: If it describes something that cannot be built.
+    """
+    before = {name: vars(_typehints)[name] for name in ("adapt_partial_callable_class", "adapt_class_type")}
+    refuse_other_calls()
+    try:
+        yield
+    except ArgumentError as error:
+        found = " ".join(str(error).partition("Got value:")[0].split()).rstrip(".")
+        raise ValueError(
+            f"The checkpoint should describe objects that can be built. Found {found}. "
+            "Pass the objects themselves as arguments, or take a checkpoint whose source you trust."
+        ) from None
+    finally:
+        vars(_typehints).update(before)
+
+
+def _ask_nobody() -> None:
+    """Let transformers refuse code in a folder of a model where it would ask at the terminal whether to run it."""
+    loading = sys.modules.get("transformers.dynamic_module_utils")
+    if loading is not None:
+        vars(loading)["TIME_OUT_REMOTE_CODE"] = 0
 
 
 def _check_gives_function(path: str) -> None:
@@ -81,8 +115,11 @@ def _check_gives_object(path: str) -> None:
 def _is_class(hint: object) -> bool:
     """Return True for a class, or for its name where it is not imported."""
     if isinstance(hint, str):
-        return hint.replace(".", "").isidentifier() and hint not in ("None", "Any", "object")
-    return inspect.isclass(hint) and not _typehints.accepts_any_value(hint) and hint is not type(None)
+        mere = {each.__name__ for each in _MERE_VALUES}
+        return hint.replace(".", "").isidentifier() and hint not in {"None", "Any", "object", *mere}
+    if not inspect.isclass(hint) or _typehints.accepts_any_value(hint) or hint is type(None):
+        return False
+    return not issubclass(hint, _MERE_VALUES)
 
 
 def _imported(path: str) -> object:
