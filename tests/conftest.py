@@ -40,7 +40,7 @@ def pytest_configure(config):
     config.pluginmanager.register(Extras())
     if find_spec("triton") is None:
         # Its examples cannot even be looked for; the tests of kernels are skipped by themselves.
-        config.option.ignore_glob = [*(config.option.ignore_glob or []), "*/_alpha_beta_triton.py"]
+        config.option.ignore_glob = [*(config.option.ignore_glob or []), "*/_alpha_beta*triton.py"]
     for line in HARMLESS:
         config.addinivalue_line("filterwarnings", line)
 

@@ -14,8 +14,15 @@ from lightning_abkd._utils._arguments import (
 )
 from lightning_abkd._utils._autograd import Context
 from lightning_abkd._utils._extras import require
-from lightning_abkd._utils._files import write_whole, write_whole_by_one
-from lightning_abkd._utils._full_disks import full_disk, naming_full_disk
+from lightning_abkd._utils._files import (
+    part_of,
+    remove,
+    replace_whole,
+    write_files_whole,
+    write_whole,
+    write_whole_by_one,
+)
+from lightning_abkd._utils._full_disks import full_disk
 from lightning_abkd._utils._gguf import check_gguf_file
 from lightning_abkd._utils._identity import digest
 from lightning_abkd._utils._lazy import OLD_ADDRESSES, export_lazily, renamed_message, renamed_names
@@ -44,14 +51,17 @@ __all__ = [
     "full_disk",
     "leads_out",
     "load_whole",
-    "naming_full_disk",
     "needed_code",
+    "part_of",
     "reading_pretrained",
+    "remove",
     "renamed_message",
     "renamed_names",
+    "replace_whole",
     "require",
     "row_slices",
     "three_digits",
+    "write_files_whole",
     "write_whole",
     "write_whole_by_one",
 ]

@@ -34,13 +34,15 @@ def write_whole(path: str | Path, size: Callable[[], int] | None = None) -> Abst
     return _whole(path, path.with_name(f"{path.name}.{os.getpid()}.part"), size)
 
 
-def write_whole_by_one(path: Path, size: Callable[[], int] | None = None) -> AbstractContextManager[Path]:
+def write_whole_by_one(
+    path: Path, size: Callable[[], int] | None = None, over_folder: bool = False
+) -> AbstractContextManager[Path]:
     """Do as `write_whole` for a file that one process writes at a time.
 
     What is left of a process that was killed goes with the next write. Its name has nothing of the file's, in which
-    Lightning would read numbers.
+    Lightning would read numbers. A folder stays where it is unless it may be replaced.
     """
-    return _whole(path, part_of(path), size)
+    return _whole(path, part_of(path), size, over_folder)
 
 
 def part_of(path: Path) -> Path:
@@ -49,12 +51,12 @@ def part_of(path: Path) -> Path:
 
 
 @contextmanager
-def _whole(path: Path, part: Path, size: Callable[[], int] | None) -> Iterator[Path]:
+def _whole(path: Path, part: Path, size: Callable[[], int] | None, over_folder: bool = False) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     remove(part)
     try:
         yield part
-        replace_whole(part, path)
+        replace_whole(part, path, over_folder)
     except Exception as error:
         named = full_disk(error, path, size)
         if named is None:
@@ -64,22 +66,60 @@ def _whole(path: Path, part: Path, size: Callable[[], int] | None) -> Iterator[P
         remove(part)
 
 
-def replace_whole(part: Path, path: Path) -> None:
-    """Put a file or folder that is complete in the place of another one; both are on the disk afterwards."""
+@contextmanager
+def write_files_whole(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `folder`, whose files go there when the block ends well; others stay.
+
+    If the process is killed while it writes or the disk is full, the former files stay as they were.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = part_of(folder)
+    remove(part)
+    try:
+        part.mkdir()
+        yield part
+        for file in part.rglob("*"):
+            _flush(file)
+        for file in [each for each in part.rglob("*") if each.is_file()]:
+            place = folder / file.relative_to(part)
+            if place.parent != folder and place.parent.is_symlink():
+                # What it leads to lies elsewhere.
+                place.parent.unlink()
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
+    except Exception as error:
+        named = full_disk(error, folder)
+        if named is None:
+            raise
+        raise named from error
+    finally:
+        remove(part)
+
+
+def replace_whole(part: Path, path: Path, over_folder: bool = False) -> None:
+    """Put a file or folder that is complete in the place of another one; both are on the disk afterwards.
+
+    Raises:
+        IsADirectoryError: If there is a folder that may not be replaced.
+    """
     for file in [part] if part.is_file() else part.iterdir():
         _flush(file)
-    if path.is_dir() and not path.is_symlink():
-        # A folder is not replaced in one step. The former one leaves first, and stays beside it if that is all.
+    is_folder = path.is_dir() and not path.is_symlink()
+    if not is_folder and not part.is_dir():
+        part.replace(path)
+    elif is_folder and not over_folder:
+        raise IsADirectoryError(f"{path} should be a file. Found a folder. Name another path.")
+    else:
+        # A folder is not replaced in one step: the former one stays beside it until the new one is there.
         former = part.with_suffix(".former")
         remove(former)
-        path.replace(former)
+        if path.exists():
+            path.replace(former)
         part.replace(path)
         remove(former)
-    elif part.is_dir():
-        path.unlink(missing_ok=True)
-        part.replace(path)
-    else:
-        part.replace(path)
     _flush(path.parent)
 
 

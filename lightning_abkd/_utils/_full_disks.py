@@ -4,7 +4,6 @@ import errno
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -37,18 +36,6 @@ def full_disk(error: BaseException, path: Path, size: Callable[[], int] | None =
     found = OSError(f"{reason}: {needs}, and {free / _MB:.1f} MB are free.{former} Make room, or name another folder.")
     found.errno = number
     return found
-
-
-@contextmanager
-def naming_full_disk(path: Path) -> Iterator[None]:
-    """Raise the error of `full_disk` if the disk is full while something is written."""
-    try:
-        yield
-    except Exception as error:
-        named = full_disk(error, path)
-        if named is None:
-            raise
-        raise named from error
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

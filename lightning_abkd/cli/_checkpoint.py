@@ -1,17 +1,19 @@
 """Which checkpoint `--ckpt_path` means."""
 
 from pathlib import Path
-from typing import NoReturn, TypedDict
+from typing import NoReturn, TypedDict, cast
 
-import torch
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lightning_abkd._utils import needed_code
-from lightning_abkd.cli._errors import fail, readable_errors
+from lightning_abkd.cli._errors import fail
 from lightning_abkd.cli._namespaces import entries
-from lightning_abkd.training import METADATA, check_metadata
+from lightning_abkd.training import (
+    ForeignCheckpointError,
+    is_sharded_checkpoint,
+    without_weights,
+)
 
 # Arguments by which networks are told where their weights are.
 _SOURCES = ("checkpoint", "checkpoint_path", "path", "pretrained", "weights")
@@ -33,33 +35,24 @@ def check_checkpoint(path: str | None, weights_only: bool | None = None) -> None
     """
     if path in (None, "best", "last", "hpc", "registry"):
         return
-    if (Path(path) / METADATA).is_file():
-        with readable_errors():
-            check_metadata(Path(path))
-        return
-    if not Path(path).is_file():
-        found = "a folder" if Path(path).is_dir() else "no file"
+    file = Path(path)
+    if not file.is_file() and not is_sharded_checkpoint(file):
+        found = "a folder" if file.is_dir() else "no file"
         fail(f"Option `--ckpt_path` should name a file, or be best or last. Found {found} at {path}.")
     if path.endswith(".safetensors"):
         _refuse_weights(path)
-    if weights_only is False:
-        return
-    content = _read(path)
-    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= content.keys():
-        _refuse_weights(path)
+    if weights_only is not False:
+        _look_into(file)
 
 
-def _read(path: str) -> object:
-    """Read a checkpoint without its weights; exit with an error if that is impossible."""
+def _look_into(file: Path) -> None:
+    """Exit with an error unless a file or folder of shards is a checkpoint that can be read."""
     try:
-        return read_without_weights(path)
-    except Exception as error:
-        if needed := needed_code(error):
-            fail(
-                f"The checkpoint {path} needs pickle to run code, {needed}. If you trust its source, "
-                "`--weights_only false` allows it."
-            )
-        fail(f"The checkpoint {path} cannot be read ({type(error).__name__}). Choose another one or train again.")
+        without_weights(file)
+    except ForeignCheckpointError:
+        _refuse_weights(str(file))
+    except ValueError as error:
+        fail(str(error))
 
 
 def _refuse_weights(path: str) -> NoReturn:
@@ -71,8 +64,7 @@ def _refuse_weights(path: str) -> NoReturn:
 
 def read_without_weights(path: str | Path) -> Checkpoint:
     """Read what a checkpoint holds beside its weights, whose values stay in the file."""
-    content: Checkpoint = torch.load(path, weights_only=True, map_location="meta", mmap=True)
-    return content
+    return cast(Checkpoint, without_weights(Path(path)))
 
 
 def best_checkpoint(trainer: Trainer) -> Path:

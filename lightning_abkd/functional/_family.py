@@ -4,6 +4,7 @@ from torch import Tensor
 
 from lightning_abkd._utils import check_interval
 from lightning_abkd.functional._alpha_beta import alpha_beta_divergence
+from lightning_abkd.functional._numerics import weighted
 
 
 def forward_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ def symmetric_kl(log_p: Tensor, log_q: Tensor, weight: float | Tensor = 0.5) -> 
     """
     if not isinstance(weight, Tensor):
         check_interval("weight", weight, "[0, 1]")
-    return (1.0 - weight) * forward_kl(log_p, log_q) + weight * reverse_kl(log_p, log_q)
+    return weighted(1.0 - weight, forward_kl(log_p, log_q)) + weighted(weight, reverse_kl(log_p, log_q))
 
 
 def hellinger(log_p: Tensor, log_q: Tensor) -> Tensor:

@@ -37,6 +37,13 @@ def promote_to_float32(tensor: Tensor, *others: Tensor) -> Tensor:
     return tensor.to(dtype)
 
 
+def weighted(weight: float | Tensor, value: Tensor) -> Tensor:
+    """Multiply a divergence by a weight; one that has the weight 0 does not count, even if it is infinite."""
+    if not isinstance(weight, Tensor):
+        return value * weight if weight else torch.zeros_like(value)
+    return weight * value.masked_fill(weight == 0.0, 0.0)
+
+
 def can_read_without_sync(tensor: Tensor) -> bool:
     """Return True if the tensor can be read without synchronising with a device.
 

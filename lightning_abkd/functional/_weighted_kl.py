@@ -5,7 +5,7 @@ from torch import Tensor
 
 from lightning_abkd._utils import check_at_least, check_interval
 from lightning_abkd.functional._family import forward_kl, reverse_kl
-from lightning_abkd.functional._numerics import promote_to_float32
+from lightning_abkd.functional._numerics import promote_to_float32, weighted
 
 
 def adaptive_kl(log_p: Tensor, log_q: Tensor, mass: float = 0.5) -> Tensor:
@@ -52,7 +52,7 @@ def adaptive_kl(log_p: Tensor, log_q: Tensor, mass: float = 0.5) -> Tensor:
         head = descending.values.cumsum(-1) <= mass
         head[..., 0] = True
         share = (gap * head).sum(-1) / gap.sum(-1).clamp(min=torch.finfo(gap.dtype).tiny)
-    return share * forward_kl(log_p, log_q) + (1.0 - share) * reverse_kl(log_p, log_q)
+    return weighted(share, forward_kl(log_p, log_q)) + weighted(1.0 - share, reverse_kl(log_p, log_q))
 
 
 def entropy_weighted_kl(log_p: Tensor, log_q: Tensor, factor: float = 3.0) -> Tensor:
@@ -97,5 +97,4 @@ def entropy_weighted_kl(log_p: Tensor, log_q: Tensor, factor: float = 3.0) -> Te
         excess = torch.special.entr(log_p.exp()).sum(-1) - torch.special.entr(log_q.exp()).sum(-1)
         teacher_weight = 1.0 + (factor - 1.0) * (excess > 0)
         student_weight = 1.0 + (factor - 1.0) * (excess < 0)
-    weighted: Tensor = teacher_weight * forward_kl(log_p, log_q) + student_weight * reverse_kl(log_p, log_q)
-    return weighted
+    return weighted(teacher_weight, forward_kl(log_p, log_q)) + weighted(student_weight, reverse_kl(log_p, log_q))

@@ -13,17 +13,17 @@ class's largest power, and slopes in units of the row's, which one more sweep fi
 import triton
 import triton.language as tl
 
-from lightning_abkd.kernels._alpha_beta_triton_terms import (
+from lightning_abkd.kernels._alpha_beta_terms_triton import (
     LEAST,
     LOG2E,
     compare,
     difference,
     load_logits,
     load_number,
+    row_units,
     slope_of,
     sorted_nodes,
     term_of,
-    unit_of,
 )
 
 
@@ -114,18 +114,9 @@ def alpha_beta_kernel(
         fatal_teacher = tl.where((a <= 0.0) | (total <= 0.0), float("-inf"), float("nan"))
         fatal_student = tl.where((b <= 0.0) | (total <= 0.0), float("-inf"), float("nan"))
         careful = (a < 0.0) | (b < 0.0)
-        unit, teacher_unit = tl.full([], 0.0, tl.float32), tl.full([], 0.0, tl.float32)
-        if careful:
-            student_most, teacher_most = zeros + LEAST, zeros + LEAST
-            for offset in range(0, classes, BLOCK):
-                columns = final - offset + block
-                z = load_logits(student, student_column, columns, classes)
-                y = load_logits(teacher, teacher_column, columns, classes)
-                u, v, d, _ = compare(z, y, z_max, y_max, z_sum, y_sum, scale)
-                mixed = u * a + v * b
-                student_most = tl.maximum(student_most, tl.where(d == 0.0, LEAST, tl.maximum(v * total, mixed)))
-                teacher_most = tl.maximum(teacher_most, tl.where(d == 0.0, LEAST, tl.maximum(u * total, mixed)))
-            unit, teacher_unit = unit_of(student_most, classes), unit_of(teacher_most, classes)
+        unit, teacher_unit = row_units(
+            student, teacher, student_column, teacher_column, z_max, y_max, z_sum, y_sum, scale, classes, a, b, BLOCK
+        )
         terms, slopes, teacher_slopes = zeros, zeros, zeros
         z_entropy, y_entropy, cross, z_power, y_power = zeros, zeros, zeros, zeros, zeros
         z_first, y_first = tl.full([BLOCK], 0, tl.int32) + classes, tl.full([BLOCK], 0, tl.int32) + classes

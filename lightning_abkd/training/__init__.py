@@ -17,9 +17,15 @@ if TYPE_CHECKING:
     )
     from lightning_abkd.training._calls import refuse_other_calls as refuse_other_calls
     from lightning_abkd.training._checkpoint import (
+        check_weights as check_weights,
         load_pretrained as load_pretrained,
         load_weights as load_weights,
         save_weights as save_weights,
+    )
+    from lightning_abkd.training._checkpoint_files import (
+        ForeignCheckpointError as ForeignCheckpointError,
+        is_sharded_checkpoint as is_sharded_checkpoint,
+        without_weights as without_weights,
     )
     from lightning_abkd.training._checks import (
         IGNORED as IGNORED,
@@ -91,7 +97,12 @@ else:
             "lightning_abkd.training._alpha_beta_scheduler": ["AlphaBetaScheduler"],
             "lightning_abkd.training._batches": ["Batch", "Signals", "inputs_of", "views_of"],
             "lightning_abkd.training._calls": ["refuse_other_calls"],
-            "lightning_abkd.training._checkpoint": ["load_weights", "load_pretrained", "save_weights"],
+            "lightning_abkd.training._checkpoint": ["check_weights", "load_weights", "load_pretrained", "save_weights"],
+            "lightning_abkd.training._checkpoint_files": [
+                "ForeignCheckpointError",
+                "is_sharded_checkpoint",
+                "without_weights",
+            ],
             "lightning_abkd.training._checks": ["IGNORED", "check_labels", "is_watched", "logits_of"],
             "lightning_abkd.training._distillation": ["DistillationModule"],
             "lightning_abkd.training._eval_mode": ["eval_mode"],

@@ -93,6 +93,16 @@ def load_weights(network: nn.Module, path: str | Path, prefix: str | None = None
     return network
 
 
+def check_weights(path: str | Path) -> None:
+    """Read a file of weights for another library to read it again: it holds tensors, and its pickle runs no code.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read or holds no tensors.
+    """
+    read_entries(Path(path).expanduser())
+
+
 def save_weights(network: nn.Module, path: str | Path) -> Path:
     """Write the state dict of a network to a file that `torch.load` or safetensors reads without this library.
 

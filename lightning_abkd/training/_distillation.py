@@ -25,6 +25,7 @@ from lightning_abkd.training._optimizers import DEFAULT_MONITOR, Optimizers
 from lightning_abkd.training._positions import Interval
 from lightning_abkd.training._signals import check_path, check_wanted, outputs
 from lightning_abkd.training._step_log import log_terms
+from lightning_abkd.training._taught import Taught
 from lightning_abkd.training._teacher import Teacher, TeacherDtype
 from lightning_abkd.training._terms import (
     BatchLosses,
@@ -36,7 +37,7 @@ from lightning_abkd.training._terms import (
 )
 
 
-class DistillationModule(EvaluatedModule, Optimization, ModuleState):
+class DistillationModule(Taught, EvaluatedModule, Optimization, ModuleState):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
     As it stands it takes batches (inputs, labels) or (inputs, labels, index), or mappings with `pixel_values` and
@@ -131,24 +132,6 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState):
         if self.divergence is not None and type(self).signals is DistillationModule.signals:
             networks = {"student": self.student, "teacher": self.teacher}
             check_wanted(self.divergence, networks, self._paths, self._compile_student, teacher_later)
-
-    @property
-    def teacher(self) -> nn.Module | None:
-        """The frozen teacher network, or None."""
-        return None if self._teacher is None else self._teacher.network
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DistillationModule":
-        super()._apply(fn, recurse)
-        if self._teacher is not None:
-            self._teacher.to(fn(torch.empty(0, device=self.device)).device)
-        return self
-
-    def configure_model(self) -> None:
-        """Shard under a `ModelParallelStrategy`; check that the teacher is equal on all ranks, and place it."""
-        super().configure_model()
-        if self._teacher is not None:
-            mesh = None if self.device_mesh is None else self.device_mesh["data_parallel"]
-            self._teacher.start(self.trainer.strategy.root_device, mesh)
 
     def forward(self, inputs: Batch) -> Tensor:
         """Compute the student's logits, shape (B, C)."""

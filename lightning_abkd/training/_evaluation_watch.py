@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
+import lightning_abkd.training._checks as checks
 from lightning_abkd.training._batches import Batch, Signals
-from lightning_abkd.training._checks import is_watched
 from lightning_abkd.training._evidence import Look, largest
 from lightning_abkd.training._non_finite_report import of_evaluation
 from lightning_abkd.training._terms import Terms, weighted_sum
@@ -51,7 +51,7 @@ class EvaluationWatch:
         wrong = torch.stack([_is_wrong(value, counts[name], device) for name, (_, value) in terms.items()]).any()
         first = self._first.get(stage, torch.full((), -1, device=device))
         self._first[stage] = torch.where((first < 0) & wrong, batch_idx, first)
-        if stage not in self._said and is_watched(device, batch_idx) and bool(wrong):
+        if stage not in self._said and checks.is_watched(device, batch_idx) and bool(wrong):
             losses = {"loss": weighted_sum(terms)} | {name: value for name, (_, value) in terms.items()}
             look = Look(batch, batch_idx, {name: x.detach() for name, x in losses.items()}, partial(largest, signals))
             look.module = module_name

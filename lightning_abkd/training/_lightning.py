@@ -1,17 +1,13 @@
-"""The file, beside `_lightning_signals`, that touches names which Lightning keeps private or does not annotate.
+"""What of Lightning is private or not annotated; beside this file, `_lightning_loops` and `_lightning_signals` know it.
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
 `LightningModule._trainer`, `WeightAveraging._average_model` and `_latest_update_step`, `Trainer.callbacks`,
 `Trainer.ckpt_path`, `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._checkpoint_connector`,
-`Trainer._evaluation_loop`, `Trainer._val_check_time_interval`, `_EvaluationLoop._combined_loader`,
-`fit_loop.epoch_loop.restarting`, `fit_loop._data_fetcher`, `fit_loop.epoch_loop._should_check_val_fx`, the state of the
-loops in checkpoints, `Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`,
-`ModelParallelStrategy._tensor_parallel_size`, `tuner.lr_finder._LRCallback`,
-`utilities.model_helpers._restricted_classmethod`.
+`Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`, `_tensor_parallel_size` and
+`_save_distributed_checkpoint`, `tuner.lr_finder._LRCallback`, `utilities.model_helpers._restricted_classmethod`.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Self
 
@@ -23,11 +19,13 @@ from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.tuner.lr_finder import _LRCallback
-from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 
 from lightning_abkd.training._calls import other_calls_refused
 from lightning_abkd.training._checkpoint_io import AtomicCheckpointIO
+from lightning_abkd.training._sharded_files import read_on_ranks, write_sharded
+
+State = dict[str, object]
 
 CheckpointPath = str | Path | IO[bytes]
 # A class method that refuses to be called on an object, whose weights would stay as they are.
@@ -70,6 +68,8 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
 def write_checkpoints_whole(trainer: Trainer) -> None:
     """Let a trainer write checkpoints whole or not at all, unless it has a plugin of the user's that writes them."""
     strategy = trainer.strategy
+    if isinstance(strategy, ModelParallelStrategy):
+        _read_and_write_on_ranks(strategy)
     given = strategy._checkpoint_io
     if given is None and type(strategy.checkpoint_io) is not TorchCheckpointIO:
         # The strategy has a way of its own.
@@ -80,6 +80,28 @@ def write_checkpoints_whole(trainer: Trainer) -> None:
         given.checkpoint_io = AtomicCheckpointIO()
 
 
+def _read_and_write_on_ranks(strategy: ModelParallelStrategy) -> None:
+    """Let a strategy write folders of shards whole and read what others wrote, for which it uses no plugin."""
+    if "save_checkpoint" in vars(strategy):
+        return
+    save = strategy.save_checkpoint
+    load = strategy.load_checkpoint
+
+    def save_whole(checkpoint: State, filepath: str | Path, storage_options: object | None = None) -> None:
+        path = Path(strategy.broadcast(filepath))
+        if storage_options is not None:
+            save(checkpoint, path, storage_options)
+        elif strategy._save_distributed_checkpoint:
+            write_sharded(strategy, save, checkpoint, path)
+        elif strategy.is_global_zero:
+            strategy.checkpoint_io.save_checkpoint(checkpoint, path)
+
+    def load_any(checkpoint_path: str | Path, weights_only: bool | None = None) -> State:
+        return read_on_ranks(strategy, load, Path(strategy.broadcast(checkpoint_path)), weights_only)
+
+    vars(strategy).update(save_checkpoint=save_whole, load_checkpoint=load_any)
+
+
 def averages_of(module: LightningModule) -> list[LightningModule]:
     """Return the averages of a module that callbacks of its trainer keep."""
     trainer = trainer_of(module)
@@ -87,12 +109,6 @@ def averages_of(module: LightningModule) -> list[LightningModule]:
     kept = [callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)]
     averages = [average.module for average in kept if average is not None]
     return [average for average in averages if isinstance(average, LightningModule)]
-
-
-def evaluation_loader(trainer: Trainer, number: int) -> object:
-    """Return the loader of a set that is validated or tested, as Lightning has prepared it; None without one."""
-    combined = getattr(trainer._evaluation_loop, "_combined_loader", None)
-    return None if combined is None else combined.flattened[number]
 
 
 def share_data_between_all(strategy: ModelParallelStrategy) -> None:
@@ -129,91 +145,6 @@ def log_interval(trainer: Trainer) -> int:
     """Return the number of training steps from one that is logged to the next; 0 if none is logged."""
     interval: int = getattr(trainer, "log_every_n_steps")  # noqa: B009
     return interval
-
-
-def resumes_within_epoch(trainer: Trainer) -> bool:
-    """Return True for the first batch after a resume in the middle of an epoch."""
-    restarting: bool = trainer.fit_loop.epoch_loop.restarting
-    return restarting
-
-
-def epoch_and_batches(trainer: Trainer) -> tuple[int, int]:
-    """Return the current epoch of a fit and the number of its batches that training has taken already."""
-    loop = trainer.fit_loop
-    epoch: int = getattr(loop.epoch_progress.current, "processed")  # noqa: B009
-    return epoch, loop.epoch_loop.batch_progress.current.ready
-
-
-def begun_batches(trainer: Trainer) -> int:
-    """Return the number of training batches that a fit has begun, those of a fit that it goes on with too."""
-    begun: int = trainer.fit_loop.epoch_loop.batch_progress.total.ready
-    return begun
-
-
-def begun_epochs(trainer: Trainer) -> int:
-    """Return the number of epochs that a fit has begun."""
-    begun: int = trainer.fit_loop.epoch_progress.current.ready
-    return begun
-
-
-def begins_loader(trainer: Trainer) -> bool:
-    """Return True if the epoch that starts begins its loader; that of a resumed fit may have begun before."""
-    return trainer.current_epoch > 0 and not trainer.fit_loop.is_resuming and not trainer.fit_loop.epoch_loop.restarting
-
-
-def batches_are_left(trainer: Trainer) -> bool:
-    """Return True if a resumed fit goes on with an epoch of which it has taken some batches and not all."""
-    progress = trainer.fit_loop.epoch_loop.batch_progress
-    return trainer.fit_loop.restarted_mid_epoch and not progress.is_last_batch and progress.current.ready > 0
-
-
-def goes_on_behind_epoch(trainer: Trainer) -> bool:
-    """Return True if a resumed fit has yet to end an epoch whose batches it has taken."""
-    loop = trainer.fit_loop
-    return (
-        loop.restarted_mid_epoch and not batches_are_left(trainer) and not loop.epoch_loop.restarted_on_train_batch_end
-    )
-
-
-def begins_epoch_again(trainer: Trainer) -> bool:
-    """Return True if a resumed fit takes an epoch from its first batch, and Lightning does not warn of it."""
-    loaders = CombinedLoader(trainer.train_dataloader).flattened
-    if not batches_are_left(trainer) or all(hasattr(loader, "load_state_dict") for loader in loaders):
-        return False
-    batches = trainer.num_training_batches
-    # Lightning does not know the length of an iterable, and takes steps within an epoch for those of whole ones.
-    return math.isinf(batches) or trainer.global_step % math.ceil(batches / trainer.accumulate_grad_batches) == 0
-
-
-def is_before_validation(trainer: Trainer) -> bool:
-    """Return True where a training batch has ended, and a validation of its epoch follows that has not begun."""
-    loop = trainer.fit_loop
-    total = vars(loop.epoch_loop.batch_progress.total)
-    follows_clock = getattr(trainer, "_val_check_time_interval", None) is not None
-    if loop._data_fetcher is None or follows_clock or not trainer.enable_validation:
-        return False
-    return total["completed"] == total["processed"] - 1 and loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
-
-
-def begin_with_validation(checkpoint: Mapping[str, object]) -> None:
-    """Change the state of the loops, in place, so that a fit goes on with the validation that follows a batch.
-
-    Lightning would leave the validation out. It goes on with one in whose first batch it stopped.
-    """
-    loops = checkpoint["loops"]
-    fit = loops["fit_loop"] if isinstance(loops, dict) else {}
-    batches, validated = (fit[f"epoch_loop.{name}batch_progress"] for name in ("", "val_loop."))
-    for tracker in ("total", "current"):
-        batches[tracker]["completed"] = batches[tracker]["processed"]
-    total = validated["total"]
-    total |= {"ready": total["completed"] + 1, "started": total["completed"] + 1, "processed": total["completed"]}
-    validated["current"] = dict.fromkeys(validated["current"], 0)
-
-
-def forget_validation(trainer: Trainer) -> None:
-    """Take back, where the fit has found its place, what `begin_with_validation` has counted."""
-    total = vars(trainer.fit_loop.epoch_loop.val_loop.batch_progress.total)
-    total |= {"ready": total["completed"], "started": total["completed"]}
 
 
 def data_ranks(trainer: Trainer) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""The file, beside `_lightning`, that touches names which Lightning keeps private: those of signals and of stopping.
+"""Signals and generators, by names which Lightning keeps private.
 
 Lightning 2.6: `Trainer._signal_connector`, its `_HandlersCompose`, `Trainer._accelerator_connector`,
-`_should_accumulate` and `_should_check_val_fx` of the epoch's loop, `fabric.utilities.seed._collect_rng_states`.
+`fabric.utilities.seed._collect_rng_states`.
 """
 
 import signal
@@ -15,29 +15,6 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
 
 Handler = Callable[[int, FrameType | None], object]
-
-
-def ends_step(trainer: Trainer) -> bool:
-    """Return True after a batch with which the optimizer has made a step, False within an accumulation."""
-    accumulates: bool = trainer.fit_loop.epoch_loop._should_accumulate()
-    return not accumulates
-
-
-def is_validated_next(trainer: Trainer) -> bool:
-    """Return True after a training batch that a validation follows."""
-    loop = trainer.fit_loop
-    return trainer.enable_validation and loop.epoch_loop._should_check_val_fx(getattr(loop, "_data_fetcher"))  # noqa: B009
-
-
-def go_back_before_validation(trainer: Trainer) -> None:
-    """Let a checkpoint that is saved in a validation be that of the end of the batch before it."""
-    loop = trainer.fit_loop.epoch_loop
-    validated = loop.val_loop.batch_progress
-    for name in ("ready", "started", "processed", "completed"):
-        setattr(validated.total, name, getattr(validated.total, name) - getattr(validated.current, name))
-        setattr(validated.current, name, 0)
-    loop.batch_progress.total.completed -= 1
-    loop.batch_progress.current.completed -= 1
 
 
 def generator_states() -> dict[str, object]:

@@ -8,12 +8,12 @@ from torch import nn
 
 from lightning_abkd.losses import AlphaBetaDivergence, DistillationLoss
 from lightning_abkd.training._lightning import (
-    HostBatches,
     callbacks_of,
     checkpoint_of,
     resumes_fit,
     write_checkpoints_whole,
 )
+from lightning_abkd.training._loaded_module import LoadedModule
 from lightning_abkd.training._own_names import below, own_names, prefixed, stripped_names
 from lightning_abkd.training._pruned_weights import with_masks_applied
 from lightning_abkd.training._sharding import prepare_strategy
@@ -24,7 +24,7 @@ from lightning_abkd.training._weight_values import completed
 State = dict[str, object]
 
 
-class ModuleState(HostBatches):
+class ModuleState(LoadedModule):
     """Mixin whose checkpoints have the student's own names, and load into a module without teacher or divergence.
 
     `torch.compile`, DataParallel and averages around the student, or parts of it, leave no trace in the names. A state

@@ -8,9 +8,9 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
+import lightning_abkd.training._checks as checks
 from lightning_abkd._utils import check_at_least, check_choice
 from lightning_abkd.training._batches import Batch
-from lightning_abkd.training._checks import is_watched
 from lightning_abkd.training._evidence import Look, Rows, listed
 from lightning_abkd.training._lightning import callbacks_of, finds_learning_rate, moves_with_steps
 from lightning_abkd.training._step_judge import StepJudge
@@ -21,7 +21,8 @@ class NonFiniteGuard(Callback):
 
     The modules of this package stop without it, too; this callback is for another policy. The error, or the warning of
     a skipped step, names the network, the step, the batch and its samples, the likely cause and what to do. The batch
-    is saved in the folder of the run, see `lightning_abkd.diagnostics.replay_batch`. In YAML::
+    is saved in the folder of the run, see `lightning_abkd.diagnostics.replay_batch`. A step that stops is not taken, so
+    that the student is what it was before. In YAML::
 
         callbacks:
           - class_path: lightning_abkd.callbacks.NonFiniteGuard
@@ -34,7 +35,8 @@ class NonFiniteGuard(Callback):
     every batch on a CPU and at every 50th on a GPU.
 
     With 16-mixed precision, gradients that overflow are the business of the gradient scaler, which skips such steps by
-    itself. Only losses count then. DeepSpeed takes steps of its own, which this callback cannot skip.
+    itself. Only losses count then, and a scale that has come down to 1e-4. DeepSpeed takes steps of its own, where
+    "skip" is refused.
 
     Args:
         policy: "stop" raises an error, "skip" leaves the step out and goes on.
@@ -93,7 +95,16 @@ class NonFiniteGuard(Callback):
         self.skipped = list(state_dict["skipped"])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Start afresh, and watch modules if asked to."""
+        """Start afresh, and watch modules if asked to.
+
+        Raises:
+            ValueError: If steps should be skipped that the strategy takes itself.
+        """
+        if self.policy == "skip" and trainer.strategy.handles_gradient_accumulation:
+            raise ValueError(
+                "Parameter `policy` should be 'stop' where a strategy takes steps of its own. Found `policy = 'skip'` "
+                f"with {type(trainer.strategy).__name__}."
+            )
         if stage == "fit":
             self.skipped = []
             self._in_a_row = 0
@@ -135,7 +146,14 @@ class NonFiniteGuard(Callback):
 
     def begin_batch(self, module: LightningModule, batch_idx: int) -> None:
         """Keep the random generators' states and, before a step that may be skipped, the buffers."""
-        self._judge.begin_batch(module, batch_idx, keeps_buffers=self.policy == "skip")
+        # To stop, the running means of batch norms are enough; a memory of a loss may be large.
+        kept = module if self.policy == "skip" else getattr(module, "student", None)
+        if self._looks_at(module, batch_idx):
+            self._judge.begin_batch(module.trainer, batch_idx, kept)
+
+    def _looks_at(self, module: LightningModule, batch_idx: int) -> bool:
+        every = self.policy == "skip" or self.detect
+        return (every or checks.is_watched(module.device, batch_idx)) and not finds_learning_rate(module.trainer)
 
     def look(
         self,
@@ -159,8 +177,8 @@ class NonFiniteGuard(Callback):
         Raises:
             FloatingPointError: If the loss is not finite and the policy is "stop", on a single process.
         """
-        every = self.policy == "skip" or self.detect
-        if finds_learning_rate(module.trainer) or not (every or is_watched(module.device, batch_idx)):
+        if not self._looks_at(module, batch_idx):
+            self._judge.pass_by(module.trainer, losses["loss"])
             return
         look = Look(batch, batch_idx, {name: x.detach() for name, x in losses.items()}, rows)
         # Of several processes, all have to come to the same end.
@@ -173,6 +191,7 @@ class NonFiniteGuard(Callback):
         Raises:
             FloatingPointError: If a loss or gradient is not finite, and the step may not be skipped.
         """
+        self._judge.check_scale(module.trainer)
         said = self._judge.verdict(module, optimizer)
         if said:
             self._skip(module, optimizer, said)
@@ -182,6 +201,7 @@ class NonFiniteGuard(Callback):
 
     def _skip(self, module: LightningModule, optimizer: Optimizer, said: str) -> None:
         if self.policy == "stop":
+            self._judge.restore()
             raise FloatingPointError(said)
         skipped = len(self.skipped)
         if self._in_a_row == self.most_in_a_row or skipped == self.most_skipped:

@@ -7,12 +7,13 @@ from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRS
 from torch import Tensor
 from torch.optim import Optimizer
 
+import lightning_abkd.training._checks as checks
 from lightning_abkd._utils import check_positive
 from lightning_abkd.training._batches import Batch
-from lightning_abkd.training._checks import is_watched
 from lightning_abkd.training._evidence import Rows
 from lightning_abkd.training._learning_rate import learning_rate, set_learning_rate
-from lightning_abkd.training._lightning import HostBatches, begun_batches, resumes_fit, trainer_of
+from lightning_abkd.training._lightning import HostBatches, resumes_fit, trainer_of
+from lightning_abkd.training._lightning_loops import begun_batches
 from lightning_abkd.training._log_once import LogOnce
 from lightning_abkd.training._non_finite_guard import NonFiniteGuard, guard_of
 from lightning_abkd.training._optimizers import Optimizers
@@ -99,8 +100,9 @@ class Optimization(HostBatches):
 
     def begin_batch(self) -> None:
         """Go on after a resume with the draws of the next batch."""
-        if self.trainer.training:
-            self._resumption.begin_batch(self.trainer)
+        trainer = trainer_of(self)
+        if trainer is not None and trainer.training:
+            self._resumption.begin_batch(trainer)
 
     def on_fit_end(self) -> None:
         """Raise ValueError if the training data gave no batch, though some were asked for."""
@@ -154,7 +156,7 @@ class Optimization(HostBatches):
         """Return a micro-batch's part of the loss of its step, from its mean loss over `count` of `positions`."""
         if batch_idx % self.trainer.accumulate_grad_batches == 0:
             self._step_mean.start_step()
-        if is_watched(self.device, batch_idx) and int(count) == 0:
+        if checks.is_watched(self.device, batch_idx) and int(count) == 0:
             self._log_once(f"A training batch has no labelled {self._position} and adds nothing to the loss.")
         return self._step_mean.add(loss, count, positions, self.trainer)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DistributedSampler
 
 from lightning_abkd.training._batches import Signals
-from lightning_abkd.training._lightning import evaluation_loader
+from lightning_abkd.training._lightning_loops import evaluation_loader
 
 
 class Repeated(NamedTuple):

@@ -37,7 +37,7 @@ def replay_batch(module: DistillationModule, path: str | Path) -> Replay:
 
     The file has the batches, α and β, the weights of the terms and the states of the random generators, but no weights
     of networks: give the module those that it had, such as those of Lightning's `OnExceptionCheckpoint`. Afterwards the
-    module is as before. In the run of a config, `load_from_checkpoint` builds the module.
+    module is as before.
 
     Args:
         module: A module like that of the run.

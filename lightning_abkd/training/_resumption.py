@@ -8,7 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lightning_abkd.training._lightning import (
+from lightning_abkd.training._lightning import trainer_of
+from lightning_abkd.training._lightning_loops import (
     batches_are_left,
     begin_with_validation,
     begins_epoch_again,
@@ -17,7 +18,6 @@ from lightning_abkd.training._lightning import (
     forget_validation,
     goes_on_behind_epoch,
     is_before_validation,
-    trainer_of,
 )
 from lightning_abkd.training._open_step import restore_step, step_state
 from lightning_abkd.training._rank_states import restore_generators_of_rank, states_of_ranks, take_states_of_ranks

@@ -14,7 +14,7 @@ from lightning_abkd.training._evidence import Look
 def generator_states() -> dict[str, Tensor]:
     """Return the states of torch's random generators, that of the current GPU too where one is in use."""
     states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 

@@ -8,14 +8,14 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, WeightAvera
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_abkd.training._lightning import callbacks_of, epoch_and_batches
-from lightning_abkd.training._lightning_signals import (
+from lightning_abkd.training._lightning import callbacks_of
+from lightning_abkd.training._lightning_loops import (
     ends_step,
-    generator_states,
+    epoch_and_batches,
     go_back_before_validation,
     is_validated_next,
-    set_generator_states,
 )
+from lightning_abkd.training._lightning_signals import generator_states, set_generator_states
 from lightning_abkd.training._lost_processes import killed_worker, lost_rank
 from lightning_abkd.training._stop_signals import Stop, StopSignals
 

@@ -7,7 +7,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from lightning_abkd.training._batches import Signals
-from lightning_abkd.training._lightning import log_interval, resumes_within_epoch
+from lightning_abkd.training._lightning import log_interval
+from lightning_abkd.training._lightning_loops import resumes_within_epoch
 from lightning_abkd.training._terms import accuracy, counted
 
 # What fits the progress bar; everything else is for loggers.

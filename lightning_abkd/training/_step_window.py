@@ -56,8 +56,10 @@ def are_wrong(gradients: Sequence[Tensor], device: torch.device) -> Tensor:
         norms += torch._foreach_norm(parts, 2.0, sums_in) if parts else []
     if not norms:
         return torch.zeros((), dtype=torch.bool, device=device)
-    dtype = max((norm.dtype for norm in norms), key=lambda kind: kind.itemsize)
-    return ~torch.stack([norm.to(device, dtype) for norm in norms]).isfinite().all()
+    if len({norm.dtype for norm in norms}) > 1:
+        norms = [norm.double() for norm in norms]
+    # Norms are not negative, so that their sum is finite if all of them are.
+    return ~torch.stack([norm.to(device) for norm in norms]).sum().isfinite()
 
 
 def finding_in_gradients(named: Iterable[tuple[str, Tensor]]) -> Finding:

@@ -16,7 +16,8 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lightning_abkd.training._calls import other_calls_refused
 from lightning_abkd.training._generators import seeded
-from lightning_abkd.training._lightning import CheckpointPath, data_ranks, epoch_and_batches, restricted_classmethod
+from lightning_abkd.training._lightning import CheckpointPath, data_ranks, restricted_classmethod
+from lightning_abkd.training._lightning_loops import epoch_and_batches
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -2,14 +2,16 @@
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lightning_abkd._utils import write_whole_by_one
+from lightning_abkd.training._checkpoint_files import is_sharded_checkpoint
 from lightning_abkd.training._own_names import first_names
+from lightning_abkd.training._shards import read_shards
 from lightning_abkd.training._weight_file_errors import SUFFIXES, harmless_classes, no_such_file, unreadable
 from lightning_abkd.training._whole_files import save_whole, saved_size
 
@@ -32,8 +34,11 @@ def read_entries(path: Path) -> dict[str, Weights]:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be read or holds no tensors.
     """
-    path = _file_in(path)
-    content = _read_shards(path) if path.suffix == ".json" else _read(path)
+    if is_sharded_checkpoint(path):
+        content: object = _read(path)
+    else:
+        path = _file_in(path)
+        content = _read_shards(path) if path.suffix == ".json" else _read(path)
     entries = dict(_state_dicts(content, ""))
     if entries:
         return entries
@@ -123,11 +128,16 @@ def _read_shards(path: Path) -> Weights:
 
 def _read(path: Path) -> object:
     """Return the contents of the file. Tensors are on the CPU, and memory-mapped where the format allows it."""
-    read = _read_safetensors if path.suffix == ".safetensors" or _is_safetensors(path) else _read_torch
     try:
-        return read(path)
+        return _reader(path)(path)
     except Exception as error:  # every reader has its own exceptions for broken files
         raise ValueError(unreadable(path, error)) from None
+
+
+def _reader(path: Path) -> Callable[[Path], object]:
+    if path.is_dir():
+        return read_shards
+    return _read_safetensors if path.suffix == ".safetensors" or _is_safetensors(path) else _read_torch
 
 
 def _read_torch(path: Path) -> object:

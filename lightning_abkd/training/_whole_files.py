@@ -8,14 +8,19 @@ import torch
 from lightning_abkd._utils import write_whole_by_one
 
 
-def save_whole(content: object, path: Path) -> None:
+def save_whole(content: object, path: Path, over_folder: bool = False) -> None:
     """Write a file by `torch.save`, in the place of the former one when all of it is on the disk.
+
+    Args:
+        content: What to save.
+        path: The file.
+        over_folder: Whether it may take the place of a folder.
 
     Raises:
         OSError: If the disk is full; it says how much is needed. The former file stays as it was.
     """
     # Given a path, torch reports a full disk without saying so.
-    with write_whole_by_one(path, lambda: saved_size(content)) as part, part.open("wb") as file:
+    with write_whole_by_one(path, lambda: saved_size(content), over_folder) as part, part.open("wb") as file:
         torch.save(content, file)
 
 

@@ -1,9 +1,7 @@
 import errno
 from pathlib import Path
 
-import pytest
-
-from lightning_abkd._utils import full_disk, naming_full_disk
+from lightning_abkd._utils import full_disk
 
 
 def caused(message):
@@ -27,10 +25,3 @@ def test_a_full_disk_is_found_below_other_errors(tmp_path):
 def test_other_errors_are_no_full_disk():
     assert full_disk(OSError(errno.EACCES, "no"), Path("/tmp/a")) is None
     assert full_disk(caused(ValueError("no")), Path("/tmp/a")) is None
-
-
-def test_a_full_disk_is_named_and_other_errors_pass(tmp_path):
-    with pytest.raises(OSError, match="The disk is full: .*a needs more"), naming_full_disk(tmp_path / "a"):
-        raise RuntimeError("Error: No space left on device (os error 28)")
-    with pytest.raises(KeyError), naming_full_disk(tmp_path / "a"):
-        raise KeyError("a")

@@ -2,12 +2,14 @@
 
 import os
 import random
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lightning_abkd.callbacks import AlphaBetaScheduler
@@ -19,9 +21,10 @@ from lightning_abkd.schedules import Cosine
 STEPS = 5
 ROWS = 24
 SGD = partial(torch.optim.SGD, lr=0.5, momentum=0.9)
-GPT2 = {"n_layer": 2, "n_embd": 8, "n_head": 2, "vocab_size": 16, "n_positions": 16} | dict.fromkeys(
-    ("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0
-)
+GPT2: dict[str, int | float | str | bool] = {
+    "n_layer": 2, "n_embd": 8, "n_head": 2, "vocab_size": 16, "n_positions": 16,
+    "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+}  # fmt: skip
 
 
 class Parts:
@@ -36,18 +39,18 @@ class Parts:
         self.pieces = ranks * (1 if whole else micro)
         self.batch_size = 1
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[int]]:
         draw = random.Random(0)
         for step in range(STEPS):
             cuts = [0, *sorted(draw.sample(range(1, ROWS), self.pieces - 1)), ROWS]
             for piece in range(self.rank, self.pieces, self.ranks):
-                yield range(step * ROWS + cuts[piece], step * ROWS + cuts[piece + 1])
+                yield list(range(step * ROWS + cuts[piece], step * ROWS + cuts[piece + 1]))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return STEPS * self.pieces // self.ranks
 
 
-class Tokens(Dataset):
+class Tokens(Dataset[dict[str, Tensor]]):
     """Samples with labels for any number of their last tokens; half of the samples have none."""
 
     def __init__(self) -> None:
@@ -56,10 +59,10 @@ class Tokens(Dataset):
         first = torch.randint(1, 18, (STEPS * ROWS, 1), generator=generator)
         self.labels = torch.where(torch.arange(9) >= first, self.ids, -100)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
         return {"input_ids": self.ids[i], "labels": self.labels[i], "attention_mask": torch.ones(9, dtype=torch.long)}
 
 
@@ -71,69 +74,67 @@ class Owning(Divergence):
         self.direction = nn.Parameter(torch.linspace(-1, 1, 3).to(torch.get_default_dtype()))
         self.scale = nn.Parameter(torch.tensor(0.05, dtype=torch.get_default_dtype()))
 
-    def pointwise(self, log_p, log_q):
+    def pointwise(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         return ((log_p - log_q - self.direction) * self.scale).square().sum(-1)
 
 
-def seeded(build, seed, dtype):
+def seeded(build: Callable[[], nn.Module], seed: int, dtype: torch.dtype) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build().to(dtype)
 
 
-def mlp():
+def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
-def images(dtype):
+def images(dtype: torch.dtype) -> TensorDataset:
     generator = torch.Generator().manual_seed(2)
     inputs = torch.randn(STEPS * ROWS, 4, generator=generator, dtype=torch.float64).to(dtype)
     return TensorDataset(inputs, torch.randint(0, 3, (STEPS * ROWS,), generator=generator))
 
 
-def image_module(dtype, divergence=None, **options):
+def image_module(dtype: torch.dtype, divergence: Divergence | None = None, **options: Any) -> DistillationModule:
     return DistillationModule(seeded(mlp, 1, dtype), seeded(mlp, 2, dtype), divergence, optimizer=SGD, **options)
 
 
-def language_module(dtype, student=None, **options):
+def language_module(
+    dtype: torch.dtype, student: Callable[[], nn.Module] | None = None, **options: Any
+) -> LanguageDistillationModule:
     build = partial(causal_lm_from_config, "gpt2", GPT2 | {"eos_token_id": 0, "bos_token_id": 0, "pad_token_id": 0})
     student = seeded(student or build, 2, dtype)
     return LanguageDistillationModule(seeded(build, 1, dtype), student, optimizer=SGD, **options)
 
 
-def adapted():
+def adapted() -> nn.Module:
     from peft import LoraConfig, get_peft_model
 
     lora = LoraConfig(r=2, target_modules=["c_attn"], fan_in_fan_out=True, init_lora_weights=False)
     return get_peft_model(causal_lm_from_config("gpt2", GPT2), lora)
 
 
-def schedule():
+def schedule() -> AlphaBetaScheduler:
     return AlphaBetaScheduler(alpha=Cosine(start=1.0, end=0.5), beta=Cosine(start=0.0, end=0.5))
 
 
-def strategy_of(name):
+def strategy_of(name: str) -> str | ModelParallelStrategy:
     return ModelParallelStrategy() if name == "fsdp2" else name
 
 
-def trainer(strategy, **options):
-    quiet = dict.fromkeys(
-        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler"),
-        False,
-    )
+def trainer(strategy: str, **options: Any) -> Trainer:
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler")
     devices = 1 if strategy == "auto" else int(os.environ["WORLD_SIZE"])
-    return Trainer(
-        **{"accelerator": "cpu", "devices": devices, "strategy": strategy_of(strategy), "max_steps": STEPS}
-        | quiet
-        | options
-    )
+    given: dict[str, Any] = {"accelerator": "cpu", "devices": devices, "max_steps": STEPS}
+    return Trainer(strategy=strategy_of(strategy), **given | dict.fromkeys(off, False) | options)
 
 
-def whole(parameter):
+def whole(parameter: Tensor) -> Tensor:
     return getattr(parameter, "full_tensor", lambda: parameter)().detach()
 
 
-def trained(module, data, strategy, micro=1, **options):
+def trained(
+    module: LightningModule, data: Dataset[Any], strategy: str, micro: int = 1, **options: Any
+) -> dict[str, Tensor]:
     """Train for five steps and return all weights, whole."""
     batches = Parts(micro, whole=strategy == "auto")
     accumulate = 1 if strategy == "auto" else micro

@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import dynamic_module_utils
 
+from lightning_abkd.cli import AbkdCLI
 from lightning_abkd.data import load_tokenizer
 from lightning_abkd.models import causal_lm, clip_classifier, load_pretrained, load_weights, lora
 from tests.field._networks import gpt2
@@ -44,6 +46,7 @@ class Calls:
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["abkd"])
     monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.setattr("builtins.input", lambda *asked: pytest.fail("Nobody should be asked."))
     yield tmp_path
@@ -68,6 +71,18 @@ def test_code_beside_a_model_runs_only_where_it_is_asked_for(folder, custom, loa
     assert not (folder / "called").exists()
     assert type(load(custom, trust_remote_code=True)).__module__.endswith(".code")
     (folder / "called").unlink()
+
+
+def test_a_config_that_calls_transformers_itself_is_not_asked_either(custom, capsys):
+    tokenizer = {"class_path": "transformers.AutoTokenizer.from_pretrained"}
+    tokenizer["dict_kwargs"] = {"pretrained_model_name_or_path": custom}
+    data = {"class_path": "lightning_abkd.data.InstructionDataModule", "init_args": {"tokenizer": tokenizer}}
+    student = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 1, "out_features": 1}}
+    model = {"class_path": "lightning_abkd.modules.DistillationModule", "init_args": {"student": student}}
+    Path("c.json").write_text(json.dumps({"seed_everything": 0, "model": model, "data": data}))
+    with pytest.raises((SystemExit, ValueError)) as refused:
+        AbkdCLI(["fit", "--config", "c.json"])
+    assert "trust_remote_code" in f"{refused.value}{capsys.readouterr().err}"
 
 
 def test_a_known_architecture_needs_no_code_beside_it(custom):

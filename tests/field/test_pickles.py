@@ -3,6 +3,7 @@
 import os
 import pickle
 import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torchvision import datasets
 
 from lightning_abkd.cli import AbkdCLI
 from lightning_abkd.data import CIFAR10DataModule
-from lightning_abkd.models import TeacherCache
+from lightning_abkd.models import TeacherCache, timm_model
 from lightning_abkd.modules import DistillationModule
 from tests.cli._commands import CONFIG, refused
 from tests.language.teachers._teacher_caches import fill
@@ -88,3 +89,16 @@ def test_a_batch_of_cifar_is_unpickled_only_if_it_is_the_published_one(folder):
     with pytest.raises(RuntimeError, match="should be a folder of intact files"):
         CIFAR10DataModule(folder).setup("fit")
     assert not (folder / "called").exists()
+
+
+def test_a_file_that_timm_would_unpickle_is_looked_into_first(folder, monkeypatch):
+    built = []
+    stub = ModuleType("timm")
+    vars(stub).update(is_model=lambda name: True, create_model=lambda name, **options: built.append(options))
+    monkeypatch.setitem(sys.modules, "timm", stub)
+    torch.save({"state_dict": {"weight": torch.ones(1)}, "beside": Calls()}, folder / "x.pth")
+    with pytest.raises(ValueError, match="needs pickle to run code: posix.system"):
+        timm_model("resnet18", checkpoint_path="x.pth")
+    torch.save({"state_dict": {"weight": torch.ones(1)}}, folder / "x.pth")
+    timm_model("resnet18", checkpoint_path="x.pth")
+    assert [options["checkpoint_path"] for options in built] == ["x.pth"]

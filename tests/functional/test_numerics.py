@@ -3,7 +3,17 @@ import runpy
 import torch
 
 from lightning_abkd.functional import _numerics, can_read_without_sync, promote_to_float32
-from lightning_abkd.functional._numerics import bound_infinities, first_difference, second_difference
+from lightning_abkd.functional._numerics import (
+    are_moderate,
+    bound_infinities,
+    first_difference,
+    scaled_second_difference,
+    weighted,
+)
+
+
+def second_difference(a, c):
+    return scaled_second_difference(torch.ones_like(a), torch.ones_like(a), a, c)
 
 
 def test_first_difference_is_one_at_zero_and_inverse_far_away():
@@ -35,15 +45,36 @@ def test_second_difference_survives_infinitely_far_nodes():
     assert second_difference(near, far).isfinite().all()
 
 
+def test_second_difference_overflows_only_where_the_result_does():
+    root, distance = torch.tensor([1e30, 1.0, 1e30]), torch.tensor([1e-25, 1e30, 1e30])
+    # (root · distance)²/2 for equal nodes; for gaps 1 and 1 far apart it is root²/2 · (1 - 2 e^-d + e^-2d).
+    values = scaled_second_difference(root, distance, torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.0, 1.0, 0.0]))
+    torch.testing.assert_close(values, torch.tensor([0.5e10, 0.5, torch.inf]))
+
+
 def test_classes_excluded_by_both_become_equal():
-    log_p, log_q = bound_infinities(torch.tensor([-torch.inf, -torch.inf]), torch.tensor([-torch.inf, -1.0]))
-    assert log_p[0] == log_q[0] == 0
-    assert log_p[1] - log_q[1] < -1e17
+    low = torch.finfo(torch.float32).min
+    log_p, log_q, unchanged = bound_infinities(
+        torch.tensor([-torch.inf, low, -torch.inf]), torch.tensor([-torch.inf, -torch.inf, -1.0])
+    )
+    assert not unchanged
+    assert (log_p[:2] == 0).all()
+    assert (log_q[:2] == 0).all()
+    assert log_p[2] - log_q[2] < -1e17
 
 
-def test_finite_tensors_are_returned_as_they_are():
+def test_moderate_tensors_are_returned_as_they_are():
     pair = (torch.zeros(2), torch.ones(2))
-    assert all(bounded is given for bounded, given in zip(bound_infinities(*pair), pair, strict=True))
+    log_p, log_q, unchanged = bound_infinities(*pair)
+    assert (log_p is pair[0], log_q is pair[1], unchanged) == (True, True, True)
+    assert are_moderate(*pair)
+    assert not are_moderate(torch.tensor([-1e20]), pair[0])
+
+
+def test_a_weight_of_0_leaves_out_what_is_infinite():
+    value = torch.tensor([torch.inf, 2.0])
+    assert weighted(0.0, value).tolist() == [0.0, 0.0]
+    assert weighted(torch.tensor([0.0, 0.5]), value).tolist() == [0.0, 1.0]
 
 
 def test_promotion_takes_the_widest_dtype():

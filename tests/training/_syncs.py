@@ -40,7 +40,7 @@ class Waits(TorchDispatchMode):
 
 
 class Watch(Callback):
-    """Watches batches from their start to the end of the optimizer's step, but the first and last, which are logged."""
+    """Watches batches to the end of the optimizer's step, but those of the first step and the last, which is logged."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -52,13 +52,13 @@ class Watch(Callback):
         raise NotImplementedError
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
-        if batch_idx and not trainer.is_last_batch:
+        if batch_idx >= trainer.accumulate_grad_batches and not trainer.is_last_batch:
             self.begin()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        if batch_idx and not trainer.is_last_batch:
+        if batch_idx >= trainer.accumulate_grad_batches and not trainer.is_last_batch:
             self.end()
             self.steps += 1
 

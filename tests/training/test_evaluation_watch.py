@@ -45,7 +45,7 @@ def test_a_bad_value_of_no_position_is_none(net):
 
 
 def test_batches_that_are_not_waited_for_are_named_by_their_number(net, monkeypatch):
-    monkeypatch.setattr("lightning_abkd.training._evaluation_watch.is_watched", lambda device, batch_idx: False)
+    monkeypatch.setattr("lightning_abkd.training._checks.is_watched", lambda device, batch_idx: False)
     with pytest.warns(UserWarning, match="The loss of batch 1 of val is NaN or inf"):
         watched(net, 0.0, torch.inf).report("val", trial=False)
 

@@ -80,9 +80,8 @@ def test_batches_stay_as_they_are_by_default(batch):
     assert module().prepare_on_host(batch) == batch
 
 
-def test_schedules_that_move_with_steps_and_begun_batches_are_known(tmp_path):
+def test_schedules_that_move_with_steps_are_known(tmp_path):
     run = trainer(tmp_path, max_epochs=1)
-    assert adapter.begun_batches(run) == 0
     net = module(lr_scheduler=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1), lr_interval="epoch")
     run.fit(net, loader())
     (config,) = run.lr_scheduler_configs
@@ -90,7 +89,7 @@ def test_schedules_that_move_with_steps_and_begun_batches_are_known(tmp_path):
     config.interval = "step"
     assert adapter.moves_with_steps(run, config.scheduler)
     assert not adapter.moves_with_steps(run, None)
-    assert (adapter.begun_batches(run), adapter.finds_learning_rate(run)) == (4, False)
+    assert not adapter.finds_learning_rate(run)
 
 
 def test_content_of_a_checkpoint_is_not_written(tmp_path):

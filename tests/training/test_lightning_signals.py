@@ -3,11 +3,9 @@ import copy
 import torch
 from lightning.pytorch import Callback
 
+from lightning_abkd.training._lightning_loops import ends_step, go_back_before_validation, is_validated_next
 from lightning_abkd.training._lightning_signals import (
-    ends_step,
     generator_states,
-    go_back_before_validation,
-    is_validated_next,
     set_generator_states,
     slurm_requeue,
     users_handler,

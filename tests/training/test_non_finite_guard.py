@@ -1,6 +1,8 @@
 import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, WeightAveraging
+from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.tuner import Tuner
 from torch import nn
 
@@ -99,6 +101,15 @@ def test_gradients_that_are_bad_stop_by_default_with_the_parameter(tmp_path):
     assert all(value.isfinite().all() for value in net.state_dict().values())
 
 
+@pytest.mark.parametrize("guards", [[], [NonFiniteGuard()]])
+def test_a_student_that_stops_is_what_it_was_before_the_step(tmp_path, guards):
+    stopped, fresh = networks(module)
+    with pytest.raises(FloatingPointError, match="at step 1"):
+        fit(tmp_path, stopped, broken_loader(9), *guards)
+    fit(tmp_path, fresh, loader(), limit_train_batches=1)
+    assert_same(stopped, fresh)
+
+
 def test_more_skipped_steps_in_a_row_than_allowed_are_an_error(tmp_path):
     guard = NonFiniteGuard("skip", most_in_a_row=2)
     with pytest.raises(FloatingPointError, match="Found 2 skipped steps, 2 of them just before this one"):
@@ -143,8 +154,6 @@ def test_a_learning_rate_finder_may_go_until_training_diverges(tmp_path):
 
 
 def test_a_scaler_keeps_its_own_business(tmp_path):
-    from lightning.pytorch.plugins import MixedPrecision
-
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     plugin = MixedPrecision("16-mixed", "cpu", scaler)
     net = module(student=BadGradient(torch.inf, 1, 1))
@@ -154,10 +163,20 @@ def test_a_scaler_keeps_its_own_business(tmp_path):
     assert (guard.skipped, scaler.get_scale()) == ([], 2.0**9)
 
 
+def test_a_scaler_that_finds_no_scale_is_an_error(tmp_path):
+    plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=2.0**-12))
+    with pytest.raises(FloatingPointError, match="should find a scale .* Found it at 6.1e-05 at step 2.*bf16-mixed"):
+        fit(tmp_path, module(student=BadGradient(torch.inf)), loader(), plugins=[plugin])
+
+
+def test_steps_that_a_strategy_takes_itself_cannot_be_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(SingleDeviceStrategy, "handles_gradient_accumulation", True)
+    with pytest.raises(ValueError, match="Parameter `policy` should be 'stop' where .* with SingleDeviceStrategy"):
+        fit(tmp_path, module(), loader(), NonFiniteGuard("skip"))
+
+
 @pytest.mark.parametrize("fused", [False, True])
 def test_a_bad_loss_is_skipped_with_a_scaler_too(tmp_path, fused):
-    from lightning.pytorch.plugins import MixedPrecision
-
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     net = module(optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=0.01, fused=fused))
     guard = NonFiniteGuard("skip")
@@ -197,6 +216,12 @@ def test_the_guard_of_a_trainer_is_found(tmp_path):
     guard = NonFiniteGuard()
     assert guard_of(trainer(tmp_path, callbacks=[guard])) is guard
     assert (guard_of(trainer(tmp_path)), skipped_steps(trainer(tmp_path))) == (None, 0)
+
+
+def test_batches_that_are_not_looked_at_are_said_by_the_next_that_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_abkd.training._checks.is_watched", lambda device, batch_idx: batch_idx == 3)
+    with pytest.raises(FloatingPointError, match="at step 3 .*The first loss that is not finite is that of step 1"):
+        fit(tmp_path, module(), broken_loader(9))
 
 
 def test_a_right_run_says_nothing(tmp_path):

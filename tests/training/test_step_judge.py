@@ -24,7 +24,7 @@ def look(loss, batch_idx=0):
 
 def judged(net, *losses, stops=False):
     judge = StepJudge(saves_batches=False)
-    judge.begin_batch(net, 0, keeps_buffers=True)
+    judge.begin_batch(net.trainer, 0, net)
     for i, loss in enumerate(losses):
         judge.look(net, look(loss, i), stops, holds_logits=True)
     return judge, judge.verdict(net, torch.optim.SGD(net.student.parameters(), lr=1.0))
@@ -53,7 +53,7 @@ def test_a_wrong_batch_stops_at_once_if_asked_to(net):
 
 def test_on_other_devices_a_batch_is_not_waited_for(net):
     judge = StepJudge(saves_batches=False)
-    judge.begin_batch(net, 0, keeps_buffers=False)
+    judge.begin_batch(net.trainer, 0, None)
     seen = look(torch.nan)
     elsewhere = SimpleNamespace(device=torch.device("meta"))
     judge.look(elsewhere, seen, stops=False, holds_logits=True)
@@ -64,7 +64,7 @@ def test_on_other_devices_a_batch_is_not_waited_for(net):
 
 def test_a_step_that_is_left_out_has_no_gradient_and_its_buffers_again(net):
     judge = StepJudge(saves_batches=False)
-    judge.begin_batch(net, 0, keeps_buffers=True)
+    judge.begin_batch(net.trainer, 0, net)
     net.student(torch.full((4, 5), torch.nan)).sum().backward()
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     judge.leave_out(net.trainer, optimizer)
@@ -72,3 +72,23 @@ def test_a_step_that_is_left_out_has_no_gradient_and_its_buffers_again(net):
     norm = net.student[1]
     assert isinstance(norm, nn.BatchNorm1d)
     assert norm.running_mean.eq(0).all()
+
+
+def test_the_first_wrong_loss_of_batches_that_were_passed_by_is_named(net):
+    judge = StepJudge(saves_batches=False)
+    for step, loss in enumerate((0.0, torch.inf, torch.nan)):
+        judge.pass_by(SimpleNamespace(world_size=1, global_step=step), torch.tensor(loss))
+    judge.look(net, look(torch.nan), stops=False, holds_logits=True)
+    said = judge.verdict(net, torch.optim.SGD(net.parameters(), lr=1.0))
+    assert said.endswith("The first loss that is not finite is that of step 1.")
+    judge.begin_fit(net.trainer)
+    judge.look(net, look(torch.nan), stops=False, holds_logits=True)
+    assert "The first loss" not in judge.verdict(net, torch.optim.SGD(net.parameters(), lr=1.0))
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_batch_that_is_passed_by_keeps_what_other_ranks_wait_for(net, ranks):
+    judge = StepJudge(saves_batches=False)
+    judge.look(net, look(torch.nan), stops=False, holds_logits=True)
+    judge.pass_by(SimpleNamespace(world_size=ranks, global_step=0), torch.tensor(0.0))
+    assert bool(judge.verdict(net, torch.optim.SGD(net.parameters(), lr=1.0))) == (ranks == 2)

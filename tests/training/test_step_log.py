@@ -85,17 +85,18 @@ def test_loggers_get_the_values_of_their_own_step(tmp_path, micro):
 @pytest.mark.parametrize("micro", [1, 2])
 def test_no_step_between_logged_ones_waits_for_the_device(tmp_path, monkeypatch, make, data, micro):
     monkeypatch.setattr("transformers.masking_utils.find_packed_sequence_indices", lambda position_ids: None)
-    for place in ("training._checks", "language._paths"):
+    watched = ("_checks", "_optimization", "_non_finite_guard", "_evaluation_watch")
+    for place in (*(f"training.{name}" for name in watched), "language._paths"):
         monkeypatch.setattr(f"lightning_abkd.{place}.is_watched", lambda device, batch_idx: batch_idx % 50 == 0)
-    for place in ("functional._numerics", "functional._alpha_beta", "losses._chunked"):
+    for place in ("functional._numerics", "functional._alpha_beta", "kernels._logit_rows", "losses._chunked"):
         monkeypatch.setattr(f"lightning_abkd.{place}.can_read_without_sync", lambda tensor: False)
     net = make(divergence=JensenShannon(), optimizer=sgd)
     run = trainer(
-        tmp_path, max_epochs=1, limit_train_batches=4, accumulate_grad_batches=micro, callbacks=[CountWaits()]
+        tmp_path, max_epochs=1, limit_train_batches=6, accumulate_grad_batches=micro, callbacks=[CountWaits()]
     )
     run.fit(net, data())
     counted = run.callbacks[0]
-    assert (counted.steps, counted.waits.names) == (2, [])
+    assert (counted.steps, counted.waits.names) == (5 - micro, [])
 
 
 def test_the_progress_bar_shows_the_losses_and_the_schedule_alone(tmp_path):

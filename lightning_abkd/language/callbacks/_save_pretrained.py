@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -12,7 +11,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from lightning_abkd._utils import check_choice, naming_full_disk
+from lightning_abkd._utils import check_choice, write_files_whole
 from lightning_abkd.language.models import merge_adapters
 from lightning_abkd.training import is_sharded, load_weights, own_state, unwrap, whole_state
 
@@ -80,37 +79,37 @@ class SavePretrained(Callback):
         if not trainer.is_global_zero:
             return
         tokenizer = getattr(getattr(trainer, "datamodule", None), "tokenizer", None)
-        Path(self.folder).mkdir(parents=True, exist_ok=True)
-        # Written whole, and never through links that lie in the folder.
-        with naming_full_disk(Path(self.folder)), TemporaryDirectory(prefix=".", dir=self.folder) as whole:
-            self._save_student(student, self._best_path(trainer), pieces, whole)
+        with write_files_whole(Path(self.folder)) as folder:
+            self._save_student(student, self._best_path(trainer), pieces, folder)
             if isinstance(tokenizer, _Pretrained):
-                tokenizer.save_pretrained(whole)
-            _move(Path(whole), Path(self.folder))
+                tokenizer.save_pretrained(str(folder))
+            written = {file.name for file in folder.iterdir()}
+        _remove_former_weights(Path(self.folder), written)
         rank_zero_info(f"Wrote the student to {Path(self.folder).resolve()}.")
 
     def _save_student(
-        self, student: nn.Module, best_path: str | None, pieces: dict[str, Tensor] | None, folder: str
+        self, student: nn.Module, best_path: str | None, pieces: dict[str, Tensor] | None, folder: Path
     ) -> None:
         """Write the student with the weights of a checkpoint, or with those that it has; it is not changed."""
-        student = unwrap(student)
-        is_adapted = hasattr(student, "merge_and_unload")
-        is_merged = is_adapted and self.merge_adapters
-        if best_path is not None or is_merged:
-            student = copy.deepcopy(student)
-        if best_path is not None:
-            load_weights(student, best_path, "student.")
-        if is_merged:
-            student = merge_adapters(student)
+        student = self._prepared(unwrap(student), best_path)
         options: dict[str, object] = {} if pieces is None else {"state_dict": pieces}
-        if is_adapted and not is_merged:
+        if hasattr(student, "merge_and_unload"):
             # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
             options["save_embedding_layers"] = False
         elif pieces is None and own_state(student).keys() != student.state_dict().keys():
             # Compiled parts would leave their mark on the names.
             options["state_dict"] = own_state(student)
         save: Callable[..., object] = getattr(student, "save_pretrained")  # noqa: B009
-        save(folder, **options)
+        save(str(folder), **options)
+
+    def _prepared(self, student: nn.Module, best_path: str | None) -> nn.Module:
+        """Return the student, or a copy of it with the best weights or with its adapters merged."""
+        is_merged = self.merge_adapters and hasattr(student, "merge_and_unload")
+        if best_path is not None or is_merged:
+            student = copy.deepcopy(student)
+        if best_path is not None:
+            load_weights(student, best_path, "student.")
+        return merge_adapters(student) if is_merged else student
 
     def _best_path(self, trainer: Trainer) -> str | None:
         """Return the path of the best checkpoint, or None where the last weights are to be taken."""
@@ -123,14 +122,8 @@ class SavePretrained(Callback):
         return path
 
 
-def _move(source: Path, target: Path) -> None:
-    """Move all files into a folder, in place of those that have their names; weights of a former student go."""
-    files = [file.relative_to(source) for file in sorted(source.rglob("*")) if file.is_file()]
-    for former in target.glob("model*.safetensors*"):
-        if former.relative_to(target) not in files:
+def _remove_former_weights(folder: Path, written: set[str]) -> None:
+    """Remove the weights of a student that was in the folder before, which had other shards."""
+    for former in folder.glob("model*.safetensors*"):
+        if former.name not in written:
             former.unlink()
-    for file in files:
-        if (target / file).parent.is_symlink() and file.parent != Path():
-            (target / file).parent.unlink()
-        (target / file).parent.mkdir(parents=True, exist_ok=True)
-        (source / file).replace(target / file)

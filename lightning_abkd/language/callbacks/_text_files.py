@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lightning_abkd._utils import naming_full_disk, write_whole
+from lightning_abkd._utils import full_disk, write_whole
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
@@ -16,8 +16,11 @@ def append_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """
     if path.is_symlink():
         raise ValueError(f"File `{path}` should be a file itself. Found a link to {path.resolve()}. Name that instead.")
-    with naming_full_disk(path), path.open("a", encoding="utf-8") as file:
-        file.write("".join(f"{json.dumps(row)}\n" for row in rows))
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{json.dumps(row)}\n" for row in rows))
+    except OSError as error:
+        raise full_disk(error, path) or error from error
 
 
 def write_text(path: Path, text: str) -> None:

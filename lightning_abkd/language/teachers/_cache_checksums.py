@@ -1,6 +1,7 @@
 """Checksums of a teacher cache: a byte that changes on the disk or in a copy is found when it is read."""
 
 import hashlib
+import io
 import json
 import os
 import zlib
@@ -159,8 +160,11 @@ def new_checksums(folder: Path, meta: CacheMeta) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     _remove(folder)
     try:
-        with write_whole(folder / _SAMPLES) as part, part.open("wb") as file:
-            np.save(file, np.zeros((meta.samples, len(meta.token_arrays)), dtype=np.uint32))
+        content = io.BytesIO()
+        np.save(content, np.zeros((meta.samples, len(meta.token_arrays)), dtype=np.uint32))
+        with write_whole(folder / _SAMPLES, lambda: meta.tokens * meta.bytes_per_token) as part:
+            # numpy itself does not say why it could not write.
+            part.write_bytes(content.getbuffer())
         yield
     except OSError:
         _remove(folder)

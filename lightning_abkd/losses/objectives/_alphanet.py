@@ -7,7 +7,14 @@ from torch import Tensor
 
 from lightning_abkd._utils import check_finite, check_positive
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss, Reduction, check_logits, check_reduction, reduce
+from lightning_abkd.losses._base import (
+    DistillationLoss,
+    Reduction,
+    check_logits,
+    check_reduction,
+    reduce,
+    without_masked,
+)
 from lightning_abkd.losses._divergence import Divergence
 
 # The log-probability of an excluded class: its power is 0, and two of them differ by 0 instead of NaN.
@@ -111,8 +118,10 @@ class AdaptiveAlphaDivergence(DistillationLoss):
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the surrogate of a batch; shapes and errors as in `Divergence`."""
         check_logits(student_logits, teacher_logits, mask)
-        log_q = torch.log_softmax(promote_to_float32(student_logits), -1).clamp(min=-_FAR)
-        log_p = torch.log_softmax(promote_to_float32(teacher_logits.detach()), -1).clamp(min=-_FAR)
+        student = without_masked(promote_to_float32(student_logits), mask)
+        teacher = without_masked(promote_to_float32(teacher_logits.detach()), mask)
+        log_q = torch.log_softmax(student, -1).clamp(min=-_FAR)
+        log_p = torch.log_softmax(teacher, -1).clamp(min=-_FAR)
         low = self._order(log_p, log_q, self.alpha_min)
         high = self._order(log_p, log_q, self.alpha_max)
         larger = torch.where(low.value > high.value, low.surrogate, high.surrogate)

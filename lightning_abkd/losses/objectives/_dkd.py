@@ -1,5 +1,6 @@
 """Decoupled knowledge distillation."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lightning_abkd._utils import Context, check_finite
-from lightning_abkd.functional import promote_to_float32
+from lightning_abkd.functional import can_read_without_sync, promote_to_float32
 from lightning_abkd.losses._base import DistillationLoss, as_default, check_logits, class_indices
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
@@ -88,9 +89,19 @@ class DKD(DistillationLoss):
         student = promote_to_float32(student_logits)
         teacher = promote_to_float32(teacher_logits)
         weight = self.target_weight * (temperature.square() if self.divergence.scale_by_temperature else 1.0)
-        rest = self.divergence(_Others.apply(student, index), _Others.apply(teacher, index))
-        loss: Tensor = weight * _TargetKL.apply(student, teacher, index, temperature) + self.non_target_weight * rest
+        odds = _odds(student.detach(), teacher.detach(), index, temperature)
+        others = (_Others.apply(student, index), _Others.apply(teacher, index))
+        rest = self.divergence(*(others if odds.finite else _possible_rows(*others)))
+        loss: Tensor = (
+            weight * _TargetKL.apply(student, teacher, index, temperature, odds) + self.non_target_weight * rest
+        )
         return loss
+
+
+def _possible_rows(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Make rows whose classes one side excludes all equal, so that they add nothing: they have no distribution."""
+    nothing = torch.isneginf(student.amax(-1, keepdim=True)) | torch.isneginf(teacher.amax(-1, keepdim=True))
+    return student.masked_fill(nothing, 0.0), teacher.masked_fill(nothing, 0.0)
 
 
 class _Others(torch.autograd.Function):
@@ -113,6 +124,8 @@ class _Others(torch.autograd.Function):
 class _Target(NamedTuple):
     """What the pair (p, 1 - p) of the target class is computed from."""
 
+    largest: Tensor
+    """The largest logit of the other classes, shape (B, 1)."""
     log_odds: Tensor
     """log p / (1 - p), shape (B, 1)."""
     others: Tensor
@@ -123,21 +136,23 @@ class _TargetKL(torch.autograd.Function):
     """Mean KL of the pairs (p, 1 - p) of the class `index` (B, 1): softplus's Bregman divergence of their log-odds."""
 
     @staticmethod
-    def forward(ctx: Context, student: Tensor, teacher: Tensor, index: Tensor, temperature: Tensor) -> Tensor:
-        ours = _target(student / temperature, index)
-        theirs = _target(teacher / temperature, index)
+    def forward(
+        ctx: Context, student: Tensor, teacher: Tensor, index: Tensor, temperature: Tensor, odds: "_Odds"
+    ) -> Tensor:
+        ours, theirs, finite = odds
         p = theirs.log_odds.sigmoid()
         unit = temperature * index.numel()
         student_slope = (ours.log_odds.sigmoid() - p) / unit
         teacher_slope = p * (1.0 - p) * (theirs.log_odds - ours.log_odds) / unit
+        if not finite:
+            # Where p is 0 or 1 the teacher's logits do not move it.
+            teacher_slope = teacher_slope.masked_fill((p == 0.0) | (p == 1.0), 0.0)
         ctx.save_for_backward(index, ours.others, theirs.others, student_slope, teacher_slope)
-        softplus = torch.nn.functional.softplus
-        values = softplus(ours.log_odds) - softplus(theirs.log_odds) - p * (ours.log_odds - theirs.log_odds)
-        return values.sum() / max(1, index.numel())
+        return _kl_of_odds(ours.log_odds, theirs.log_odds, p, finite).sum() / max(1, index.numel())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Context, upstream: Tensor) -> tuple[Tensor | None, ...]:
         index, student_others, teacher_others, student_slope, teacher_slope = ctx.saved_tensors
 
         def pull_back(slope: Tensor, others: Tensor) -> Tensor:
@@ -146,13 +161,50 @@ class _TargetKL(torch.autograd.Function):
 
         to_student = pull_back(student_slope, student_others) if ctx.needs_input_grad[0] else None
         to_teacher = pull_back(teacher_slope, teacher_others) if ctx.needs_input_grad[1] else None
-        return to_student, to_teacher, None, None
+        return to_student, to_teacher, None, None, None
+
+
+def _kl_of_odds(ours: Tensor, theirs: Tensor, p: Tensor, finite: bool) -> Tensor:
+    """Compute KL of the pairs (p, 1 - p) from the log-odds of student and teacher; both may be infinite."""
+    softplus = torch.nn.functional.softplus
+    values = softplus(ours) - softplus(theirs) - p * (ours - theirs)
+    if finite:
+        return values
+    # A certain teacher leaves -log q of what it is certain of; a certain student is infinitely far from others.
+    values = torch.where(torch.isinf(ours), torch.inf, torch.where(p == 0.0, softplus(ours), values))
+    values = torch.where(theirs == torch.inf, softplus(-ours), values)
+    return torch.where(theirs == -torch.inf, softplus(ours), values)
+
+
+class _Odds(NamedTuple):
+    """The target class of student and teacher, and whether all log-odds are known to be finite."""
+
+    student: _Target
+    teacher: _Target
+    finite: bool
+
+
+def _odds(student: Tensor, teacher: Tensor, index: Tensor, temperature: Tensor) -> _Odds:
+    """Compute the target of both sides; its log-odds are +inf where all other classes are excluded."""
+    ours = _target(student / temperature, index)
+    theirs = _target(teacher / temperature, index)
+    total = (ours.log_odds + theirs.log_odds).sum()
+    if can_read_without_sync(total) and math.isfinite(total.item()):
+        return _Odds(ours, theirs, finite=True)
+    return _Odds(_without_others(ours), _without_others(theirs), finite=False)
+
+
+def _without_others(target: _Target) -> _Target:
+    """Replace what is 0/0 where all other classes are excluded."""
+    alone = torch.isneginf(target.largest)
+    return _Target(target.largest, target.log_odds.masked_fill(alone, torch.inf), target.others.masked_fill(alone, 0.0))
 
 
 def _target(logits: Tensor, index: Tensor) -> _Target:
     """Compute log-odds of the class `index` and the probabilities among the others."""
     others = logits.scatter(-1, index, -torch.inf)
     probabilities = others.softmax(-1)
+    largest = others.amax(-1, True)
     # log Σ exp = z - log p, here of the most probable class.
-    log_odds = logits.gather(-1, index) - others.amax(-1, True) + probabilities.amax(-1, True).log()
-    return _Target(log_odds, probabilities)
+    log_odds = logits.gather(-1, index) - largest + probabilities.amax(-1, True).log()
+    return _Target(largest, log_odds, probabilities)

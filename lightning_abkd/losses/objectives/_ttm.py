@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_abkd._utils import check_positive
 from lightning_abkd.functional import promote_to_float32
-from lightning_abkd.losses._base import DistillationLoss, check_whole
+from lightning_abkd.losses._base import DistillationLoss, check_whole, without_masked
 from lightning_abkd.losses._divergence import Divergence
 from lightning_abkd.losses.divergences._alpha_beta import ForwardKL
 from lightning_abkd.losses.objectives._check import check_divergence_reduction
@@ -93,6 +93,6 @@ class WTTM(TTM):
         count = values.numel() if mask is None else mask.sum().clamp(min=1)
         with torch.no_grad():
             # e^x as 2^(x / log 2), which torch computes faster on a CPU.
-            log_p = torch.log_softmax(promote_to_float32(teacher_logits), -1)
+            log_p = torch.log_softmax(without_masked(promote_to_float32(teacher_logits), mask), -1)
             weights = (log_p * (self.power / math.log(2.0))).exp2().sum(-1)
         return (weights / count).flatten().dot(values.flatten())

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from lightning_abkd._utils import require
+from lightning_abkd.training import check_weights
 
 # Names with one of these in front are repositories or folders, which timm's list does not hold.
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
@@ -46,7 +47,8 @@ def timm_model(
 
     Raises:
         ModuleNotFoundError: If timm is not installed.
-        ValueError: If timm has no network of this name.
+        FileNotFoundError: If there is no such file of weights.
+        ValueError: If timm has no network of this name, or the file is no file of weights.
 
     Example:
         >>> network = timm_model("resnet10t", num_classes=10, in_chans=1)
@@ -69,6 +71,9 @@ def timm_model(
         "drop_path_rate": drop_path_rate,
         "img_size": img_size,
     }
+    if checkpoint_path is not None and not checkpoint_path.endswith((".npz", ".npy")):
+        # Some versions of timm run the code that a pickle names.
+        check_weights(checkpoint_path)
     given = {name: value for name, value in named.items() if value is not None}
     network: nn.Module = timm.create_model(model_name, pretrained=pretrained, **given, **options)
     return network

@@ -142,3 +142,18 @@ def test_a_student_that_cannot_be_written_is_an_error_before_training(tmp_path):
 def test_unknown_checkpoint_is_an_error():
     with pytest.raises(ValueError, match="should be 'last' or 'best'. Found `checkpoint = 'first'`"):
         SavePretrained("folder", checkpoint="first")
+
+
+def test_nothing_is_written_through_links_and_no_former_shard_stays(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "student").mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer_config.json"):
+        (tmp_path / "student" / name).symlink_to(tmp_path / "outside" / name)
+    (tmp_path / "student" / "model-00001-of-00002.safetensors").touch()
+    (tmp_path / "student" / "notes.txt").touch()
+    fit(tmp_path, network())
+    names = {path.name for path in (tmp_path / "student").iterdir()}
+    assert names >= {"config.json", "model.safetensors", "notes.txt"}
+    assert "model-00001-of-00002.safetensors" not in names
+    assert not any(path.is_symlink() for path in (tmp_path / "student").iterdir())
+    assert list((tmp_path / "outside").iterdir()) == []

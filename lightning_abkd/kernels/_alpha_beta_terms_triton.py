@@ -93,7 +93,7 @@ def load_logits(row: tl.tensor, stride: tl.tensor, columns: tl.tensor, classes: 
 
 
 @triton.jit
-def unit_of(exponents: tl.tensor, classes: tl.tensor) -> tl.tensor:
+def _unit(exponents: tl.tensor, classes: tl.tensor) -> tl.tensor:
     """Return the unit of a row's slopes: in units of the largest power and of V, their sum is finite."""
     largest = tl.max(exponents, 0)
     return tl.where(largest == LEAST, 0.0, largest) + tl.log2(tl.full([], 0.0, tl.float32) + classes)
@@ -116,3 +116,36 @@ def compare(
     u = tl.maximum(u, _LOWEST, propagate_nan=tl.PropagateNan.ALL)
     v = tl.maximum(v, _LOWEST, propagate_nan=tl.PropagateNan.ALL)
     return tl.where(alive, u, 0.0), tl.where(alive, v, 0.0), tl.where(alive, d, 0.0), alive
+
+
+@triton.jit
+def row_units(
+    student: tl.tensor,
+    teacher: tl.tensor,
+    student_column: tl.tensor,
+    teacher_column: tl.tensor,
+    z_max: tl.tensor,
+    y_max: tl.tensor,
+    z_sum: tl.tensor,
+    y_sum: tl.tensor,
+    scale: tl.tensor,
+    classes: tl.tensor,
+    a: tl.tensor,
+    b: tl.tensor,
+    BLOCK: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor]:
+    """Return the units of both slopes, which a sweep over the row finds where an exponent is negative."""
+    unit, teacher_unit = tl.full([], 0.0, tl.float32), tl.full([], 0.0, tl.float32)
+    if (a < 0.0) | (b < 0.0):
+        total = a + b
+        largest, teacher_largest = tl.zeros([BLOCK], tl.float32) + LEAST, tl.zeros([BLOCK], tl.float32) + LEAST
+        for start in range(0, classes, BLOCK):
+            columns = start + tl.arange(0, BLOCK)
+            z = load_logits(student, student_column, columns, classes)
+            y = load_logits(teacher, teacher_column, columns, classes)
+            u, v, d, _ = compare(z, y, z_max, y_max, z_sum, y_sum, scale)
+            mixed = u * a + v * b
+            largest = tl.maximum(largest, tl.where(d == 0.0, LEAST, tl.maximum(v * total, mixed)))
+            teacher_largest = tl.maximum(teacher_largest, tl.where(d == 0.0, LEAST, tl.maximum(u * total, mixed)))
+        unit, teacher_unit = _unit(largest, classes), _unit(teacher_largest, classes)
+    return unit, teacher_unit
