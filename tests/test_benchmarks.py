@@ -34,6 +34,7 @@ import fashion_mnist
 import growth
 import language_head
 import objectives
+import soak
 import training_step
 import vocabulary
 from _training import Clock
@@ -290,3 +291,10 @@ def test_a_script_says_how_it_is_called(script, capsys):
     with pytest.raises(SystemExit, match="0"):
         sys.modules[script].main(["--help"])
     assert f"benchmarks/{script}.py" in capsys.readouterr().out
+
+
+def test_the_slope_of_a_long_training_leaves_its_beginning_out():
+    memory = [0, 0, 100, 110, 120, 130, 140, 150, 160, 170]
+    windows = [soak.Window(500 * i, each, 0, 1.0, 0, 0, 0) for i, each in enumerate(memory, 1)]
+    # 10 in 500 steps.
+    assert soak.slope(windows, "memory") == pytest.approx(20)

@@ -1,6 +1,7 @@
 """What is said where a disk is full."""
 
 import errno
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What libraries in Rust and C++ say.
 _SAID = ("No space left on device", "Disk quota exceeded", "File too large")
+# What NumPy says.
+_CUT = re.compile(r"\d+ requested and \d+ written")
 _MB = 1e6
 
 
@@ -46,4 +49,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _number(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno in _FULL:
         return error.errno
+    if _CUT.search(str(error)):
+        return errno.ENOSPC
     return next((n for n, said in zip(_FULL, _SAID, strict=True) if said in str(error)), None)

@@ -16,6 +16,7 @@ def test_a_full_disk_is_found_below_other_errors(tmp_path):
         OSError(errno.ENOSPC, "x"),
         caused(OSError(errno.EDQUOT, "x")),
         ValueError("No space left on device"),
+        OSError("1000000 requested and 262112 written"),
     ):
         assert f"The disk is full: {path} needs more" in str(full_disk(error, path))
     assert "takes no file of this size" in str(full_disk(OSError(errno.EFBIG, "x"), path))

@@ -25,28 +25,37 @@ def create_files(folder: Path, meta: CacheMeta, token_counts: Tensor, head: Outp
     Raises:
         OSError: If the disk has too little space.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {} if head is None else _tensors_of(head)
-    needed = meta.tokens * meta.bytes_per_token + sum(tensor.nbytes for tensor in tensors.values())
-    # What a process left that was killed before it had created all of them.
-    _remove_files(folder, meta)
     try:
-        _check_space(folder, needed)
         _create_arrays(folder, meta, token_counts)
         if tensors:
             _write_head(tensors, folder / _HEAD)
         write_meta(folder, meta)
     except OSError as error:
         _remove_files(folder, meta)
-        named = full_disk(error, folder / "a teacher cache", lambda: needed)
-        if named is None:
-            raise
-        raise named from error
+        raise _named(error, folder, meta, head) from error
 
 
-def _check_space(folder: Path, needed: int) -> None:
-    if needed > shutil.disk_usage(folder).free:
-        raise OSError(errno.ENOSPC, "too little space")
+def check_space(folder: Path, meta: CacheMeta, head: OutputHead | None) -> None:
+    """Remove what a process left that was killed before it had created all files, and look for the space.
+
+    Raises:
+        OSError: If the disk has too little space.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_files(folder, meta)
+    if _needed(meta, head) > shutil.disk_usage(folder).free:
+        raise _named(OSError(errno.ENOSPC, "too little space"), folder, meta, head)
+
+
+def _needed(meta: CacheMeta, head: OutputHead | None) -> int:
+    tensors = {} if head is None else _tensors_of(head)
+    return meta.tokens * meta.bytes_per_token + sum(tensor.nbytes for tensor in tensors.values())
+
+
+def _named(error: OSError, folder: Path, meta: CacheMeta, head: OutputHead | None) -> OSError:
+    """Return an error that says how much the disk lacks, if that is the reason."""
+    return full_disk(error, folder / "a teacher cache", lambda: _needed(meta, head)) or error
 
 
 def _write_head(tensors: dict[str, Tensor], path: Path) -> None:

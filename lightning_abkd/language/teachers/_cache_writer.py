@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_abkd._utils import check_choice
 from lightning_abkd.functional import largest_classes
 from lightning_abkd.language.teachers._cache_checksums import Checksums, new_checksums
-from lightning_abkd.language.teachers._cache_files import create_files, open_arrays, open_to_write
+from lightning_abkd.language.teachers._cache_files import check_space, create_files, open_arrays, open_to_write
 from lightning_abkd.language.teachers._cache_identity import CacheIdentity, differences
 from lightning_abkd.language.teachers._cache_meta import (
     CacheDtype,
@@ -93,6 +93,7 @@ class TeacherCacheWriter:
         if has_meta(self.folder):
             self._check_continues(read_meta(self.folder), meta, counts)
         else:
+            check_space(self.folder, meta, head)
             with new_checksums(self.folder, meta):
                 create_files(self.folder, meta, counts, head)
         self._meta = meta
