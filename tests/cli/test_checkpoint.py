@@ -1,3 +1,5 @@
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,18 @@ def test_a_student_from_a_file_needs_no_checkpoint(folder, capsys):
         "student.pt",
     )
     assert "Warning" not in capsys.readouterr().err
+
+
+def test_a_cut_checkpoint_is_one_sentence_that_offers_another(folder, capsys):
+    run("fit", "--trainer.max_epochs", "1")
+    os.truncate(folder / "checkpoints" / "last.ckpt", 3000)
+    for command, word in (("fit", "last"), ("test", "best"), ("fit", "checkpoints/last.ckpt")):
+        message = refused(capsys, "--ckpt_path", word, command=command)
+        assert "last.ckpt cannot be read" in message
+        assert re.search(r"The newest checkpoint there that can be read is \S*checkpoints/best.ckpt\.", message)
+
+
+def test_a_best_checkpoint_that_is_cut_is_named(folder, capsys):
+    run("fit", "--trainer.max_epochs", "1")
+    os.truncate(folder / "checkpoints" / "best.ckpt", 3000)
+    assert "best.ckpt cannot be read" in refused(capsys, "--ckpt_path", "best", command="test")
