@@ -4,6 +4,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ import _students
 import _timing
 import _ways
 import accuracy
+import cluster
 import divergence
 import divergence_map
 import fashion_mnist
@@ -213,6 +215,15 @@ def test_growth_is_drawn(at_once, capsys, monkeypatch, tmp_path):
     growth.main(at_once)
     assert "| 8×20 |" in capsys.readouterr().out
     assert (tmp_path / "runs" / "growth.png").stat().st_size > 10_000
+
+
+def test_two_processes_have_tables_of_times_and_bytes(capsys):
+    sizes = {"student": 2**20, "optimizer": 2**21, "teacher": 2**22}
+    found = {"ours": sizes, "times": [0.1, 0.2], "ratios": {"step": [1, 2, 3], "work": [1, 1, 1]}, "sharded": 2**19}
+    cluster.report({"ddp": found}, SimpleNamespace(rounds=3, steps=5, note="", tiny=True))
+    written = capsys.readouterr().out
+    assert "| ddp | 100.00 ms | 200.00 ms | 2.00 (1.00 to 3.00) | 1.00 (1.00 to 1.00) |" in written
+    assert "| ddp | 1.00 MiB | 2.00 MiB | 4.00 MiB | 0.50 MiB |" in written
 
 
 def test_memory_is_measured_in_another_process():

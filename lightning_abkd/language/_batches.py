@@ -72,6 +72,13 @@ def with_counted(batch: object) -> object:
     return ReadBatch(prepared) if isinstance(batch, ReadBatch) else prepared
 
 
+def without_last_labels(batch: ReadBatch) -> ReadBatch:
+    """Return a batch in which no token of the last row counts."""
+    labels = batch["labels"].clone()
+    labels[-1] = IGNORE_INDEX
+    return ReadBatch({**{name: value for name, value in batch.items() if name != "counted"}, "labels": labels})
+
+
 def rows_at(tokens: object, positions: Tensor) -> Tensor:
     """Pick rows (N, …) of a tensor (B, T, …) at positions in the flattened batch (B · T).
 

@@ -9,7 +9,7 @@ from torchmetrics import MetricCollection
 from lightning_abkd._utils import check_at_least
 from lightning_abkd.language._batch_form import ReadBatch
 from lightning_abkd.language._batch_reader import BatchReader
-from lightning_abkd.language._batches import TokenBatch, network_inputs
+from lightning_abkd.language._batches import TokenBatch, network_inputs, without_last_labels
 from lightning_abkd.language._old_attributes import OldAttribute
 from lightning_abkd.language._own_responses import with_student_data
 from lightning_abkd.language._path_choice import PathChoice, PathWish
@@ -21,7 +21,17 @@ from lightning_abkd.language.data import IGNORE_INDEX, Tokenizer
 from lightning_abkd.language.generation import GeneratedResponses, OnPolicy, Responder, SpecialIds, special_ids_of
 from lightning_abkd.language.teachers import LanguageTeacher, TeacherFromCache
 from lightning_abkd.losses import DistillationLoss
-from lightning_abkd.training import DistillationModule, LogOnce, Signals, call, datamodule_of, logits_of, trainer_of
+from lightning_abkd.training import (
+    DistillationModule,
+    LogOnce,
+    Signals,
+    Stage,
+    call,
+    datamodule_of,
+    logits_of,
+    repeated_row,
+    trainer_of,
+)
 
 
 class LanguageDistillationModule(DistillationModule):
@@ -174,7 +184,7 @@ class LanguageDistillationModule(DistillationModule):
         if self._teacher is not None:
             output = self._teacher(network_inputs(batch, self._teacher.network))
             signals["teacher_logits"] = self._predictions(logits_of(output, "teacher"), "teacher")
-        return signals | {"student_logits": self._predictions(self(batch), "student")}
+        return signals | {"student_logits": self._predictions(self.in_step(batch), "student")}
 
     def _predictions(self, logits: Tensor, network: str) -> Tensor:
         """Leave out the prediction after the last token and the ids that only pad the vocabulary."""
@@ -218,18 +228,13 @@ class LanguageDistillationModule(DistillationModule):
             batch = self._read(own)
         return self._path_of(batch).training_step(self, batch, batch_idx)
 
-    def _evaluate_batch(self, batch: TokenBatch, batch_idx: int, name: str) -> None:
+    def _evaluate_batch(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int, stage: Stage) -> None:
         batch = self._read(batch)
+        if repeated_row(self.trainer, batch_idx, dataloader_idx) is not None:
+            batch = without_last_labels(batch)
+        name = self.stage_names(stage)[dataloader_idx]
         for signals in self._path_of(batch).evaluation_signals(self, batch):
             self._evaluate(signals, batch_idx, name)
-
-    def validation_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Evaluate a batch of a validation set."""
-        self._evaluate_batch(batch, batch_idx, self.stage_names("val")[dataloader_idx])
-
-    def test_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Evaluate a batch of a test set."""
-        self._evaluate_batch(batch, batch_idx, self.stage_names("test")[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
         """Log losses and metrics; the first set's cross-entropy steers the student's own data."""

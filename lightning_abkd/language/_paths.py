@@ -3,7 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import (
+    DDPStrategy,
+    DeepSpeedStrategy,
+    ModelParallelStrategy,
+    SingleDeviceStrategy,
+    Strategy,
+)
 from torch import Tensor
 
 from lightning_abkd.language._batches import TokenBatch, with_counted
@@ -121,5 +127,12 @@ def check_needs_no_logits(module: DistillationModule, own: type[DistillationModu
         if getattr(type(module), name) is not getattr(own, name):
             raise ValueError(f"{type(module).__name__} overrides `{name}`")
     rowwise_divergence(module.divergence)
-    if type(module.trainer.strategy) not in _WHOLE_HEAD:
+    if not _keeps_head_whole(module.trainer.strategy):
         raise ValueError(f"{type(module.trainer.strategy).__name__} may keep the output layer in pieces")
+
+
+def _keeps_head_whole(strategy: Strategy) -> bool:
+    if isinstance(strategy, DeepSpeedStrategy):
+        # Its first two stages divide gradients and the optimizer's state, the third the weights as well.
+        return not strategy.zero_stage_3
+    return type(strategy) in _WHOLE_HEAD

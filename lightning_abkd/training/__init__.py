@@ -49,7 +49,18 @@ if TYPE_CHECKING:
         own_state as own_state,
         unwrap as unwrap,
     )
-    from lightning_abkd.training._step_log import is_logged as is_logged, log_step as log_step
+    from lightning_abkd.training._pieces import (
+        has_pieces as has_pieces,
+        is_sharded as is_sharded,
+        whole_state as whole_state,
+    )
+    from lightning_abkd.training._repeated_rows import Repeated as Repeated, repeated_row as repeated_row
+    from lightning_abkd.training._stage_names import Stage as Stage
+    from lightning_abkd.training._step_log import (
+        is_logged as is_logged,
+        log_agreed as log_agreed,
+        log_step as log_step,
+    )
     from lightning_abkd.training._teacher import Teacher as Teacher, TeacherDtype as TeacherDtype, call as call
     from lightning_abkd.training._training_order import (
         ResumableData as ResumableData,
@@ -90,7 +101,10 @@ else:
                 "WholeCycleLR",
             ],
             "lightning_abkd.training._own_names": ["own_names", "own_state", "unwrap"],
-            "lightning_abkd.training._step_log": ["is_logged", "log_step"],
+            "lightning_abkd.training._repeated_rows": ["Repeated", "repeated_row"],
+            "lightning_abkd.training._pieces": ["has_pieces", "is_sharded", "whole_state"],
+            "lightning_abkd.training._stage_names": ["Stage"],
+            "lightning_abkd.training._step_log": ["is_logged", "log_agreed", "log_step"],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
             "lightning_abkd.training._training_order": [
                 "ResumableData",

@@ -16,19 +16,18 @@ from lightning_abkd.training._checkpoint import save_weights
 from lightning_abkd.training._evaluated_module import EvaluatedModule
 from lightning_abkd.training._gradient_shares import GradientShares
 from lightning_abkd.training._labels import LabelReader
-from lightning_abkd.training._lightning import is_built_from_config
+from lightning_abkd.training._lightning import is_built_from_config, trainer_of
 from lightning_abkd.training._module_state import ModuleState
 from lightning_abkd.training._optimization import Optimization
 from lightning_abkd.training._optimizers import DEFAULT_MONITOR, Optimizers
 from lightning_abkd.training._positions import Interval
-from lightning_abkd.training._sharding import Sharding
 from lightning_abkd.training._signals import check_path, check_wanted, outputs
 from lightning_abkd.training._step_log import log_terms
 from lightning_abkd.training._teacher import Teacher, TeacherDtype
 from lightning_abkd.training._terms import Terms, distillation_terms, label_cross_entropy, step_count, weighted_sum
 
 
-class DistillationModule(EvaluatedModule, Optimization, ModuleState, Sharding):
+class DistillationModule(EvaluatedModule, Optimization, ModuleState):
     """Trains a student on its task and on the outputs of a frozen teacher.
 
     As it stands it takes batches (inputs, labels) or (inputs, labels, index), or mappings with `pixel_values` and
@@ -58,6 +57,9 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState, Sharding):
             steps for those of `lightning_abkd.modules` and torch's OneCycleLR and CyclicLR, else epochs.
         lr_monitor: Name of the logged value that a `ReduceLROnPlateau` watches.
         teacher_dtype: Dtype of the teacher's weights and arithmetic; None keeps its weights' dtype.
+        teacher_placement: Where the teacher's weights lie: "replicate", whole on each rank; "shard", in pieces on all
+            ranks, under any strategy; "offload", on the CPU, from where blocks come one at a time; or a device of its
+            own, such as "cuda:1" or "cpu", which computes there.
         compile_student: Compile the student with `torch.compile` before training.
         student_features: Path of the submodule, such as "layer3.1", whose output is the student's features, for a
             divergence that asks for them; maps and tokens are averaged. None: what its `forward_features` returns.
@@ -96,13 +98,14 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState, Sharding):
         compile_student: bool = False,
         student_features: str | None = None,
         teacher_features: str | None = None,
+        teacher_placement: str = "replicate",
     ) -> None:
         student = checks.check_networks(teacher, student)
         check_path(student, student_features, "student")
         check_path(teacher, teacher_features, "teacher")
         super().__init__()
         self.student = student
-        self._teacher = None if teacher is None else self._teacher_type(teacher, teacher_dtype)
+        self._teacher = None if teacher is None else self._teacher_type(teacher, teacher_dtype, teacher_placement)
         self.divergence = AlphaBetaDivergence() if divergence is None and teacher is not None else divergence
         self.task_weight = task_weight
         self.distillation_weight = distillation_weight
@@ -131,6 +134,14 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState, Sharding):
             self._teacher.to(fn(torch.empty(0, device=self.device)).device)
         return self
 
+    def configure_model(self) -> None:
+        """Shard under a `ModelParallelStrategy`; check that the teacher is equal on all ranks, and place it."""
+        super().configure_model()
+        trainer = trainer_of(self)
+        if self._teacher is not None and trainer is not None:
+            mesh = None if self.device_mesh is None else self.device_mesh["data_parallel"]
+            self._teacher.start(trainer.strategy.root_device, mesh)
+
     def forward(self, inputs: Batch) -> Tensor:
         """Compute the student's logits, shape (B, C)."""
         return checks.logits_of(self.student(inputs), "student")
@@ -152,7 +163,7 @@ class DistillationModule(EvaluatedModule, Optimization, ModuleState, Sharding):
         # The teacher runs first, so that its activations are gone before the student keeps its own.
         if self._teacher is not None:
             signals |= outputs("teacher", self._teacher, self._teacher.network, views, self._paths["teacher"], wanted)
-        signals |= outputs("student", self, self.student, views, self._paths["student"], wanted)
+        signals |= outputs("student", self.in_step, self.student, views, self._paths["student"], wanted)
         if type(self).signals is DistillationModule.signals:
             checks.check_classes_last(signals, views[0])
         return signals

@@ -2,11 +2,17 @@
 
 Lightning 2.6: `core.mixins.hparams_mixin._given_hyperparameters`, `LightningModule._on_before_batch_transfer`,
 `LightningModule._trainer`, `WeightAveraging._average_model`, `Trainer.callbacks`, `Trainer.ckpt_path`,
+<<<<<<< HEAD
 `Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._val_check_time_interval`,
 `fit_loop.epoch_loop.restarting`, `fit_loop._data_fetcher`, `fit_loop.epoch_loop._should_check_val_fx`, the state of the
 loops in checkpoints, `Strategy._checkpoint_io`, `ModelParallelStrategy._data_parallel_size`,
 `ModelParallelStrategy._tensor_parallel_size`,
 `ModelParallelStrategy._save_distributed_checkpoint`.
+=======
+`Trainer.log_every_n_steps`, `Trainer._accelerator_connector`, `Trainer._evaluation_loop`,
+`_EvaluationLoop._combined_loader`, `fit_loop.epoch_loop.restarting`, `ModelParallelStrategy._data_parallel_size`,
+`ModelParallelStrategy._tensor_parallel_size`.
+>>>>>>> strategies
 """
 
 import math
@@ -105,6 +111,12 @@ def averages_of(module: LightningModule) -> list[LightningModule]:
     kept = [callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)]
     averages = [average.module for average in kept if average is not None]
     return [average for average in averages if isinstance(average, LightningModule)]
+
+
+def evaluation_loader(trainer: Trainer, number: int) -> object:
+    """Return the loader of a set that is validated or tested, as Lightning has prepared it; None without one."""
+    combined = getattr(trainer._evaluation_loop, "_combined_loader", None)
+    return None if combined is None else combined.flattened[number]
 
 
 def share_data_between_all(strategy: ModelParallelStrategy) -> None:

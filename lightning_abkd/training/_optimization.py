@@ -85,8 +85,9 @@ class Optimization(HostBatches):
 
     def begin_batch(self) -> None:
         """Go on after a resume with the draws of the next batch."""
-        if self.trainer.training:
-            self._resumption.begin_batch(self.trainer)
+        trainer = trainer_of(self)
+        if trainer is not None and trainer.training:
+            self._resumption.begin_batch(trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Save what a fit needs to go on; a checkpoint of weights alone does not. Nothing of a teacher is saved."""

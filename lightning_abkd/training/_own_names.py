@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from lightning_abkd.training._sharding import local_part
+from lightning_abkd.training._pieces import storage_place
 
 # Wrappers by class, with the attribute that holds what they wrap. A class is known by its name, so that nothing is
 # imported for it, and an attribute "module" of any other class is an honest part of a network.
@@ -148,7 +148,4 @@ def _place(value: object) -> tuple[object, ...]:
         return (id(value),)
     if value.layout != torch.strided or not value.numel() or value.is_meta:
         return (id(value),)
-    own = local_part(value)
-    # A rank may have nothing of a sharded tensor.
-    address = own.data_ptr() if own.numel() else id(value)
-    return (value.device, address, value.dtype, tuple(value.shape), value.stride())
+    return (value.device, storage_place(value), value.dtype, tuple(value.shape), value.stride())

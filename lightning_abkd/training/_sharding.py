@@ -6,9 +6,10 @@ models, embeddings among the children, weights that several parts share, and the
 sees whole output layers. Numbers alone (parameters without an axis) stay whole on every rank.
 """
 
+import functools
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from lightning.pytorch import Trainer
@@ -16,16 +17,21 @@ from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Shard
+from torch.nn.parallel import DistributedDataParallel
 
 from lightning_abkd.distributed import sum_over_ranks, world_size
+from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training._lightning import HostBatches, callbacks_of, share_data_between_all
+from lightning_abkd.training._pieces import is_sharded
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
+T = TypeVar("T")
+
 # What Lightning calls in the place of `forward`: within it, the weights that all parts share are whole.
-_STEPS = ("training_step", "validation_step", "test_step", "predict_step")
+_STEPS = ("training_step", "validation_step", "test_step", "predict_step", "with_whole_weights")
 
 
 class Sharding(HostBatches):
@@ -42,10 +48,35 @@ class Sharding(HostBatches):
         Raises:
             ValueError: If several ranks share each batch although no weight is split between them.
         """
+        _keep_from_broadcasts(self)
         if self.device_mesh is None or is_sharded(self):
             return
         _check_all_ranks_differ(self, self.device_mesh)
         shard(self, self.student, self.device_mesh["data_parallel"])
+
+    @property
+    def in_step(self) -> Callable[..., Tensor]:
+        """The module itself, to be called within a step; `fully_shard` would take that for the end of the step."""
+        return self.forward if isinstance(self, FSDPModule) else self
+
+    def with_whole_weights(self, function: Callable[[], T]) -> T:
+        """Return what a function returns that runs the student outside of a step, as callbacks do.
+
+        Where weights lie in pieces, every rank has to call this equally often, and the networks in it, too.
+        """
+        return function()
+
+
+def _keep_from_broadcasts(module: nn.Module) -> None:
+    """Let DistributedDataParallel send no α or β: it would broadcast them before each pass, and ranks agree already."""
+    losses = [(path, part) for path, part in module.named_modules() if isinstance(part, DistillationLoss)]
+    live = [
+        f"{path}.{name}"
+        for path, loss in losses
+        for name, _ in loss.named_buffers(recurse=False)
+        if loss.built_with(name) is not None
+    ]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, live)
 
 
 def prepare_strategy(trainer: Trainer) -> None:
@@ -77,11 +108,6 @@ def _check_all_ranks_differ(module: nn.Module, mesh: "DeviceMesh") -> None:
         )
 
 
-def is_sharded(module: nn.Module) -> bool:
-    """Return True if a module or a part of it is sharded."""
-    return any(isinstance(part, FSDPModule) for part in module.modules())
-
-
 def shard(module: nn.Module, network: nn.Module, mesh: "DeviceMesh") -> None:
     """Shard a module, the parts of one of its networks each for itself.
 
@@ -91,12 +117,18 @@ def shard(module: nn.Module, network: nn.Module, mesh: "DeviceMesh") -> None:
         mesh: The ranks, of one dimension.
     """
     kept = set(whole_parameters(module))
+    axis_of = functools.partial(_even_axis, ranks=mesh.size())
     for part in sharded_parts(network):
-        fully_shard(part, mesh=mesh, ignored_params=kept)
-    fully_shard(module, mesh=mesh, ignored_params=kept)
+        fully_shard(part, mesh=mesh, ignored_params=kept, shard_placement_fn=axis_of)
+    fully_shard(module, mesh=mesh, ignored_params=kept, shard_placement_fn=axis_of)
     for name in _STEPS:
         if hasattr(module, name):
             register_fsdp_forward_method(module, name)
+
+
+def _even_axis(parameter: nn.Parameter, ranks: int) -> Shard:
+    """Return the first axis that can be cut evenly; the first of all, which may be cut unevenly, where none can."""
+    return Shard(next((axis for axis, size in enumerate(parameter.shape) if size % ranks == 0), 0))
 
 
 def whole_parameters(module: nn.Module) -> list[nn.Parameter]:
@@ -195,8 +227,3 @@ def _collect_owners(module: nn.Module, parts: set[int], owner: int, owners: dict
         owners.setdefault(id(parameter), set()).add(owner)
     for child in module.children():
         _collect_owners(child, parts, owner, owners)
-
-
-def local_part(tensor: Tensor) -> Tensor:
-    """Return what this rank has of a tensor, which shares its memory; the tensor itself if it is whole."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -23,6 +23,18 @@ class StageLosses:
                 means[name] = _TermMean(value.device)
             means[name].update(value, weight, counts[name])
 
+    def names(self, stage: str) -> dict[str, bool]:
+        """Return the terms that this process has seen, and whether they had a weight."""
+        return {name: mean.weighted for name, mean in self._means.get(stage, {}).items()}
+
+    def expect(self, stage: str, names: Mapping[str, bool], device: torch.device) -> None:
+        """Take part in the means of terms that other processes have seen, with what they know of the weights."""
+        means = self._means.setdefault(stage, {})
+        # In one order everywhere, in which they are reduced.
+        self._means[stage] = {name: means.get(name) or _TermMean(device) for name in names}
+        for name, weighted in names.items():
+            self._means[stage][name].weighted = weighted
+
     def compute(self, stage: str) -> dict[str, Tensor]:
         """Compute the means by name and their weighted sum as `loss`, and start afresh.
 

@@ -1,13 +1,16 @@
 """Metrics of each evaluation, built when the number of classes is known."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from lightning_abkd.training._labels import IGNORED, target_of
+
+# By name of a list: dtype and shape of a row of the tensors in it.
+ListStates = dict[str, tuple[torch.dtype, torch.Size]]
 
 _OF_LABELS = {"target", "labels"}
 
@@ -19,6 +22,7 @@ class StageMetrics:
         self._collections: dict[str, MetricCollection] = {}
         self._counts: dict[str, _Counts] = {}
         self._classes: dict[str, int] = {}
+        self._expected: dict[str, list[str]] = {}
 
     def update(self, stage: str, signals: dict[str, Tensor], build: Callable[[int], MetricCollection]) -> None:
         """Add a batch; each metric takes the signals that the parameters of its `update` name.
@@ -28,14 +32,43 @@ class StageMetrics:
         logits = signals["student_logits"]
         provided = _provided(signals)
         if stage not in self._collections:
-            self._collections[stage] = build(logits.shape[-1]).to(logits.device)
-            self._counts[stage] = _Counts().to(logits.device)
-            self._classes[stage] = logits.shape[-1]
+            self._start(stage, logits.shape[-1], logits.device, build)
         self._counts[stage].update(provided.get("target"), provided.get("mask"), logits.shape[:-1])
         metrics = self._collections[stage]
         _part(metrics, [name for name, metric in _named(metrics) if _required(metric) <= provided.keys()]).update(
             **provided
         )
+
+    def _start(self, stage: str, classes: int, device: torch.device, build: Callable[[int], MetricCollection]) -> None:
+        self._collections[stage] = build(classes).to(device)
+        self._counts[stage] = _Counts().to(device)
+        self._classes[stage] = classes
+
+    def updated(self, stage: str) -> dict[str, ListStates]:
+        """Return the metrics that this process has updated, and what the lists in their states hold."""
+        metrics = self._collections.get(stage)
+        return (
+            {}
+            if metrics is None
+            else {x: _list_states(metric) for x, metric in _named(metrics) if metric.update_called}
+        )
+
+    def expect(
+        self,
+        stage: str,
+        metrics: Mapping[str, ListStates],
+        classes: int,
+        device: torch.device,
+        build: Callable[[int], MetricCollection],
+    ) -> None:
+        """Take part in metrics that other processes have updated, of that many classes."""
+        if stage not in self._collections and classes:
+            self._start(stage, classes, device, build)
+        self._expected[stage] = list(metrics)
+        for name, metric in _named(self._collections[stage]) if stage in self._collections else []:
+            if name in metrics and not metric.update_called:
+                for state, (dtype, shape) in metrics[name].items():
+                    setattr(metric, state, [torch.empty(0, *shape, dtype=dtype, device=device)])
 
     def compute(self, stage: str) -> dict[str, Tensor]:
         """Compute the metrics over all batches and ranks by their names, and reset them.
@@ -46,9 +79,8 @@ class StageMetrics:
             return {}
         metrics = self._collections[stage]
         positions, labelled = self._counts[stage].compute().tolist()
-        found = [
-            name for name, metric in _named(metrics) if metric.update_called and (labelled or not _of_labels(metric))
-        ]
+        called = self._expected.pop(stage, None) or self.updated(stage)
+        found = [name for name, metric in _named(metrics) if name in called and (labelled or not _of_labels(metric))]
         values = _part(metrics, found if positions else []).compute()
         metrics.reset()
         self._counts[stage].reset()
@@ -83,6 +115,12 @@ def _provided(signals: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _named(metrics: MetricCollection) -> list[tuple[str, Metric]]:
     return list(metrics.items(keep_base=True, copy_state=False))
+
+
+def _list_states(metric: Metric) -> ListStates:
+    """Describe the lists of a metric that are not empty; to be joined over processes, all need one dtype."""
+    states = {name: value for name, value in metric.metric_state.items() if isinstance(value, list) and value}
+    return {name: (value[0].dtype, value[0].shape[1:]) for name, value in states.items()}
 
 
 def _part(metrics: MetricCollection, names: Iterable[str]) -> MetricCollection:

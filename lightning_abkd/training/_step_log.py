@@ -42,3 +42,12 @@ def log_terms(module: LightningModule, values: Mapping[str, Tensor], signals: Si
         log_step(module, values, positions)
         if found := accuracy(signals):
             log_step(module, found, positions)
+
+
+def log_agreed(module: LightningModule, values: Mapping[str, Tensor]) -> None:
+    """Log values at the end of an epoch that are the same on all ranks already.
+
+    Lightning warns of values that it does not reduce, and weights means by whole numbers of samples. The largest of
+    equal values is each of them.
+    """
+    module.log_dict(dict(values), sync_dist=True, reduce_fx="max")

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_abkd.distributed import sum_over_ranks
-from lightning_abkd.training._sharding import local_part
+from lightning_abkd.training._pieces import local_part
 
 
 class StepMean:
@@ -19,6 +19,10 @@ class StepMean:
     unit · micro-batches per step · ranks / (sum of counts). This undoes the averages that the trainer takes. A count is
     a number if it follows from the batch's size and a tensor if it follows from a mask, so that nothing waits for the
     device.
+
+    A strategy that keeps the gradients for itself, such as DeepSpeed, lets nobody multiply them. There each micro-batch
+    has its weight, ranks / (its count over all ranks), before its backward pass. With several micro-batches a step this
+    is the mean over the step only if they count equally many positions, and an error if they do not.
 
     Nothing of it lives longer than a fit, but for what a checkpoint holds: it starts empty in each, and a copy of it is
     empty, too.
@@ -46,7 +50,7 @@ class StepMean:
         if self._unit is None:
             return {}
         state = {"unit": self._unit}
-        return state | {"count": float(_summed(self._count, trainer))} if self.is_open else state
+        return state | {"count": float(sum_over_ranks(_as_tensor(self._count, trainer)))} if self.is_open else state
 
     def go_on(self, state: Mapping[str, float], is_first: bool) -> None:
         """Go on from the state of a checkpoint; the first rank takes what all had counted."""
@@ -57,6 +61,7 @@ class StepMean:
     def start_step(self) -> None:
         """Forget what an earlier step has counted."""
         self._count = 0
+        self._count_of_micro_batch: float | None = None
         self.is_open = False
 
     def add(self, mean: Tensor, count: int | Tensor, positions: int, trainer: Trainer) -> Tensor:
@@ -72,6 +77,8 @@ class StepMean:
             The mean loss, with the gradient of (sum of its losses) / unit. So callbacks that read the loss, such as the
             search for a learning rate, see values that do not depend on how many positions a batch counts.
         """
+        if trainer.strategy.handles_gradient_accumulation:
+            return self._weighted_now(mean, count, trainer)
         if self._unit is None:
             self._unit = float(trainer.strategy.broadcast(max(positions, 1)))
         self._count = self._count + count
@@ -80,6 +87,22 @@ class StepMean:
             return mean
         part = mean * count / self._unit
         return part + (mean - part).detach()
+
+    def _weighted_now(self, mean: Tensor, count: int | Tensor, trainer: Trainer) -> Tensor:
+        total = sum_over_ranks(_as_tensor(count, trainer))
+        if trainer.accumulate_grad_batches > 1:
+            self._check_equal(float(total), trainer)
+        part = mean * (count * trainer.world_size / total.clamp(min=1)).to(mean.dtype)
+        return part + (mean - part).detach()
+
+    def _check_equal(self, total: float, trainer: Trainer) -> None:
+        if self._count_of_micro_batch not in (None, total):
+            raise ValueError(
+                f"{type(trainer.strategy).__name__} weights the micro-batches of a step equally, so that they should "
+                f"count equally many positions. Found {self._count_of_micro_batch:g} and {total:g}. Set "
+                "`trainer.accumulate_grad_batches: 1`, or take ddp or ModelParallelStrategy."
+            )
+        self._count_of_micro_batch = total
 
     @torch.no_grad()
     def finish(self, optimizer: Optimizer, trainer: Trainer) -> None:
@@ -99,16 +122,14 @@ def _factor(whole: float, count: int | Tensor, trainer: Trainer) -> float | Tens
     """Divide by the count of all ranks; the result is a number on a single rank that knows its count, else a tensor."""
     if isinstance(count, int) and trainer.world_size == 1:
         return whole / count
-    return whole / _summed(count, trainer).clamp(min=1)
+    return whole / sum_over_ranks(_as_tensor(count, trainer)).clamp(min=1)
 
 
-def _summed(count: int | Tensor, trainer: Trainer) -> Tensor:
-    """Add the counts of all ranks."""
+def _as_tensor(count: int | Tensor, trainer: Trainer) -> Tensor:
     device = trainer.strategy.root_device
     dtype = torch.float32 if device.type == "mps" else torch.float64
     # torch.full, because copying a number to the device waits for it.
-    counts = count.to(dtype) if isinstance(count, Tensor) else torch.full((), count, dtype=dtype, device=device)
-    return sum_over_ranks(counts)
+    return count.to(dtype) if isinstance(count, Tensor) else torch.full((), count, dtype=dtype, device=device)
 
 
 def _gradients(optimizer: Optimizer) -> list[Tensor]:

@@ -6,6 +6,12 @@ from typing import Literal
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from lightning_abkd.distributed import is_distributed, world_size
+from lightning_abkd.training._agreement import check_same_on_ranks
+from lightning_abkd.training._pieces import is_sharded
+from lightning_abkd.training._placement import placed
 
 TeacherDtype = Literal["float32", "bfloat16", "float16"]
 
@@ -17,6 +23,7 @@ class Teacher:
         network: Any network; its parameters are frozen.
         dtype: Floating dtype of its weights and arithmetic; None keeps the weights' dtype and leaves the arithmetic to
             the trainer's precision.
+        placement: Where its weights lie, see `DistillationModule`.
 
     Example:
         >>> teacher = Teacher(nn.Linear(2, 2).train())
@@ -24,7 +31,7 @@ class Teacher:
         (False, False)
     """
 
-    def __init__(self, network: nn.Module, dtype: TeacherDtype | None = None) -> None:
+    def __init__(self, network: nn.Module, dtype: TeacherDtype | None = None, placement: str = "replicate") -> None:
         trainable = sum(parameter.requires_grad for parameter in network.parameters())
         if trainable:
             rank_zero_info(f"Froze the teacher {type(network).__name__}: {trainable} trainable parameter tensors.")
@@ -33,6 +40,7 @@ class Teacher:
         self.own_precision = dtype is not None
         if dtype is not None:
             self.network.to(getattr(torch, dtype))
+        self.placement = placed(self.network, placement)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "Teacher":
         # Copies of a module (weight averaging, tuners) share the one teacher.
@@ -48,16 +56,34 @@ class Teacher:
             self.network.eval()
         part = part or self.network
         dtype = next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
+        inputs = self.placement.arriving(inputs)
         with torch.no_grad():
-            if not self.own_precision:
-                return call(part, inputs, dtype)
-            device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
-            with torch.autocast(device.type, enabled=False):
-                return call(part, inputs, dtype)
+            return self.placement.leaving(self.placement.run(lambda: self._call(part, inputs, dtype)))
+
+    def _call(self, part: Callable[..., object], inputs: object, dtype: torch.dtype) -> object:
+        if not self.own_precision:
+            return call(part, inputs, dtype)
+        with torch.autocast(self.placement.device.type, enabled=False):
+            return call(part, inputs, dtype)
 
     def to(self, device: torch.device) -> None:
-        """Move the network to a device; its dtype stays."""
-        self.network.to(device)
+        """Follow the student to its device, as far as the placement does; the dtype stays."""
+        self.placement.to(device)
+
+    def start(self, device: torch.device, mesh: DeviceMesh | None) -> None:
+        """Check that the teacher is equal on all ranks, and divide it between them if it is placed so.
+
+        Args:
+            device: Device of the student.
+            mesh: Ranks that a strategy shards over; None takes all of them.
+
+        Raises:
+            ValueError: If it is not equal.
+        """
+        if not is_distributed() or is_sharded(self.network):
+            return
+        check_same_on_ranks(self.network)
+        self.placement.share(init_device_mesh(device.type, (world_size(),)) if mesh is None else mesh)
 
 
 def call(network: Callable[..., object], inputs: object, dtype: torch.dtype | None = None) -> object:

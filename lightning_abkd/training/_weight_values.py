@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lightning_abkd.training._pieces import local_part
 from lightning_abkd.training._weight_files import Weights
 from lightning_abkd.training._weight_names import Expected
 
@@ -85,5 +86,5 @@ def _same(first: object, second: object) -> bool:
         return False
     if first.layout != torch.strided:
         return bool(torch.equal(first.to_dense(), second.to_dense()))
-    bits = (x.contiguous().reshape(-1).view(torch.uint8) for x in (first, second))
+    bits = (local_part(x).contiguous().reshape(-1).view(torch.uint8) for x in (first, second))
     return bool(torch.equal(next(bits), next(bits)))

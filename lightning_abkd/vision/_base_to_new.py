@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_abkd.training import DistillationModule, Signals
+from lightning_abkd.training import DistillationModule, Signals, log_agreed, repeated_row
 from lightning_abkd.vision.data import BaseToNewDataModule
 from lightning_abkd.vision.data._base_to_new import Part
 from lightning_abkd.vision.data._labels import UNLABELLED
@@ -82,12 +82,14 @@ class BaseToNewModule(DistillationModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of the validation set."""
-        self._evaluate(self._keep_classes("validation", self.signals(batch)), batch_idx, "val")
+        repeated = repeated_row(self.trainer, batch_idx, dataloader_idx)
+        self._evaluate(self._keep_classes("validation", self.signals(batch)), batch_idx, "val", repeated)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of the test set of the base classes or of the new ones."""
         half = _HALVES[dataloader_idx]
-        self._evaluate(self._keep_classes(half, self.signals(batch)), batch_idx, f"test/{half}")
+        repeated = repeated_row(self.trainer, batch_idx, dataloader_idx)
+        self._evaluate(self._keep_classes(half, self.signals(batch)), batch_idx, f"test/{half}", repeated)
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics of each half and the harmonic mean of the two accuracies."""
@@ -95,7 +97,7 @@ class BaseToNewModule(DistillationModule):
         new = self._log_metrics("test/new")["test/new/accuracy"]
         # Two accuracies of 0 have a mean of 0, not 0 / 0.
         mean = 2 * base * new / (base + new).clamp(min=torch.finfo(base.dtype).tiny)
-        self.log("test/harmonic_mean", mean)
+        log_agreed(self, {"test/harmonic_mean": mean})
 
 
 def _labels_among(classes: range, labels: Tensor, num_classes: int) -> Tensor:

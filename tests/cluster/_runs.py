@@ -82,7 +82,7 @@ def seeded(build, seed, dtype):
 
 
 def mlp():
-    return nn.Sequential(nn.Linear(4, 7), nn.ReLU(), nn.Linear(7, 3))
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
 def images(dtype):
@@ -91,8 +91,8 @@ def images(dtype):
     return TensorDataset(inputs, torch.randint(0, 3, (STEPS * ROWS,), generator=generator))
 
 
-def image_module(dtype, divergence=None):
-    return DistillationModule(seeded(mlp, 1, dtype), seeded(mlp, 2, dtype), divergence, optimizer=SGD)
+def image_module(dtype, divergence=None, **options):
+    return DistillationModule(seeded(mlp, 1, dtype), seeded(mlp, 2, dtype), divergence, optimizer=SGD, **options)
 
 
 def language_module(dtype, student=None, **options):

@@ -1,8 +1,15 @@
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import (
+    DDPStrategy,
+    DeepSpeedStrategy,
+    FSDPStrategy,
+    ModelParallelStrategy,
+    SingleDeviceStrategy,
+)
 
 from lightning_abkd.language._paths import FromHiddenStates, FromLogits, check_needs_no_logits
 from lightning_abkd.language.teachers._language_teacher import LanguageTeacher
@@ -55,6 +62,16 @@ def fits(strategy=SingleDeviceStrategy, divergence=None, kind=LanguageDistillati
 @pytest.mark.parametrize("strategy", [SingleDeviceStrategy, DDPStrategy, ModelParallelStrategy])
 def test_whole_networks_need_no_logits(strategy):
     fits(strategy)
+
+
+@pytest.mark.parametrize(("stage", "fits_it"), [(1, True), (2, True), (3, False)])
+def test_deepspeed_divides_the_output_layer_from_its_third_stage_on(stage, fits_it):
+    strategy = object.__new__(DeepSpeedStrategy)
+    strategy.config = {"zero_optimization": {"stage": stage}}
+    module = LanguageDistillationModule(teacher=network(1), student=network(2))
+    module._trainer = SimpleNamespace(strategy=strategy)
+    with nullcontext() if fits_it else pytest.raises(ValueError, match="DeepSpeedStrategy may keep"):
+        check_needs_no_logits(module, LanguageDistillationModule)
 
 
 def test_what_needs_logits_is_named():

@@ -2,7 +2,8 @@ import torch
 from torch import nn
 
 from lightning_abkd.models import causal_lm_from_config
-from lightning_abkd.training._sharding import is_sharded, local_part, sharded_parts, whole_parameters
+from lightning_abkd.training._pieces import is_sharded
+from lightning_abkd.training._sharding import sharded_parts, whole_parameters
 from tests.training._training import module
 
 GPT2 = {"n_layer": 2, "n_embd": 8, "n_head": 2, "vocab_size": 16}
@@ -60,8 +61,3 @@ def test_nothing_is_sharded_without_a_mesh():
     net = module()
     net.configure_model()
     assert not is_sharded(net)
-
-
-def test_a_whole_tensor_is_its_own_local_part():
-    tensor = torch.zeros(2)
-    assert local_part(tensor) is tensor

@@ -1,10 +1,14 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
+from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_abkd.losses import AlphaBetaDivergence
 from lightning_abkd.modules import DistillationModule
+from lightning_abkd.training._step_mean import StepMean
 from tests.training._training import trainer
 
 CLASSES = 5
@@ -84,3 +88,27 @@ def test_two_ranks_give_the_step_of_one(tmp_path):
     )
     run.fit(net, DataLoader(batch(), 2))
     torch.testing.assert_close(net.student.weight.detach(), whole, rtol=1e-12, atol=1e-14)
+
+
+def keeping_strategy(accumulate):
+    """A trainer whose strategy keeps gradients to itself, as DeepSpeed's does; it needs a GPU to run."""
+    strategy = object.__new__(DeepSpeedStrategy)
+    strategy.parallel_devices, strategy.cluster_environment = [torch.device("cpu")], None
+    return SimpleNamespace(strategy=strategy, accumulate_grad_batches=accumulate, world_size=1)
+
+
+def test_what_a_strategy_keeps_has_its_weight_before_the_backward_pass():
+    mean = torch.tensor(3.0, requires_grad=True)
+    loss = StepMean().add(mean, torch.tensor(4), 10, keeping_strategy(1))
+    loss.backward()
+    assert (loss.item(), mean.grad.item()) == (3.0, 1.0)
+
+
+def test_micro_batches_that_a_strategy_weights_equally_have_to_count_equally_many():
+    step, run = StepMean(), keeping_strategy(2)
+    for count in (4, torch.tensor(4)):
+        step.add(torch.tensor(3.0), count, 10, run)
+    with pytest.raises(ValueError, match=r"DeepSpeedStrategy .* Found 4 and 3\. Set `trainer.accumulate"):
+        step.add(torch.tensor(3.0), 3, 10, run)
+    step.start_step()
+    step.add(torch.tensor(3.0), 3, 10, run)

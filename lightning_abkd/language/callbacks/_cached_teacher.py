@@ -101,10 +101,13 @@ class CachedTeacher(Callback):
         run = self._compatible_run(trainer, pl_module)
         if run.module.teacher is None:
             return
+        # The first rank runs it alone, which a teacher in pieces could not.
+        run.module.hold_whole_weights()
         if trainer.is_global_zero:
             self._fill(run, run.module.teacher)
         trainer.strategy.barrier("the teacher's outputs are stored")
         self._open(run)
+        run.module.release_weights()
         if not self.keep_teacher:
             run.module.drop_teacher()
 

@@ -15,6 +15,7 @@ from lightning_abkd.language.callbacks._scored_set import ScoredSet, results_tab
 from lightning_abkd.language.callbacks._text_files import append_lines, write_text
 from lightning_abkd.language.generation import Role, Sampling, prompts_of, respond, seed_of_stream
 from lightning_abkd.metrics import rouge_l
+from lightning_abkd.training import log_agreed, repeated_row
 
 
 class ResponseEvaluation(Callback):
@@ -92,6 +93,8 @@ class ResponseEvaluation(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with empty means and empty files."""
         run = language_run(self, trainer, pl_module)
+        # Ranks have different numbers of prompts.
+        run.module.hold_whole_weights()
         named = zip(run.module.stage_names("test"), run.prompted_sets("test"), strict=True)
         self._sets = [ScoredSet(prefix, samples, len(self.seeds), run.module.device) for prefix, samples in named]
         if _is_trial(trainer):
@@ -112,6 +115,9 @@ class ResponseEvaluation(Callback):
     ) -> None:
         """Respond to the prompts of a batch, once per seed."""
         prompts = self._prompts_by_sample(batch)
+        if repeated_row(trainer, batch_idx, dataloader_idx) is not None:
+            # Another rank responds to it.
+            prompts.pop(int(batch["index"][-1]), None)
         if not prompts:
             return
         run = language_run(self, trainer, pl_module)
@@ -130,8 +136,7 @@ class ResponseEvaluation(Callback):
         for scored in self._sets:
             values = scored.compute()
             named = {f"{scored.prefix}/{name}": value for name, value in values.items()}
-            # The ranks agree already; without `sync_dist` Lightning advises to average over them.
-            pl_module.log_dict(named, sync_dist=True)
+            log_agreed(pl_module, named)
             if values["empty_responses"] == 1:
                 rank_zero_warn(
                     f"All responses of the {self.network} to {scored.prefix} are empty and have a ROUGE-L of 0. Check "

@@ -7,12 +7,13 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_info
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_abkd._utils import check_choice
 from lightning_abkd.language.models import merge_adapters
-from lightning_abkd.training import load_weights, own_state, unwrap
+from lightning_abkd.training import is_sharded, load_weights, own_state, unwrap, whole_state
 
 Which = Literal["last", "best"]
 
@@ -60,19 +61,30 @@ class SavePretrained(Callback):
                 f"SavePretrained should find a network of transformers as `student` of {type(pl_module).__name__}. "
                 f"Found {type(student).__name__}, which has no `save_pretrained`. Use a ModelCheckpoint for it."
             )
+        copied = self.checkpoint == "best" or (self.merge_adapters and hasattr(student, "merge_and_unload"))
+        if stage == "fit" and copied and isinstance(trainer.strategy, ModelParallelStrategy):
+            raise ValueError(
+                "SavePretrained changes a copy of the student, which is impossible where its weights lie in pieces. "
+                f"Found ModelParallelStrategy with `checkpoint = {self.checkpoint!r}` and `merge_adapters = "
+                f"{self.merge_adapters}`. Set `checkpoint: last` and `merge_adapters: false`, or take ddp."
+            )
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the student and the tokenizer."""
-        if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
-            return
         student: nn.Module = getattr(pl_module, "student")  # noqa: B009  (a Module's attributes are typed as tensors)
-        self._save_student(student, self._best_path(trainer))
+        if getattr(trainer, "fast_dev_run", False):
+            return
+        # Every rank gives its pieces.
+        pieces = whole_state(student) if is_sharded(student) else None
+        if not trainer.is_global_zero:
+            return
+        self._save_student(student, self._best_path(trainer), pieces)
         tokenizer = getattr(getattr(trainer, "datamodule", None), "tokenizer", None)
         if isinstance(tokenizer, _Pretrained):
             tokenizer.save_pretrained(self.folder)
         rank_zero_info(f"Wrote the student to {Path(self.folder).resolve()}.")
 
-    def _save_student(self, student: nn.Module, best_path: str | None) -> None:
+    def _save_student(self, student: nn.Module, best_path: str | None, pieces: dict[str, Tensor] | None) -> None:
         """Write the student with the weights of a checkpoint, or with those that it has; it is not changed."""
         student = unwrap(student)
         is_adapted = hasattr(student, "merge_and_unload")
@@ -83,13 +95,8 @@ class SavePretrained(Callback):
             load_weights(student, best_path, "student.")
         if is_merged:
             student = merge_adapters(student)
-        options: dict[str, object] = {}
-        if is_adapted and not is_merged:
-            # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
-            options["save_embedding_layers"] = False
-        elif own_state(student).keys() != student.state_dict().keys():
-            # Compiled parts would leave their mark on the names.
-            options["state_dict"] = own_state(student)
+        options: dict[str, object] = {} if pieces is None else {"state_dict": pieces}
+        options |= _options(student, pieces is None, is_adapted and not is_merged)
         save: Callable[..., object] = getattr(student, "save_pretrained")  # noqa: B009
         save(self.folder, **options)
 
@@ -102,3 +109,13 @@ class SavePretrained(Callback):
         if path is None:
             rank_zero_info("SavePretrained found no best checkpoint and takes the last weights.")
         return path
+
+
+def _options(student: nn.Module, is_whole: bool, is_adapter: bool) -> dict[str, object]:
+    if is_adapter:
+        # The base is frozen, embeddings too; without this option peft asks the hub whether they were changed.
+        return {"save_embedding_layers": False}
+    if is_whole and own_state(student).keys() != student.state_dict().keys():
+        # Compiled parts would leave their mark on the names.
+        return {"state_dict": own_state(student)}
+    return {}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd._utils import check_at_least, check_choice, check_interval
+from lightning_abkd.distributed import sum_over_ranks
 from lightning_abkd.language.data import pad_batch
 from lightning_abkd.language.generation._sampling import Sampling, seed_of_stream
 
@@ -178,7 +179,9 @@ class AdaptiveOffPolicy(OnPolicy):
         if draw >= self.threshold:
             return batch
         share = {"decreasing": 1.0 - progress, "increasing": progress, "constant": 0.5}[self.replay]
-        if draw < self.threshold * share or len(self.buffer) < self.capacity:
+        # Ranks respond together, because networks in pieces run on all of them or on none.
+        is_filling = sum_over_ranks(batch["input_ids"].new_tensor(len(self.buffer) < self.capacity)) > 0
+        if draw < self.threshold * share or is_filling:
             batch = respond(batch)
             self._remember(batch)
             return batch

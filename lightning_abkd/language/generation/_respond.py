@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lightning_abkd.language._networks import text_config
 from lightning_abkd.language.data import IGNORE_INDEX, pad_batch
 from lightning_abkd.language.generation._sampling import Sampling, SpecialIds
-from lightning_abkd.training import eval_mode
+from lightning_abkd.training import eval_mode, has_pieces, is_sharded
 
 
 def prompts_of(batch: Mapping[str, Tensor]) -> list[Tensor]:
@@ -71,8 +71,13 @@ def respond(
     generate: Callable[..., Tensor] = getattr(network, "generate")  # noqa: B009
     with eval_mode(network), _random_state(seed, ids.device):
         config = _generation_config(network, options, special)
-        generated = generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        generated = generate(input_ids=ids, attention_mask=mask, generation_config=config, **_in_step(network))
     return [_cut_at_end(row, special.end) for row in generated[:, longest:]]
+
+
+def _in_step(network: nn.Module) -> dict[str, bool]:
+    """Let all ranks generate equally many tokens where each forward pass gathers pieces of weights, and only there."""
+    return {"synced_gpus": has_pieces(network)} if is_sharded(network) else {}
 
 
 def with_responses(

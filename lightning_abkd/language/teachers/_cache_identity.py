@@ -64,7 +64,7 @@ def _samples_of_parameters(network: nn.Module) -> Iterator[bytes]:
         # An odd stride visits all columns of a matrix whose width is a power of two.
         stride = math.ceil(parameter.numel() / _SAMPLED_VALUES) | 1
         values = parameter.detach().reshape(-1)[::stride].cpu().contiguous()
-        yield values.view(torch.uint8).numpy().tobytes()
+        yield values.view(torch.uint8).clone().numpy().tobytes()
 
 
 def differences(found: dict[str, object], expected: dict[str, object]) -> list[str]:

@@ -41,6 +41,7 @@ class LanguageTeacher(Teacher):
     Args:
         network: A causal language model; its parameters are frozen.
         dtype: Dtype of its weights and arithmetic, see `Teacher`.
+        placement: Where its weights lie, see `DistillationModule`.
 
     Example:
         >>> from lightning_abkd.models import causal_lm_from_config
@@ -52,10 +53,11 @@ class LanguageTeacher(Teacher):
         torch.Size([2, 8])
     """
 
-    def __init__(self, network: nn.Module, dtype: TeacherDtype | None = None) -> None:
-        super().__init__(network, dtype)
+    def __init__(self, network: nn.Module, dtype: TeacherDtype | None = None, placement: str = "replicate") -> None:
+        super().__init__(network, dtype, placement)
         # Kept here, so that copies of the student's module do not copy the teacher with it.
         self._separate: SeparateHead | None = None
+        self._copied: OutputHead | None = None
 
     def take_apart(self, inputs: TokenBatch | None = None) -> SeparateHead:
         """Return the network's backbone and output layer, found at the first call and whenever `inputs` are given.
@@ -67,7 +69,8 @@ class LanguageTeacher(Teacher):
             ValueError: If the network cannot be taken apart, with the reason.
         """
         if self._separate is None or inputs is not None:
-            self._separate = separate_head(self.network, inputs)
+            tokens = self.placement.arriving(inputs)
+            self._separate = self.placement.run(lambda: separate_head(self.network, tokens))
         return self._separate
 
     def answer(self, batch: TokenBatch, counted: Tensor, vocabulary: int | None) -> TeacherAnswer:
@@ -76,9 +79,18 @@ class LanguageTeacher(Teacher):
         hidden = rows_at(self(backbone_inputs(batch), parts.hidden), counted)
         return TeacherAnswer(compare_with_head(hidden, self._head(parts, vocabulary)), hidden)
 
+    def _at_home(self, head: OutputHead) -> OutputHead:
+        """Return the output layer where the student is, which compares logits; a copy is made once."""
+        home = self.placement.home
+        if home is None or head.weight.device == home:
+            return head
+        if self._copied is None or self._copied.weight.shape != head.weight.shape:
+            self._copied = head.to(home)
+        return self._copied
+
     def _head(self, parts: SeparateHead, vocabulary: int | None) -> OutputHead:
         """Return the output layer in the precision that the teacher runs in."""
-        head = parts.head(vocabulary)
+        head = self._at_home(parts.head(vocabulary))
         device = head.weight.device.type
         if self.own_precision or not torch.is_autocast_enabled(device):
             return head

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.nn.modules import module as modules_of_torch
 
 # Where a module keeps its hooks; torch keeps those of all modules under the same names with "_global" in front.
@@ -36,10 +37,15 @@ def plain_layer(layer: object, network: str) -> nn.Linear:
         raise computes_more(network, "the output layer has a `forward` of its own")
     for name in ("weight", "bias"):
         value = getattr(layer, name)
-        if value is not None and (type(value) is not nn.Parameter or not value.is_floating_point()):
+        if value is not None and (not _is_plain(value) or not value.is_floating_point()):
             found = f"{type(value).__name__} of {value.dtype}"
             raise computes_more(network, f"the {name} of the output layer is no plain parameter but a {found}")
     return layer
+
+
+def _is_plain(value: object) -> bool:
+    """Return True for a parameter of torch itself, whole or in pieces on several ranks."""
+    return type(value) is nn.Parameter or (type(value) is DTensor and isinstance(value, nn.Parameter))
 
 
 def check_no_hooks(modules: Iterable[nn.Module], network: str, where: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from lightning_abkd.language._batches import TokenBatch
 from lightning_abkd.language._networks import text_config
@@ -54,8 +55,12 @@ class SeparateHead:
         return hidden
 
     def head(self, vocabulary: int | None = None) -> OutputHead:
-        """Return the output layer's weights as they are now, the first `vocabulary` rows of them or all."""
-        head = OutputHead(self.layer.weight, self.layer.bias, self.scale, self.softcap)
+        """Return the output layer's weights as they are now, the first `vocabulary` rows of them or all.
+
+        Weights that lie in pieces on several ranks are gathered, and gradients go back to the pieces.
+        """
+        bias = None if self.layer.bias is None else _whole(self.layer.bias)
+        head = OutputHead(_whole(self.layer.weight), bias, self.scale, self.softcap)
         return head if vocabulary is None else head.cut(vocabulary)
 
     def check(self) -> None:
@@ -74,6 +79,10 @@ class SeparateHead:
         check_no_hooks(outside.modules, outside.name, "the network")
         if outside.layer_of() is not self.layer or _own_forwards(outside.modules) != outside.forwards:
             raise ValueError(f"{outside.name} has changed since it was taken apart")
+
+
+def _whole(weight: Tensor) -> Tensor:
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight
 
 
 class _LogitTransform(NamedTuple):
