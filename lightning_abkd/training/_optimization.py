@@ -20,6 +20,7 @@ from lightning_abkd.training._optimizers import Optimizers
 from lightning_abkd.training._resumption import Resumption, state_of, take_state
 from lightning_abkd.training._sharding import average_whole_gradients
 from lightning_abkd.training._step_mean import StepMean
+from lightning_abkd.training._whole_files import keep_own_memory
 
 _RESUMPTION = "resumption"
 
@@ -115,7 +116,10 @@ class Optimization(HostBatches):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        """Save what a fit needs to go on; a checkpoint of weights alone does not."""
+        """Save what a fit needs to go on; a checkpoint of weights alone does not. Nothing of a teacher is saved."""
+        weights = checkpoint.get("state_dict")
+        if isinstance(weights, dict):
+            keep_own_memory(weights)
         trainer = trainer_of(self)
         if trainer is not None and trainer.state.fn == TrainerFn.FITTING and "optimizer_states" in checkpoint:
             checkpoint[_RESUMPTION] = state_of(self, trainer, self._step_mean)

@@ -51,7 +51,7 @@ class StepMean:
         if self._unit is None:
             return {}
         state = {"unit": self._unit}
-        return state | {"count": float(_summed(self._count, trainer))} if self.is_open else state
+        return state | {"count": float(sum_over_ranks(_as_tensor(self._count, trainer)))} if self.is_open else state
 
     def go_on(self, state: Mapping[str, float], is_first: bool) -> None:
         """Go on from the state of a checkpoint; the first rank takes what all had counted."""

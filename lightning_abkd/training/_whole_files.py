@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import IO, cast
 
 import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from lightning_abkd._utils import write_whole_by_one
 
@@ -29,6 +31,15 @@ def saved_size(content: object) -> int:
     counter = _Counter()
     torch.save(content, cast(IO[bytes], counter))
     return counter.count
+
+
+def keep_own_memory(weights: dict[str, object]) -> None:
+    """Copy, in place, the tensors that lie in larger memory, such as a teacher's: all of it would be saved."""
+    for name, value in weights.items():
+        if not isinstance(value, Tensor) or isinstance(value, DTensor) or value.layout != torch.strided:
+            continue
+        if not value.is_meta and value.untyped_storage().nbytes() > value.numel() * value.element_size():
+            weights[name] = value.detach().clone()
 
 
 class _Counter:

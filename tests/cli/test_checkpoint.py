@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,18 @@ def test_last_is_that_of_a_requeued_job_where_it_is_newer(tmp_path):
         path.touch()
         os.utime(path, (second, second))
         assert (requeued_checkpoint(run) or keeper.dirpath) == (path if "hpc" in name else keeper.dirpath)
+
+
+def test_a_cut_checkpoint_is_one_sentence_that_offers_another(folder, capsys):
+    run("fit", "--trainer.max_epochs", "1")
+    os.truncate(folder / "checkpoints" / "last.ckpt", 3000)
+    for command, word in (("fit", "last"), ("test", "best"), ("fit", "checkpoints/last.ckpt")):
+        message = refused(capsys, "--ckpt_path", word, command=command)
+        assert "last.ckpt cannot be read" in message
+        assert re.search(r"The newest checkpoint there that can be read is \S*checkpoints/best.ckpt\.", message)
+
+
+def test_a_best_checkpoint_that_is_cut_is_named(folder, capsys):
+    run("fit", "--trainer.max_epochs", "1")
+    os.truncate(folder / "checkpoints" / "best.ckpt", 3000)
+    assert "best.ckpt cannot be read" in refused(capsys, "--ckpt_path", "best", command="test")

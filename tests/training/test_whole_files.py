@@ -6,6 +6,7 @@ import torch
 
 from lightning_abkd.training._whole_files import save_whole, saved_size
 from tests._processes import Rank
+from tests.training._training import module, trainer
 
 BIG = {"weight": torch.zeros(200_000)}
 
@@ -32,3 +33,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_former_file(tmp_path):
     assert "What was there before is as it was." in said
     assert torch.load(path)["weight"].sum() == 2
     assert os.listdir(tmp_path) == ["a.pt"]
+
+
+def test_a_student_within_the_teachers_memory_saves_its_own_part(tmp_path):
+    teacher = torch.nn.Linear(5, 14)
+    student = torch.nn.Linear(5, 7)
+    student.weight = torch.nn.Parameter(teacher.weight.detach()[:7])
+    run = trainer(tmp_path)
+    run.strategy.connect(net := module(teacher=teacher, student=student))
+    run.save_checkpoint(path := tmp_path / "a.ckpt")
+    saved = [path, net.save_student(tmp_path / "a.pt"), net.save_student(tmp_path / "a.safetensors")]
+    for content in map(type(path).read_bytes, saved):
+        assert teacher.weight[6].detach().numpy().tobytes() in content
+        assert teacher.weight[7].detach().numpy().tobytes() not in content
