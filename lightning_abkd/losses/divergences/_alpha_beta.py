@@ -22,6 +22,9 @@ class AlphaBetaDivergence(ConstantMember):
     Paper: Wang et al., "ABKD", ICML 2025, arXiv 2505.04560. `alpha` and `beta` are live 0-dim buffers: a callback
     changes them in place, checkpoints keep them, and no compiled code depends on their values.
 
+    At negative exponents values may be +inf, and components of a gradient ±inf, but never NaN unless a logit is; see
+    `lightning_abkd.functional.alpha_beta_value_and_gradients`.
+
     Args:
         alpha: α, any finite number. Hardness-concentration: the smaller, the more large errors count. The paper uses
             0.2 for language models and 0.8 for CIFAR-100.
