@@ -15,6 +15,7 @@ from lightning_abkd.cli._help_request import show_functions, with_classes
 from lightning_abkd.cli._parser import Parser
 from lightning_abkd.cli._predictions import write_predictions
 from lightning_abkd.cli._saved_config import SavedConfig
+from lightning_abkd.training import register_strategies
 
 
 class AbkdCLI(LightningCLI):
@@ -73,6 +74,7 @@ class AbkdCLI(LightningCLI):
             super().instantiate_classes()
 
     def _instantiate_trainer(self, config: dict[str, object], callbacks: list[Callback]) -> Trainer:
+        register_strategies()
         return super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])
 
     def displays(self, trainer: dict[str, object]) -> list[Callback]:
