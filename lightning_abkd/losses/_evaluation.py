@@ -8,12 +8,8 @@ from torch import Tensor
 
 from lightning_abkd.distributed import RowBlocks, whole
 from lightning_abkd.functional import promote_to_float32
-<<<<<<< HEAD
-from lightning_abkd.losses._base import check_mask, check_shapes
-=======
 from lightning_abkd.kernels import log_softmax_at
-from lightning_abkd.losses._base import check_logits
->>>>>>> numbers
+from lightning_abkd.losses._base import check_mask, check_shapes
 from lightning_abkd.losses._chunked import chunks, counted_rows
 from lightning_abkd.losses._divergence import Divergence
 
@@ -85,13 +81,8 @@ def evaluate_divergences(
     for chunk in chunks(count, classes, student_logits.device.type):
         rows = chunk if index is None else index[chunk]
         for temperature, group in groups.items():
-<<<<<<< HEAD
-            log_p = torch.log_softmax(promote_to_float32(teacher.block(rows)) / temperature, -1)
-            log_q = torch.log_softmax(promote_to_float32(student.block(rows)) / temperature, -1)
-=======
-            log_p = log_softmax_at(promote_to_float32(teacher[rows]), torch.tensor(temperature))
-            log_q = log_softmax_at(promote_to_float32(student[rows]), torch.tensor(temperature))
->>>>>>> numbers
+            log_p = log_softmax_at(promote_to_float32(teacher.block(rows)), torch.tensor(temperature))
+            log_q = log_softmax_at(promote_to_float32(student.block(rows)), torch.tensor(temperature))
             sums.add(group, temperature, log_p, log_q)
     return sums.means(divergences, max(count, 1))
 

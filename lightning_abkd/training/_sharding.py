@@ -24,11 +24,14 @@ from lightning_abkd.distributed import sum_over_ranks, world_size
 from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training._lightning import HostBatches, callbacks_of, share_data_between_all
 from lightning_abkd.training._pieces import is_sharded
+from lightning_abkd.training._strategies import register_strategies
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
 T = TypeVar("T")
+
+register_strategies()
 
 # What Lightning calls in the place of `forward`: within it, the weights that all parts share are whole.
 _STEPS = ("training_step", "validation_step", "test_step", "predict_step", "with_whole_weights")
