@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd._utils import digest
-from lightning_abkd.training import own_names, own_state, unwrap
+from lightning_abkd.training import own_names, unwrap
 
 _SAMPLED_VALUES = 64
 _SAMPLED_DIGITS = 12
@@ -90,11 +90,23 @@ def _origin(network: nn.Module) -> str:
 
 
 def _values(network: nn.Module) -> Iterator[bytes]:
-    for name, value in own_state(unwrap(network)).items():
-        if isinstance(value, Tensor):
-            yield f"{name} {tuple(value.shape)} {value.dtype};".encode()
-            for part in value.detach().reshape(-1).split(_PART):
-                yield _bytes(part)
+    network = unwrap(network)
+    tensors = dict(_tensors(network))
+    for name, own in own_names(network, tensors).items():
+        value = tensors[name]
+        yield f"{own} {tuple(value.shape)} {value.dtype};".encode()
+        for part in value.detach().reshape(-1).split(_PART):
+            yield _bytes(part)
+
+
+def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield what a state dict holds; to make one, torch would take weights apart that are held whole on a rank."""
+    for path, module in network.named_modules(remove_duplicate=False):
+        kept = dict(module.named_parameters(recurse=False, remove_duplicate=False))
+        kept |= dict(module.named_buffers(recurse=False, remove_duplicate=False))
+        for name, value in kept.items():
+            if name not in module._non_persistent_buffers_set:
+                yield f"{path}.{name}".lstrip("."), value
 
 
 def _samples_of_parameters(network: nn.Module) -> Iterator[bytes]:
