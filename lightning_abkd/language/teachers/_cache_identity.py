@@ -121,7 +121,8 @@ def _samples_of_parameters(network: nn.Module) -> Iterator[bytes]:
 
 
 def _bytes(values: Tensor) -> bytes:
-    return values.cpu().contiguous().view(torch.uint8).numpy().tobytes()
+    # What NumPy has seen cannot be freed any more, which weights in pieces are after each use.
+    return values.cpu().clone(memory_format=torch.contiguous_format).view(torch.uint8).numpy().tobytes()
 
 
 def differences(found: dict[str, object], expected: dict[str, object]) -> list[str]:
