@@ -44,7 +44,6 @@ def measured(strategies):
         for name, build, rows in (
             ("images", image_module, images(torch.float64)),
             ("hidden states", lambda dtype: language_module(dtype, fused_head=True), Tokens()),
-            ("logits", lambda dtype: language_module(dtype, fused_head=False), Tokens()),
         ):
             run = trainer(strategy, use_distributed_sampler=True, limit_train_batches=1, max_steps=1)
             module = build(torch.float64)
