@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd._utils import digest
-from lightning_abkd.training import own_names, own_state, unwrap
+from lightning_abkd.training import is_sharded, own_names, own_state, unwrap
 
 _SAMPLED_VALUES = 64
 _SAMPLED_DIGITS = 12
@@ -90,11 +90,27 @@ def _origin(network: nn.Module) -> str:
 
 
 def _values(network: nn.Module) -> Iterator[bytes]:
-    for name, value in own_state(unwrap(network)).items():
+    for name, value in _state(unwrap(network)).items():
         if isinstance(value, Tensor):
             yield f"{name} {tuple(value.shape)} {value.dtype};".encode()
             for part in value.detach().reshape(-1).split(_PART):
                 yield _bytes(part)
+
+
+def _state(network: nn.Module) -> dict[str, object]:
+    """Return a network's state by its own names; of one in pieces, what its modules hold now.
+
+    Its state dict would put weights back into pieces while the network answers from whole ones.
+    """
+    if not is_sharded(network):
+        return own_state(network)
+    held: dict[str, object] = {}
+    for path, module in network.named_modules(remove_duplicate=False):
+        held |= module.named_parameters(path, recurse=False, remove_duplicate=False)
+        buffers = dict(module.named_buffers(recurse=False, remove_duplicate=False))
+        kept = buffers.keys() - module._non_persistent_buffers_set
+        held |= {f"{path}.{name}".strip("."): value for name, value in buffers.items() if name in kept}
+    return {own: held[name] for name, own in own_names(network, held).items()}
 
 
 def _samples_of_parameters(network: nn.Module) -> Iterator[bytes]:
@@ -109,7 +125,8 @@ def _samples_of_parameters(network: nn.Module) -> Iterator[bytes]:
 
 
 def _bytes(values: Tensor) -> bytes:
-    return values.cpu().contiguous().view(torch.uint8).numpy().tobytes()
+    # A copy, because memory that numpy has seen cannot be given back when a network goes back into pieces.
+    return values.to("cpu", copy=True).contiguous().view(torch.uint8).numpy().tobytes()
 
 
 def differences(found: dict[str, object], expected: dict[str, object]) -> list[str]:
