@@ -36,7 +36,7 @@ def check_checkpoint(path: str | None, weights_only: bool | None = None) -> None
     if path in (None, "best", "last", "hpc", "registry"):
         return
     file = Path(path)
-    if not file.is_file() and not is_sharded_checkpoint(file):
+    if not is_there(file):
         found = "a folder" if file.is_dir() else "no file"
         fail(f"Option `--ckpt_path` should name a file, or be best or last. Found {found} at {path}.")
     if path.endswith(".safetensors"):
@@ -62,6 +62,11 @@ def _refuse_weights(path: str) -> NoReturn:
     )
 
 
+def is_there(path: Path) -> bool:
+    """Return True for a file, or for the folder of a checkpoint in shards."""
+    return path.is_file() or is_sharded_checkpoint(path)
+
+
 def read_without_weights(path: str | Path) -> Checkpoint:
     """Read what a checkpoint holds beside its weights, whose values stay in the file."""
     return cast(Checkpoint, without_weights(Path(path)))
@@ -70,7 +75,7 @@ def read_without_weights(path: str | Path) -> Checkpoint:
 def best_checkpoint(trainer: Trainer) -> Path:
     """Return the best checkpoint of an earlier run into the folder of the trainer's ModelCheckpoint."""
     last = _last_checkpoint(trainer)
-    if last is None or not last.is_file():
+    if last is None or not is_there(last):
         fail(
             "Option `--ckpt_path best` needs a ModelCheckpoint with `dirpath` and `save_last: true` that has run. "
             f"Found no {last or 'dirpath'}. Name the checkpoint's file instead."
@@ -84,7 +89,7 @@ def requeued_checkpoint(trainer: Trainer) -> Path | None:
     """Return what Lightning saved when SLURM requeued a job, if that is newer than the last checkpoint."""
     saved = max(Path(trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"), key=_written, default=None)
     last = _last_checkpoint(trainer)
-    is_newer = saved is not None and (last is None or not last.is_file() or _written(saved) > _written(last))
+    is_newer = saved is not None and (last is None or not is_there(last) or _written(saved) > _written(last))
     return saved if is_newer else None
 
 
@@ -97,7 +102,7 @@ def untrained(config: Namespace, trainer: Trainer) -> str | None:
     if _is_loaded(config.get("model.init_args.student")):
         return None
     last = _last_checkpoint(trainer)
-    there = last is not None and last.is_file()
+    there = last is not None and is_there(last)
     best = f", here {best_checkpoint(trainer)}" if there else ""
     return (
         "Found no `--ckpt_path`, so the student is measured as the config builds it, untrained. "

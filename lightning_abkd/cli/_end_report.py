@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_abkd._utils import three_digits
-from lightning_abkd.cli._checkpoint import read_without_weights
+from lightning_abkd.cli._checkpoint import is_there, read_without_weights
 from lightning_abkd.cli._saved_config import SavedConfig
 from lightning_abkd.training import callbacks_of
 
@@ -51,8 +51,8 @@ def command_of_test(config: Path, checkpoint: Path) -> str:
 
 
 def _epoch(path: Path) -> int | None:
-    """Return the number of a checkpoint's epoch, counted from 1; None for one in several files."""
-    if not path.is_file():
+    """Return the number of a checkpoint's epoch, counted from 1; None for one that cannot be read here."""
+    if not is_there(path):
         return None
     return int(read_without_weights(path)["epoch"]) + 1
 

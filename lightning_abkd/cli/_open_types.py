@@ -1,15 +1,20 @@
 """Options whose type is open, such as the tokenizer of a data module: they take classes and dotted options like others.
 
-jsonargparse would store `--data.tokenizer.path folder` as the pair of key and value, and take no short names.
+jsonargparse would store `--data.tokenizer.path folder` as the pair of key and value, and take no short names. Where
+an option is a text or a class, such as the trainer's strategy, it would store the name of a class as a text.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from pkgutil import resolve_name
+from types import UnionType
+from typing import NoReturn, Union, get_args, get_origin
 
 from jsonargparse import Namespace, _typehints, set_parsing_settings
 from jsonargparse._util import NestedArg
 
 from lightning_abkd.cli._namespaces import entries
+from lightning_abkd.cli._short_names import bases
 
 _adapt: Callable[..., object] = _typehints.adapt_typehints
 _refuse: Callable[..., NoReturn] = _typehints.raise_union_unexpected_value
@@ -25,6 +30,8 @@ def take_classes(public: Mapping[str, object]) -> None:
     def adapt(value: object, hint: object, *arguments: object, **options: object) -> object:
         if _typehints.accepts_any_value(hint):
             value = _with_class(value, options.get("prev_val"), public)
+        elif isinstance(value, str) and get_origin(hint) in (Union, UnionType) and str in get_args(hint):
+            value = _class_or_text(value, hint)
         return _adapt(value, hint, *arguments, **options)
 
     def refuse(types: object, value: object, errors: list[Exception]) -> NoReturn:
@@ -46,6 +53,18 @@ def _with_class(value: object, before: object, public: Mapping[str, object]) -> 
         return {**entries(value), "class_path": _address(path, public) or path}
     address = _address(value, public)
     return {"class_path": address} if address else value
+
+
+def _class_or_text(value: str, hint: object) -> object:
+    """Return the class that a text names, where it is one that the type asks for; else the text."""
+    address: str = vars(_typehints)["resolve_class_path_by_name"](hint, value)
+    if "." not in address:
+        return value
+    try:
+        named = resolve_name(address)
+    except (ImportError, AttributeError, ValueError):
+        return value
+    return {"class_path": address} if inspect.isclass(named) and issubclass(named, bases(hint)) else value
 
 
 def _changed(option: NestedArg, before: object) -> dict[str, object]:

@@ -21,12 +21,14 @@ class SavedConfig(SaveConfigCallback):
         """Save the config, once in a run."""
         if self.already_saved:
             return
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        # Reading it sends a message to all ranks.
+        log_dir = trainer.log_dir
+        folder = Path(log_dir or trainer.default_root_dir)
         if (folder / self.config_filename).resolve() in self._given():
             name = Path(self.config_filename)
             self.config_filename = f"{name.stem}.saved{name.suffix}"
         self.path = folder / self.config_filename
-        if not trainer.is_global_zero or "://" in str(trainer.log_dir):
+        if not trainer.is_global_zero or "://" in str(log_dir):
             super().setup(trainer, pl_module, stage)
             return
         # A full disk leaves the config of the run before.

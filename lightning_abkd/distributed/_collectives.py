@@ -23,16 +23,25 @@ def gather_rows(rows: Tensor) -> Tensor:
     """Concatenate the rows of all processes in the order of ranks.
 
     Args:
-        rows: Rows of this process, shape (N, ...); each process has the same number of them. No gradient goes back.
+        rows: Rows of this process, shape (N, ...); another process may have more of them or fewer. No gradient goes
+            back.
 
     Returns:
-        Rows of all processes, shape (N · processes, ...); without a group `rows` itself.
+        Rows of all processes, shape (sum of N, ...); without a group `rows` itself.
     """
     if not is_distributed():
         return rows
-    joined = [torch.empty_like(rows) for _ in range(world_size())]
-    dist.all_gather(joined, rows.contiguous())
-    return torch.cat(joined)
+    counts = torch.cat(_gather(torch.tensor([len(rows)], device=rows.device))).tolist()
+    # Messages have to be of one size.
+    padding = rows.new_zeros(max(counts) - len(rows), *rows.shape[1:])
+    gathered = _gather(torch.cat([rows.detach(), padding]))
+    return torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
+
+
+def _gather(values: Tensor) -> list[Tensor]:
+    gathered = [torch.empty_like(values) for _ in range(world_size())]
+    dist.all_gather(gathered, values)
+    return gathered
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:

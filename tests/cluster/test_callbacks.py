@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from transformers import AutoModelForCausalLM
 
 from lightning_abkd.callbacks import CachedTeacher, PredictionWriter, ResponseEvaluation, SavePretrained
 from lightning_abkd.language.generation import AdaptiveOffPolicy, Sampling
+from lightning_abkd.models import model_identity
 from tests._processes import on_ranks
 from tests.cluster._runs import Tokens, language_module, strategy_of, trained, whole
 from tests.language._text import instruction_data, language_module as text_module
@@ -15,6 +17,16 @@ from tests.training._training import loader, module, trainer
 from tests.vision.callbacks.test_prediction_writer import table
 
 GREEDY = Sampling(max_new_tokens=4, temperature=0.0)
+
+
+class Identity(Callback):
+    """Names the teacher while its weights are held whole, and looks whether they still are."""
+
+    def on_fit_start(self, trainer, module):
+        module.hold_whole_weights()
+        identity = model_identity(module.teacher)
+        self.found = identity, type(module.teacher.transformer.wte.weight.data)
+        module.release_weights()
 
 
 def many(folder, strategy, devices):
@@ -34,17 +46,20 @@ def many(folder, strategy, devices):
 
     net = text_module(teacher_placement="shard")
     saving = SavePretrained(str(folder / "saved"))
-    run_with(saving, CachedTeacher(str(folder / "cache")), max_epochs=1).fit(net, datamodule=data)
-    return scores, rows, {name: whole(parameter) for name, parameter in net.student.named_parameters()}
+    named = Identity()
+    run_with(named, saving, CachedTeacher(str(folder / "cache")), max_epochs=1).fit(net, datamodule=data)
+    weights = {name: whole(parameter) for name, parameter in net.student.named_parameters()}
+    return scores, rows, weights, named.found
 
 
 def test_they_write_what_one_process_writes(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    scores, rows, _ = on_ranks(many, 1, tmp_path / "one", "auto", 1)[0]
+    scores, rows, _, identity = on_ranks(many, 1, tmp_path / "one", "auto", 1)[0]
     found = on_ranks(many, 2, tmp_path / "two", "fsdp2", 2)
     assert found[0][0] == pytest.approx(scores, rel=1e-5)
     assert found[0][1] == rows
+    assert [each[3] for each in found] == [identity, identity]
     saved = AutoModelForCausalLM.from_pretrained(tmp_path / "two" / "saved")
     for name, weight in saved.named_parameters():
         torch.testing.assert_close(weight, found[0][2][name], rtol=0, atol=0)

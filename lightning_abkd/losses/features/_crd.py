@@ -170,8 +170,8 @@ class CRD(DistillationLoss):
         """Return log Z of both sides, computed from the first batch of all processes."""
         if self._batches > 0:
             return self.log_z
-        mean = scores.exp().mean((1, 2)).unsqueeze(0)
-        log_z = (self.n_data * (gather_rows(mean) if self.training else mean).mean(0)).log()
+        means = scores.exp().mean(2).T
+        log_z = (self.n_data * (gather_rows(means) if self.training else means).mean(0)).log()
         if self.training:
             self.log_z.copy_(log_z)
         return log_z
