@@ -126,6 +126,8 @@ def _answer(
 
     os.environ.clear()
     os.environ.update(environment)
+    # A shell that runs the tests in the background lets them ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     torch.set_default_dtype(getattr(torch, environment.get("ABKD_TEST_DTYPE", "float32")))
     torch.manual_seed(0)

@@ -32,6 +32,8 @@ def ranks() -> Iterator[DeviceMesh]:
     """Set up the group of all ranks, and leave it."""
     dist.init_process_group("gloo")
     yield init_device_mesh("cpu", (dist.get_world_size(),))
+    # The first rank serves the others, which may still set up groups of their own.
+    dist.barrier()
     dist.destroy_process_group()
 
 

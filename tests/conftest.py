@@ -1,3 +1,4 @@
+import logging
 import os
 from importlib.util import find_spec
 
@@ -48,6 +49,9 @@ def pytest_configure(config):
 @pytest.fixture(autouse=True)
 def fixed_seed():
     torch.manual_seed(0)
+    # Lightning keeps its messages from pytest if it is imported before pytest listens.
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).propagate = True
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)
 

@@ -17,7 +17,12 @@ from lightning_abkd.cli._help_request import show_functions, with_classes
 from lightning_abkd.cli._parser import Parser
 from lightning_abkd.cli._predictions import write_predictions
 from lightning_abkd.cli._saved_config import SavedConfig
-from lightning_abkd.training import callbacks_of, signal_checkpoints, write_checkpoints_whole
+from lightning_abkd.training import (
+    callbacks_of,
+    register_strategies,
+    signal_checkpoints,
+    write_checkpoints_whole,
+)
 
 
 class AbkdCLI(LightningCLI):
@@ -79,6 +84,7 @@ class AbkdCLI(LightningCLI):
             super().instantiate_classes()
 
     def _instantiate_trainer(self, config: dict[str, object], callbacks: list[Callback]) -> Trainer:
+        register_strategies()
         if self.config[self.config["subcommand"]].get("detect"):
             callbacks = detecting(config, callbacks)
         trainer = super()._instantiate_trainer(config, [*callbacks, *self.displays(config)])

@@ -79,6 +79,7 @@ class CheckCLI(AbkdCLI):
         self.save_config_callback = None
         config = self.config["fit"]
         self._note_devices(config.trainer)
+        self._note_checkpoint(config.get("ckpt_path"))
         for name, value in (_TRAINER | {"default_root_dir": self._folder}).items():
             config.trainer[name] = value
         if entries(config.model.get("init_args")).get("compile_student"):
@@ -95,6 +96,11 @@ class CheckCLI(AbkdCLI):
                 "the run's devices and strategy: one device is examined, and a step counts as many times more samples"
             )
             self._notes.append(Finding("devices", "not checked", what))
+
+    def _note_checkpoint(self, path: str | None) -> None:
+        if path is not None:
+            what = f"the state in `--ckpt_path {path}`: the training is examined as it begins, not as it goes on"
+            self._notes.append(Finding("checkpoint", "not checked", what))
 
     def _is_kept(self, callback: Namespace) -> bool:
         kind = resolve_name(callback.class_path)

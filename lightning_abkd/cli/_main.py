@@ -108,6 +108,8 @@ def _run(command: str) -> None:
     logging.getLogger("lightning_abkd").addHandler(logging.StreamHandler())
     # Python hides the deprecations of libraries, and nothing else tells of an old name in a config or a user's class.
     warnings.filterwarnings("once", message=r"[\w.]+ is now .*; the old name will be", category=DeprecationWarning)
+    # Lightning's own code, of which no user can do anything.
+    warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated", category=FutureWarning)
     sys.argv[1:] = with_paths(sys.argv[1:])
     check_configs(sys.argv[1:])
     if command == "sweep":

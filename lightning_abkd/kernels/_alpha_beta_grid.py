@@ -87,8 +87,8 @@ def alpha_beta_grid(
     s = α + β, divided by |s| where that is small but not 0. That is little, unless the student is within a few
     hundredths of a nat of its teacher. D is 0 where they are equal. A norm below about 1e-3 of ‖(p^α q^β - q^s)/α‖ has
     no correct digit: there the gradient cancels between the less probable classes. Pass float64 logits where that
-    matters. A grid with a negative exponent is computed in float64. Rows that overflow, and points with
-    0 < abs(s) < 0.02, are computed one by one.
+    matters. A grid with a negative exponent is computed in float64. Rows that overflow, and points
+    close to but not on a limit, are computed one by one.
 
     Args:
         student_logits: Shape (..., V), any floating dtype.

@@ -12,8 +12,9 @@ from typing import NamedTuple
 _DIGITS = 12
 # p^x - q^x cancels for smaller |x|: it comes from expm1 there, and D from the form that does not divide by β.
 SMALL = 0.1
-# Dividing by a smaller |α + β| other than 0 leaves too few correct digits.
+# Dividing by a smaller |α + β|, |α| or |β| other than 0 leaves too few correct digits.
 _SMALLEST_TOTAL = 0.02
+_SMALLEST = 1e-3
 # Matrix products are fastest if the number of columns is a multiple of this.
 _COLUMNS = 8
 
@@ -44,8 +45,9 @@ class GridExponents:
         return abs(beta) < SMALL and (self.total(alpha, beta) != 0.0 or beta == 0.0)
 
     def loses_digits(self, alpha: float, beta: float) -> bool:
-        """Return True if the form that divides by α + β multiplies rounding errors by more than 50."""
-        return self.is_near(alpha, beta) and 0.0 < abs(self.total(alpha, beta)) < _SMALLEST_TOTAL
+        """Return True if rounding errors of the sums are divided by an exponent that is close to 0 but not 0."""
+        close = self.is_near(alpha, beta) and 0.0 < abs(self.total(alpha, beta)) < _SMALLEST_TOTAL
+        return close or 0.0 < abs(alpha) < _SMALLEST or 0.0 < abs(beta) < _SMALLEST
 
     def far_totals(self) -> set[float]:
         """Return the α + β of all points where D is divided by β, for which it needs Σ f_(α + β)."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lightning_abkd.distributed import RowBlocks, whole
 from lightning_abkd.functional import promote_to_float32
+from lightning_abkd.kernels import log_softmax_at
 from lightning_abkd.losses._base import check_mask, check_shapes
 from lightning_abkd.losses._chunked import chunks, counted_rows
 from lightning_abkd.losses._divergence import Divergence
@@ -80,8 +81,8 @@ def evaluate_divergences(
     for chunk in chunks(count, classes, student_logits.device.type):
         rows = chunk if index is None else index[chunk]
         for temperature, group in groups.items():
-            log_p = torch.log_softmax(promote_to_float32(teacher.block(rows)) / temperature, -1)
-            log_q = torch.log_softmax(promote_to_float32(student.block(rows)) / temperature, -1)
+            log_p = log_softmax_at(promote_to_float32(teacher.block(rows)), torch.tensor(temperature))
+            log_q = log_softmax_at(promote_to_float32(student.block(rows)), torch.tensor(temperature))
             sums.add(group, temperature, log_p, log_q)
     return sums.means(divergences, max(count, 1))
 

@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         log_agreed as log_agreed,
         log_step as log_step,
     )
+    from lightning_abkd.training._strategies import register_strategies as register_strategies
     from lightning_abkd.training._teacher import Teacher as Teacher, TeacherDtype as TeacherDtype, call as call
     from lightning_abkd.training._teacher_check import (
         describe_ignorance as describe_ignorance,
@@ -135,6 +136,7 @@ else:
             "lightning_abkd.training._pieces": ["has_pieces", "is_sharded", "whole_state"],
             "lightning_abkd.training._stage_names": ["Stage"],
             "lightning_abkd.training._step_log": ["is_logged", "log_agreed", "log_step"],
+            "lightning_abkd.training._strategies": ["register_strategies"],
             "lightning_abkd.training._teacher": ["Teacher", "TeacherDtype", "call"],
             "lightning_abkd.training._teacher_check": ["describe_ignorance", "is_chance"],
             "lightning_abkd.training._training_order": [

@@ -7,6 +7,7 @@ from lightning_abkd.losses import DistillationLoss
 from lightning_abkd.training._evidence import Finding, local
 
 _RATE = "Lower the learning rate, set trainer.gradient_clip_val or use a wider precision."
+_TOO_LARGE = f"Else the student's logits have grown too large: {_RATE[0].lower()}{_RATE[1:]}"
 _LARGEST_HALF = "float16 ends at 65,504"
 
 
@@ -32,8 +33,8 @@ def cause_of(
     if finding.source == "student":
         return _of_student(student, precision)
     if "task_loss" in finding.what:
-        return "Check the labels, and that no class of a label is masked by -inf."
-    other = _RATE if finding.source == "gradient" else "Check the loss's parameters."
+        return f"Check the labels, and that no class of a label is masked by -inf. {_TOO_LARGE}"
+    other = _RATE if finding.source == "gradient" else f"Check the loss's parameters. {_TOO_LARGE}"
     return _of_divergence(divergence) or other
 
 

@@ -37,7 +37,8 @@ def training_length(trainer: Trainer, interval: Interval, user: str) -> int:
 
 def _length_by_data(trainer: Trainer, interval: Interval, epochs: int, user: str) -> int:
     trainer.fit_loop.setup_data()
-    batches = trainer.num_training_batches
+    # Lightning looks at no loader then, and its number of batches stays infinite.
+    batches = trainer.num_training_batches if trainer.limit_train_batches else 0
     if not math.isfinite(batches):
         if interval == "step" and trainer.max_steps >= 0:
             return trainer.max_steps

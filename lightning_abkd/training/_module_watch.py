@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules.module import _global_forward_hooks_with_kwargs, register_module_forward_hook
 from torch.utils.hooks import RemovableHandle
 
 from lightning_abkd.training._evidence import local
@@ -70,6 +70,8 @@ class ModuleWatch:
         """Watch no more; what was seen last can still be asked for."""
         if self._handle is not None:
             self._handle.remove()
+            # torch 2.14 forgets this when it removes a hook, and believes that there is one ever after.
+            _global_forward_hooks_with_kwargs.pop(self._handle.id, None)
         self._handle = None
 
     def begin(self) -> None:

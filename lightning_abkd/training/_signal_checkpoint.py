@@ -121,7 +121,7 @@ class SignalCheckpoint(Checkpoint):
         elif (path := _last_path(trainer)) is None:
             saved = "Nothing was saved, because the trainer has no ModelCheckpoint."
         else:
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
             saved = f"Saved {path}, from which `ckpt_path` goes on."
         rank_zero_info(f"{self._signals.name(stop)}: stopped after step {trainer.global_step}. {saved}")
         raise SIGTERMException(self._signals.code(stop))

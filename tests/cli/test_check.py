@@ -42,6 +42,12 @@ def test_other_devices_and_own_callbacks_are_noted():
     assert noted["devices"].state == noted["callbacks"].state == "not checked"
 
 
+def test_a_state_to_go_on_from_is_noted_and_no_alarm():
+    noted = found("--ckpt_path", "last")["checkpoint"]
+    assert noted.state == "not checked"
+    assert "`--ckpt_path last`" in noted.text
+
+
 def test_help_says_what_the_status_means(capsys):
     with pytest.raises(SystemExit, match="0"):
         check_command(["--help"])

@@ -40,3 +40,14 @@ def test_an_old_name_in_a_config_warns_the_user_once(folder, monkeypatch):
             main()
     (message,) = (str(warning.message) for warning in caught)
     assert message.startswith(f"{old} is now lightning_abkd.losses.MLKD; ")
+
+
+def test_a_deprecation_within_lightning_is_not_shown(folder, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["abkd", "fit", "--help"])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        warnings.warn("`isinstance(treespec, LeafSpec)` is deprecated, use another.", FutureWarning, stacklevel=1)
+        warnings.warn("Another.", FutureWarning, stacklevel=1)
+    assert [str(each.message) for each in caught] == ["Another."]

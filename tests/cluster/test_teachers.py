@@ -25,7 +25,6 @@ F64 = torch.float64
 MODULES = {
     "images": (image_module, images),
     "hidden states": (lambda dtype, **options: language_module(dtype, fused_head=True, **options), lambda _: Tokens()),
-    "logits": (lambda dtype, **options: language_module(dtype, fused_head=False, **options), lambda _: Tokens()),
 }
 
 

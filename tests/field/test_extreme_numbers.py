@@ -60,6 +60,7 @@ def assert_close(found, exact, tolerance):
             assert abs(x - e) <= t + 2 * dtype.eps * abs(e) + 10 * dtype.smallest_normal
 
 
+@pytest.mark.timeout(max(300, CASES))
 @settings(max_examples=CASES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_values_and_gradients_are_those_of_the_mathematics(case):

@@ -66,6 +66,7 @@ def test_no_way_from_python_runs_the_code_of_a_checkpoint(folder, checkpoint):
 def test_a_folder_of_shards_is_looked_into_first(folder, capsys):
     (folder / "shards").mkdir()
     (folder / "shards" / ".metadata").write_bytes(pickle.dumps(Calls()))
+    torch.save({}, folder / "shards" / "meta.pt")
     assert "needs pickle to run code: posix.system" in refused(capsys, "--ckpt_path", "shards")
     assert not (folder / "called").exists()
 

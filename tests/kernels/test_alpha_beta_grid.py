@@ -167,3 +167,22 @@ def test_what_cannot_be_computed_is_refused(change, message):
     arguments = {"student_logits": torch.zeros(2, 3), "teacher_logits": torch.zeros(2, 3), "alphas": [1], "betas": [0]}
     with pytest.raises(ValueError, match=message):
         alpha_beta_grid(**arguments | change)
+
+
+def test_points_close_to_a_limit_keep_their_digits():
+    student, teacher = torch.randn(3, 5), torch.randn(3, 5)
+    teacher[0, 1] = -torch.inf
+    alphas, betas = [0.05, 1e-7, 0.0], [-0.04, 1e-7]
+    found = alpha_beta_grid(student, teacher, alphas, betas)
+    expected = point_by_point(student, teacher, alphas, betas)
+    torch.testing.assert_close(found.values.double(), expected[0], rtol=1e-5, atol=1e-6)
+
+
+def test_rows_with_logits_near_the_limit_of_the_dtype_are_as_the_divergence_has_them():
+    student, teacher = (
+        torch.tensor([[0.0, 1.0, -3e38], [1e38, 0.0, 5.0]]),
+        torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, -1e37]]),
+    )
+    found = alpha_beta_grid(student, teacher, [1.0, 0.0], [0.0, 0.5])
+    expected = point_by_point(student, teacher, [1.0, 0.0], [0.0, 0.5])
+    torch.testing.assert_close(found.values.double(), expected[0].float().double(), rtol=1e-5, atol=1e-6)

@@ -93,3 +93,11 @@ def test_rows_and_columns_are_looked_up_by_exponent():
 def test_a_negative_exponent_is_known():
     assert GridPlan.build([0.5], [-0.1]).has_negative_exponent
     assert not GridPlan.build([0.5], [0.1]).has_negative_exponent
+
+
+def test_points_close_to_a_limit_but_not_on_it_lose_digits():
+    grid = GridExponents([0.0, 0.05, 1e-7, 1.0], [0.0, -0.04, 0.5])
+    assert grid.loses_digits(0.05, -0.04)
+    assert grid.loses_digits(1e-7, 0.5)
+    assert not grid.loses_digits(0.0, 0.0)
+    assert not grid.loses_digits(1.0, 0.5)

@@ -35,6 +35,7 @@ def test_bad_inputs_are_a_matter_of_data():
         ({"source": "gradient"}, "Lower the learning rate"),
         ({"source": "loss"}, "Check the loss's parameters"),
         ({"source": "loss", "what": "The loss's term `task_loss`"}, "Check the labels"),
+        ({"source": "loss", "what": "The loss's term `task_loss`"}, "have grown too large: lower the learning rate"),
     ],
 )
 def test_the_cause_depends_on_what_is_wrong(options, expected):

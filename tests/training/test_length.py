@@ -41,6 +41,7 @@ def length(tmp_path, interval, data, **options):
         ({"max_steps": 5}, 5),
         ({"max_epochs": -1, "max_steps": 5}, 5),
         ({"limit_train_batches": 0.5}, 4),
+        ({"limit_train_batches": 0}, 0),
         ({"overfit_batches": 1}, 2),
         ({"fast_dev_run": 3}, 3),
         ({"max_time": "00:01:00:00"}, 8),

@@ -144,5 +144,5 @@ def test_no_hook_is_left_after_it_and_none_but_one_while_it_watches():
         assert len(modules_of_torch._global_forward_hooks) == 1
         assert not any(part._forward_hooks for part in network.modules())
         nn.ReLU()(torch.ones(1))
-    assert not modules_of_torch._global_forward_hooks
+    assert not modules_of_torch._has_any_global_hook()
     watch.stop()

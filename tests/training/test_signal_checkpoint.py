@@ -1,8 +1,13 @@
 """Trainings that are stopped by real signals are in tests/cluster/test_faults_signals.py."""
 
+import logging
+import os
+import signal
 from pathlib import Path
 
-from lightning.pytorch.callbacks import ModelCheckpoint
+import pytest
+from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_abkd.callbacks import SignalCheckpoint
 from lightning_abkd.training._signal_checkpoint import _last_path
@@ -34,3 +39,12 @@ def test_a_file_of_another_run_is_not_overwritten(tmp_path):
     run = trainer(tmp_path, enable_checkpointing=True, callbacks=[ModelCheckpoint(tmp_path)])
     assert Path(str(_last_path(run))) == tmp_path / "last-v1.ckpt"
     assert Path(str(_last_path(run))) == tmp_path / "last-v1.ckpt"
+
+
+def test_what_it_says_is_its_own(tmp_path, caplog):
+    asked = LambdaCallback(on_train_batch_start=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    run = trainer(tmp_path, enable_checkpointing=True, callbacks=[ModelCheckpoint(tmp_path), asked])
+    with caplog.at_level(logging.INFO), pytest.raises(SIGTERMException, match="143"):
+        run.fit(module(), loader())
+    assert "SIGTERM: stopped after step 1." in caplog.text
+    assert "weights_only" not in caplog.text

@@ -88,8 +88,8 @@ def alpha_and_beta(loss: DistillationLoss | None, first: Mapping[str, float], la
     name = "α, β now and at the end"
     found = exponents_of(loss)
     if found is None:
-        kind = "no divergence" if loss is None else type(loss).__name__
-        return not_checked(name, f"{kind} has no single α and β")
+        why = "the module has no divergence" if loss is None else f"{type(loss).__name__} has no single α and β"
+        return not_checked(name, why)
     paths = (f"{found.path}.alpha", f"{found.path}.beta")
     now = [first.get(path, value) for path, value in zip(paths, found[1:], strict=True)]
     end = [last.get(path, value) for path, value in zip(paths, now, strict=True)]

@@ -111,8 +111,11 @@ class _Cause(NamedTuple):
 def _likelier_cause(inputs: Tensor | None) -> _Cause:
     """Say which cause is likelier where no preparation and no order of classes helps."""
     if inputs is None or is_standard(inputs):
-        what = "Its inputs look right and no renumbering of its classes helps: it is likely not trained."
-        return _Cause(what, _CURE_OF_UNTRAINED)
+        what = (
+            "Its inputs look right and no renumbering of its classes helps: it is likely not trained, or the labels "
+            "are not those of the inputs."
+        )
+        return _Cause(what, f"{_CURE_OF_UNTRAINED} Look at a few samples with their labels.")
     return _Cause(
         f"Its inputs are not standardised (channels {channel_means(inputs)}): a wrong image normalisation is likelier "
         "than permuted classes, unless it is not trained.",

@@ -116,6 +116,8 @@ def learning_rate(found: Trial | None) -> Finding:
     if found.stopped or not all(map(math.isfinite, found.losses)):
         why = found.stopped or "the loss is no longer a number"
         return red(_NAME, f"Learning rate that explodes: {why} after a few steps at lr = {found.rate:g}.", cure)
+    if found.rate == 0.0 and found.step == 0.0:
+        return red(_NAME, "Learning rate 0: a step changes no weight.", "Raise it (`--model.optimizer.lr 0.001`).")
     if _soars(found):
         return red(_NAME, f"Learning rate that explodes: the loss grows {said}.", cure)
     if found.step > _LONGEST_STEP:

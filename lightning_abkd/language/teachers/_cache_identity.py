@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd._utils import digest
-from lightning_abkd.training import is_sharded, own_names, own_state, unwrap
+from lightning_abkd.training import own_names, unwrap
 
 _SAMPLED_VALUES = 64
 _SAMPLED_DIGITS = 12
@@ -90,27 +90,23 @@ def _origin(network: nn.Module) -> str:
 
 
 def _values(network: nn.Module) -> Iterator[bytes]:
-    for name, value in _state(unwrap(network)).items():
-        if isinstance(value, Tensor):
-            yield f"{name} {tuple(value.shape)} {value.dtype};".encode()
-            for part in value.detach().reshape(-1).split(_PART):
-                yield _bytes(part)
+    network = unwrap(network)
+    tensors = dict(_tensors(network))
+    for name, own in own_names(network, tensors).items():
+        value = tensors[name]
+        yield f"{own} {tuple(value.shape)} {value.dtype};".encode()
+        for part in value.detach().reshape(-1).split(_PART):
+            yield _bytes(part)
 
 
-def _state(network: nn.Module) -> dict[str, object]:
-    """Return a network's state by its own names; of one in pieces, what its modules hold now.
-
-    Its state dict would put weights back into pieces while the network answers from whole ones.
-    """
-    if not is_sharded(network):
-        return own_state(network)
-    held: dict[str, object] = {}
+def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield what a state dict holds; to make one, torch would take weights apart that are held whole on a rank."""
     for path, module in network.named_modules(remove_duplicate=False):
-        held |= module.named_parameters(path, recurse=False, remove_duplicate=False)
-        buffers = dict(module.named_buffers(recurse=False, remove_duplicate=False))
-        kept = buffers.keys() - module._non_persistent_buffers_set
-        held |= {f"{path}.{name}".strip("."): value for name, value in buffers.items() if name in kept}
-    return {own: held[name] for name, own in own_names(network, held).items()}
+        kept = dict(module.named_parameters(recurse=False, remove_duplicate=False))
+        kept |= dict(module.named_buffers(recurse=False, remove_duplicate=False))
+        for name, value in kept.items():
+            if name not in module._non_persistent_buffers_set:
+                yield f"{path}.{name}".lstrip("."), value
 
 
 def _samples_of_parameters(network: nn.Module) -> Iterator[bytes]:
@@ -125,8 +121,8 @@ def _samples_of_parameters(network: nn.Module) -> Iterator[bytes]:
 
 
 def _bytes(values: Tensor) -> bytes:
-    # A copy, because memory that numpy has seen cannot be given back when a network goes back into pieces.
-    return values.to("cpu", copy=True).contiguous().view(torch.uint8).numpy().tobytes()
+    # What NumPy has seen cannot be freed any more, which weights in pieces are after each use.
+    return values.cpu().clone(memory_format=torch.contiguous_format).view(torch.uint8).numpy().tobytes()
 
 
 def differences(found: dict[str, object], expected: dict[str, object]) -> list[str]:

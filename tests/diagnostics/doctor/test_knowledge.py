@@ -19,7 +19,7 @@ def test_permuted_classes_are_named():
 
 def test_guesses_are_red_and_the_likelier_cause_is_said():
     guess = answered(lambda labels: torch.randint(0, 3, labels.shape, generator=torch.Generator().manual_seed(0)))
-    assert "it is likely not trained" in knowledge(patient(), guess).text
+    assert "it is likely not trained, or the labels are not those of the inputs." in knowledge(patient(), guess).text
     inputs, labels = images(8)
     raw = dataclasses.replace(guess, batches=[(100 + 50 * inputs, labels)])
     assert "a wrong image normalisation is likelier than permuted classes" in knowledge(patient(), raw).text

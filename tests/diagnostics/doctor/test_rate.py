@@ -37,6 +37,11 @@ def test_steps_that_stop_are_red_and_none_are_not_checked():
     assert learning_rate(None).state == "not checked"
 
 
+def test_a_rate_of_0_is_red():
+    assert learning_rate(Trial(0.0, [2.0, 2.0])).text == "Learning rate 0: a step changes no weight."
+    assert learning_rate(Trial(0.0, [2.0], stopped="The loss is NaN")).text.startswith("Learning rate that explodes")
+
+
 def test_the_largest_rate_of_a_warm_up_is_tried():
     model = module(
         optimizer=lambda weights: torch.optim.SGD(weights, 1e5),

@@ -17,8 +17,8 @@ from lightning_abkd.vision.data._options import (
 LABELS = torch.arange(40) % 4
 OWN = {
     DigitsDataModule: {"flatten"},
-    ImageFolderDataModule: {"data_dir", "image_size", "mean", "std", "channels", "predict_dir"},
-    BaseToNewDataModule: {"root", "dataset", "subsample", "shots", "transductive", "image_size"},
+    ImageFolderDataModule: {"data_dir", "image_size", "mean", "std", "channels", "predict_dir", "follow_symlinks"},
+    BaseToNewDataModule: {"root", "dataset", "subsample", "shots", "transductive", "image_size", "follow_symlinks"},
 }
 PASSED = {
     DigitsDataModule: UnsplitImageOptions,
