@@ -50,7 +50,7 @@ def pytest_configure(config):
 def fixed_seed():
     torch.manual_seed(0)
     # Lightning keeps its messages from pytest if it is imported before pytest listens.
-    for name in ("lightning.fabric", "lightning.pytorch"):
+    for name in ("lightning", "lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).propagate = True
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)

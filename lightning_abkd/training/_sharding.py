@@ -85,14 +85,12 @@ def _keep_from_broadcasts(module: nn.Module) -> None:
 def prepare_strategy(trainer: Trainer) -> None:
     """Let all ranks of a `ModelParallelStrategy` share the data unless it was told otherwise.
 
-    Two warnings of Lightning are silenced: to evaluate on one device, although no sample counts twice, and of a name of
-    torch that Lightning itself uses.
+    Lightning's advice to evaluate on one device is silenced, because no sample counts twice.
 
     Raises:
         ValueError: If a callback keeps a copy of a module whose weights will lie in pieces.
     """
-    for needless in ("Using `DistributedSampler` with the dataloaders. During", r"`isinstance\(treespec, LeafSpec\)`"):
-        warnings.filterwarnings("ignore", needless)
+    warnings.filterwarnings("ignore", "Using `DistributedSampler` with the dataloaders. During")
     averaging = [type(callback).__name__ for callback in callbacks_of(trainer) if isinstance(callback, WeightAveraging)]
     if not isinstance(trainer.strategy, ModelParallelStrategy):
         # It expects that `configure_model` shards under every strategy.
