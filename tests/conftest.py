@@ -1,5 +1,6 @@
 import logging
 import os
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -46,12 +47,24 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", line)
 
 
+def hear_lightning():
+    """Let Lightning's messages reach every test, whatever an earlier one has left.
+
+    Lightning keeps them from pytest if it is imported before pytest listens, and runs of commands make it quiet.
+    """
+    for name in ("lightning", "lightning.fabric", "lightning.pytorch"):
+        logger = logging.getLogger(name)
+        logger.propagate = True
+        logger.disabled = False
+        logger.setLevel(logging.INFO)
+    if "lightning.fabric.utilities.rank_zero" in sys.modules:
+        sys.modules["lightning.fabric.utilities.rank_zero"].rank_zero_only.rank = 0
+
+
 @pytest.fixture(autouse=True)
 def fixed_seed():
     torch.manual_seed(0)
-    # Lightning keeps its messages from pytest if it is imported before pytest listens.
-    for name in ("lightning", "lightning.fabric", "lightning.pytorch"):
-        logging.getLogger(name).propagate = True
+    hear_lightning()
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)
 
