@@ -52,11 +52,12 @@ def hear_lightning():
 
     Lightning keeps them from pytest if it is imported before pytest listens, and runs of commands make it quiet.
     """
-    for name in ("lightning", "lightning.fabric", "lightning.pytorch"):
-        logger = logging.getLogger(name)
-        logger.propagate = True
-        logger.disabled = False
-        logger.setLevel(logging.INFO)
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "lightning":
+            logger = logging.getLogger(name)
+            logger.propagate = True
+            logger.disabled = False
+            logger.setLevel(logging.INFO)
     if "lightning.fabric.utilities.rank_zero" in sys.modules:
         sys.modules["lightning.fabric.utilities.rank_zero"].rank_zero_only.rank = 0
 
