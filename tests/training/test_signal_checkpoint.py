@@ -41,10 +41,12 @@ def test_a_file_of_another_run_is_not_overwritten(tmp_path):
     assert Path(str(_last_path(run))) == tmp_path / "last-v1.ckpt"
 
 
-def test_what_it_says_is_its_own(tmp_path, caplog):
+def test_what_it_says_is_its_own(tmp_path, caplog, monkeypatch):
+    said = []
+    monkeypatch.setattr("lightning_abkd.training._signal_checkpoint.rank_zero_info", said.append)
     asked = LambdaCallback(on_train_batch_start=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     run = trainer(tmp_path, enable_checkpointing=True, callbacks=[ModelCheckpoint(tmp_path), asked])
     with caplog.at_level(logging.INFO), pytest.raises(SIGTERMException, match="143"):
         run.fit(module(), loader())
-    assert "SIGTERM: stopped after step 1." in caplog.text
+    assert "SIGTERM: stopped after step 1." in said[-1]
     assert "weights_only" not in caplog.text
