@@ -119,7 +119,7 @@ def compare(
         student = _Scaled(u, v, alpha, beta)
         teacher = _Scaled(v, u, beta, alpha) if of_teacher else None
     if not unchanged:
-        terms.masked_fill_(_infinite_terms(log_p, log_q, alpha, beta), torch.inf)
+        terms = _with_one_sided_terms(terms, log_p, log_q, alpha, beta)
     return Comparison(terms.sum(-1).clamp_(min=0.0), student, teacher)
 
 
@@ -205,8 +205,15 @@ def _sorted_gaps(node: Tensor, other: Tensor) -> _SortedGaps:
     return _SortedGaps(gap.abs(), next_gap.abs())
 
 
-def _infinite_terms(log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Return True for classes that only one side excludes and whose term is infinite."""
-    unbounded_total = alpha + beta <= 0
-    by_teacher = torch.isneginf(log_p) & (log_q >= EXCLUDED) & ((alpha <= 0) | unbounded_total)
-    return by_teacher | (torch.isneginf(log_q) & (log_p >= EXCLUDED) & ((beta <= 0) | unbounded_total))
+def _with_one_sided_terms(terms: Tensor, log_p: Tensor, log_q: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    """Replace the terms of classes at -inf on one side alone by their limits."""
+    by_teacher = torch.isneginf(log_p) & (log_q >= EXCLUDED)
+    by_student = torch.isneginf(log_q) & (log_p >= EXCLUDED)
+    terms = torch.where(by_teacher, _one_sided_term(log_q, alpha, alpha + beta), terms)
+    return torch.where(by_student, _one_sided_term(log_p, beta, alpha + beta), terms)
+
+
+def _one_sided_term(log_other: Tensor, exponent: Tensor, total: Tensor) -> Tensor:
+    """Compute q^s / (α s), the term where p = 0; +inf unless α and s are positive."""
+    finite = (exponent > 0) & (total > 0)
+    return torch.where(finite, (total * log_other).exp() / exponent / total, torch.inf)

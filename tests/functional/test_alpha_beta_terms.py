@@ -43,3 +43,14 @@ def test_a_slope_overflows_only_where_the_difference_does():
     product = slope(u, v, a, b, powers_fit=False)
     assert product.isfinite().all()
     assert product[0, 0] == 0.0
+
+
+@pytest.mark.parametrize("exponent", [1e-35, 1e-10, 0.5])
+def test_a_class_that_one_side_excludes_has_its_limit_for_any_positive_exponent(exponent):
+    log_p, log_q = torch.tensor([[0.0, -torch.inf]], dtype=torch.float64), torch.tensor([[0.5, 0.5]]).double().log()
+    by_teacher = compare(log_p, log_q, column(exponent), column(0.0), powers_fit=False)
+    by_student = compare(log_q, log_p, column(0.0), column(exponent), powers_fit=False)
+    # q^s / (α s) with s = α; the other class adds less than ½ log² 2.
+    limit = 0.5**exponent / exponent**2
+    assert 0.0 <= by_teacher.values.item() - limit * (1.0 - 1e-12) < 0.25 + 2e-12 * limit
+    assert torch.equal(by_teacher.values, by_student.values)
