@@ -76,7 +76,7 @@ def scaled_second_difference(root: Tensor, distance: Tensor, gap: Tensor, next_g
     c = next_gap * distance
     b = a + c
     ends = distance * first_difference(a) - torch.exp(-a) * (distance * first_difference(c))
-    far = root * (ends / (gap + next_gap)) * root
+    far = root * ends / (gap + next_gap) * root
     near = (root * distance).square() * _series(a.clamp(max=_SERIES_BOUND), b.clamp(max=_SERIES_BOUND))
     return torch.where(b < _SERIES_BOUND, near, far)
 

@@ -50,6 +50,8 @@ def test_second_difference_overflows_only_where_the_result_does():
     # (root · distance)²/2 for equal nodes; for gaps 1 and 1 far apart it is root²/2 · (1 - 2 e^-d + e^-2d).
     values = scaled_second_difference(root, distance, torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.0, 1.0, 0.0]))
     torch.testing.assert_close(values, torch.tensor([0.5e10, 0.5, torch.inf]))
+    nothing = scaled_second_difference(*(torch.tensor([x]) for x in (0.0, 3e38, 0.0, 0.2)))
+    assert nothing.item() == 0.0
 
 
 def test_classes_excluded_by_both_become_equal():
