@@ -6,7 +6,7 @@ resumes in the middle at its first batch.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -14,10 +14,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from lightning_abkd.training._calls import other_calls_refused
 from lightning_abkd.training._generators import seeded
-from lightning_abkd.training._lightning import CheckpointPath, data_ranks, restricted_classmethod
+from lightning_abkd.training._lightning import data_ranks
 from lightning_abkd.training._lightning_loops import epoch_and_batches
+from lightning_abkd.training._loading import LoadedSafely
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -53,18 +53,11 @@ def seeded_augmentation(index: int) -> AbstractContextManager[None]:
     return seeded(index.seed) if isinstance(index, SeededIndex) else nullcontext()
 
 
-class ResumableData(LightningDataModule):
+class ResumableData(LoadedSafely, LightningDataModule):
     """Data module whose training order follows from a seed and the epoch, and whose checkpoints hold the seed."""
 
     _order_seed: int | None = None
     _begun_epoch: int | None = None
-
-    @restricted_classmethod
-    def load_from_checkpoint(cls, checkpoint_path: CheckpointPath, *arguments: object, **options: object) -> Self:
-        """Build a data module from a checkpoint, which may call only what a config may."""
-        load: Callable[..., Self] = super().load_from_checkpoint
-        with other_calls_refused():
-            return load(checkpoint_path, *arguments, **options)
 
     def setup(self, stage: str) -> None:
         """Forget the order of an earlier fit."""
