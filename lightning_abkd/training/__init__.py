@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Batch as Batch,
         Signals as Signals,
         inputs_of as inputs_of,
+        tensors_in as tensors_in,
         views_of as views_of,
     )
     from lightning_abkd.training._calls import refuse_other_calls as refuse_other_calls
@@ -96,7 +97,7 @@ else:
         __name__,
         {
             "lightning_abkd.training._alpha_beta_scheduler": ["AlphaBetaScheduler"],
-            "lightning_abkd.training._batches": ["Batch", "Signals", "inputs_of", "views_of"],
+            "lightning_abkd.training._batches": ["Batch", "Signals", "inputs_of", "tensors_in", "views_of"],
             "lightning_abkd.training._calls": ["refuse_other_calls"],
             "lightning_abkd.training._checkpoint": ["check_weights", "load_weights", "load_pretrained", "save_weights"],
             "lightning_abkd.training._checkpoint_files": [

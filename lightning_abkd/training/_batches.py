@@ -1,7 +1,7 @@
 """Batches of inputs and labels, in the forms in which data loaders yield them."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -15,6 +15,18 @@ Signals = dict[str, Tensor]
 _INPUTS = ("pixel_values", "image", "images", "img", "inputs", "input", "x")
 _LABELS = ("labels", "label", "targets", "target", "y")
 _INDEX = ("index",)
+
+
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """Yield the tensors in mappings and sequences, however they are nested, in their order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from tensors_in(each)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for each in value:
+            yield from tensors_in(each)
 
 
 class Views(NamedTuple):

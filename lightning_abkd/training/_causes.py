@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_abkd.losses import DistillationLoss
-from lightning_abkd.training._evidence import Finding, local
+from lightning_abkd.training._evidence import Finding
+from lightning_abkd.training._pieces import local_part
 
 _RATE = "Lower the learning rate, set trainer.gradient_clip_val or use a wider precision."
 _TOO_LARGE = f"Else the student's logits have grown too large: {_RATE[0].lower()}{_RATE[1:]}"
@@ -85,7 +86,7 @@ def first_broken_weight(network: nn.Module) -> str:
 
 def _is_finite(value: Tensor) -> Tensor:
     # A mask among the buffers holds -inf.
-    part = local(value)
+    part = local_part(value.detach())
     return (part.isfinite() | part.isneginf()).all() if part.is_floating_point() else torch.ones((), dtype=torch.bool)
 
 

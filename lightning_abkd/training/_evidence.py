@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lightning_abkd.training._batches import Batch, views_of
+from lightning_abkd.training._pieces import local_part
 
 # The largest entry at each position (B, …) by the name of what holds it.
 Rows = dict[str, Tensor]
@@ -76,12 +77,6 @@ class Look:
         self.rows = dict
 
 
-def local(values: Tensor) -> Tensor:
-    """Return the part of a tensor that lies in this process, without gradient."""
-    to_local: Callable[[], Tensor] | None = getattr(values, "to_local", None)
-    return values.detach() if to_local is None else to_local().detach()
-
-
 def largest(signals: Mapping[str, Tensor]) -> Rows:
     """Compute the largest entry of logits and features at each position.
 
@@ -92,7 +87,7 @@ def largest(signals: Mapping[str, Tensor]) -> Rows:
         >>> largest({"student_logits": torch.tensor([[0.0, -torch.inf], [1.0, torch.nan]])})
         {'student_logits': tensor([0., nan])}
     """
-    wanted = {name: local(x) for name, x in signals.items() if "_logits" in name or "_features" in name}
+    wanted = {name: local_part(x.detach()) for name, x in signals.items() if "_logits" in name or "_features" in name}
     return {name: x.amax(-1) for name, x in wanted.items() if x.is_floating_point() and x.dim() and x.shape[-1]}
 
 
@@ -115,7 +110,9 @@ def finding_in(rows: Rows, index: Tensor | None = None) -> Finding | None:
 def inputs_of(batch: Batch) -> Rows:
     """Compute of each floating input of a batch the largest magnitude in each sample; masks may hold -inf."""
     floats = {
-        name: local(x) for name, x in _inputs_in(batch).items() if isinstance(x, Tensor) and x.is_floating_point()
+        name: local_part(x.detach())
+        for name, x in _inputs_in(batch).items()
+        if isinstance(x, Tensor) and x.is_floating_point()
     }
     return {name: x.abs().reshape(len(x), -1).amax(1) for name, x in floats.items() if x.dim() and x.numel()}
 

@@ -1,6 +1,6 @@
 """Which module of a network is the first whose output is not finite."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _global_forward_hooks_with_kwargs, register_module_forward_hook
 from torch.utils.hooks import RemovableHandle
 
-from lightning_abkd.training._evidence import local
+from lightning_abkd.training._batches import tensors_in
+from lightning_abkd.training._pieces import local_part
 
 Networks = Mapping[str, nn.Module | None]
 
@@ -110,8 +111,8 @@ class ModuleWatch:
         """Look at a call of a module, and at its gradients later on."""
         if module not in self._names:
             return
-        inputs = list(_tensors((args, kwargs)))
-        outputs = list(_tensors(output))
+        inputs = [x for x in tensors_in((args, kwargs)) if x.is_floating_point()]
+        outputs = [x for x in tensors_in(output) if x.is_floating_point()]
         # Inputs may be masks, which hold -inf.
         call = _Call(module, [_is_wrong(x, masks=True) for x in inputs], [_is_wrong(x) for x in outputs])
         self._calls.append(call)
@@ -126,22 +127,9 @@ def _watch_gradient(tensor: Tensor, found: list[Tensor]) -> None:
 
 
 def _is_wrong(values: Tensor, masks: bool = False) -> Tensor:
-    part = local(values)
+    part = local_part(values.detach())
     right = part.isfinite() | part.isneginf() if masks else part.isfinite()
     return ~right.all()
-
-
-def _tensors(value: object) -> Iterator[Tensor]:
-    """Yield the floating tensors in what a module takes or returns."""
-    if isinstance(value, Tensor):
-        if value.is_floating_point():
-            yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _tensors(each)
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        for each in value:
-            yield from _tensors(each)
 
 
 def _any(flags: Sequence[Tensor]) -> bool:

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 
 
 def is_sharded(module: nn.Module) -> bool:
@@ -45,6 +46,12 @@ def whole_state(network: nn.Module) -> dict[str, Tensor]:
 def local_part(tensor: Tensor) -> Tensor:
     """Return what this rank has of a tensor, which shares its memory; the tensor itself if it is whole."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def local_gradients(optimizer: Optimizer) -> list[Tensor]:
+    """Return the gradients of an optimizer's parameters, of each what this rank has of it."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return [local_part(parameter.grad) for parameter in parameters if parameter.grad is not None]
 
 
 def storage_place(tensor: Tensor) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_abkd.distributed import sum_over_ranks
-from lightning_abkd.training._pieces import local_part
+from lightning_abkd.training._pieces import local_gradients
 
 
 class StepMean:
@@ -51,7 +51,7 @@ class StepMean:
         if self._unit is None:
             return {}
         state = {"unit": self._unit}
-        return state | {"count": float(sum_over_ranks(_as_tensor(self._count, trainer)))} if self.is_open else state
+        return state | {"count": float(_summed(self._count, trainer))} if self.is_open else state
 
     def go_on(self, state: Mapping[str, float], is_first: bool) -> None:
         """Go on from the state of a checkpoint; the first rank takes what all had counted."""
@@ -90,7 +90,7 @@ class StepMean:
         return part + (mean - part).detach()
 
     def _weighted_now(self, mean: Tensor, count: int | Tensor, trainer: Trainer) -> Tensor:
-        total = sum_over_ranks(_as_tensor(count, trainer))
+        total = _summed(count, trainer)
         if trainer.accumulate_grad_batches > 1:
             self._check_equal(float(total), trainer)
         part = mean * (count * trainer.world_size / total.clamp(min=1)).to(mean.dtype)
@@ -114,7 +114,7 @@ class StepMean:
         if self._unit is None or (isinstance(count, int) and count == 0 and trainer.world_size == 1):
             return
         factor = _factor(self._unit * trainer.accumulate_grad_batches * trainer.world_size, count, trainer)
-        gradients = _gradients(optimizer)
+        gradients = local_gradients(optimizer)
         if gradients and not (isinstance(factor, float) and factor == 1.0):
             torch._foreach_mul_(gradients, factor)
 
@@ -128,16 +128,8 @@ def _factor(whole: float, count: int | Tensor, trainer: Trainer) -> float | Tens
 
 def _summed(count: int | Tensor, trainer: Trainer) -> Tensor:
     """Add the counts of all ranks."""
-    return sum_over_ranks(_as_tensor(count, trainer))
-
-
-def _as_tensor(count: int | Tensor, trainer: Trainer) -> Tensor:
     device = trainer.strategy.root_device
     dtype = torch.float32 if device.type == "mps" else torch.float64
     # torch.full, because copying a number to the device waits for it.
-    return count.to(dtype) if isinstance(count, Tensor) else torch.full((), count, dtype=dtype, device=device)
-
-
-def _gradients(optimizer: Optimizer) -> list[Tensor]:
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return [local_part(parameter.grad) for parameter in parameters if parameter.grad is not None]
+    counts = count.to(dtype) if isinstance(count, Tensor) else torch.full((), count, dtype=dtype, device=device)
+    return sum_over_ranks(counts)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_abkd.training._evidence import Finding, Look, local
+from lightning_abkd.training._evidence import Finding, Look
+from lightning_abkd.training._pieces import local_gradients, local_part
 
 
 class StepWindow:
@@ -39,8 +40,7 @@ class StepWindow:
 
 def gradients_of(optimizer: Optimizer) -> list[Tensor]:
     """Return the gradients of an optimizer's parameters, of each the part that lies in this process."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    parts = [local(parameter.grad) for parameter in parameters if parameter.grad is not None]
+    parts = local_gradients(optimizer)
     return [part.coalesce().values() if part.is_sparse else part for part in parts]
 
 
@@ -65,9 +65,11 @@ def are_wrong(gradients: Sequence[Tensor], device: torch.device) -> Tensor:
 def finding_in_gradients(named: Iterable[tuple[str, Tensor]]) -> Finding:
     """Return what is wrong with the gradients of parameters: of the first by name whose norm is not finite."""
     for name, parameter in named:
-        if parameter.grad is None or not bool(are_wrong([local(parameter.grad)], local(parameter.grad).device)):
+        if parameter.grad is None:
             continue
-        entries = local(parameter.grad)
+        entries = local_part(parameter.grad)
+        if not bool(are_wrong([entries], entries.device)):
+            continue
         kind = "NaN" if bool(entries.isnan().any()) else "inf"
         if bool(entries.isfinite().all()):
             kind = "numbers whose norm is beyond the range of floats"

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
-from lightning_abkd.training import Batch, DistillationModule, Signals, datamodule_of, eval_mode
+from lightning_abkd.training import Batch, DistillationModule, Signals, datamodule_of, eval_mode, tensors_in
 
 # Logits that are materialised for the examination: a quarter of a gigabyte in float32.
 _MOST_LOGITS = 2**26
@@ -79,24 +79,13 @@ def rows_that_fit(batch: Batch) -> int:
 
 def size_of(batch: object) -> int:
     """Return the number of rows of a batch, the length of its first tensor; 0 without any."""
-    return next((len(value) for value in _tensors(batch) if value.dim()), 0)
+    return next((len(value) for value in tensors_in(batch) if value.dim()), 0)
 
 
 def first_rows(batch: object, most: int) -> Batch:
     """Cut every tensor of a batch that has a row for each sample to the first rows."""
     size = size_of(batch)
     return _mapped(batch, lambda value: value[:most] if value.dim() and len(value) == size else value)
-
-
-def _tensors(batch: object) -> Iterator[Tensor]:
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, Mapping):
-        for value in batch.values():
-            yield from _tensors(value)
-    elif isinstance(batch, list | tuple):
-        for value in batch:
-            yield from _tensors(value)
 
 
 def _mapped(batch: object, change: Callable[[Tensor], Tensor]) -> Batch:

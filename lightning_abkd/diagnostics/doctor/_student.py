@@ -1,12 +1,13 @@
 """What is trained, and what a checkpoint holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
 
 from torch import Tensor, nn
 
 from lightning_abkd.diagnostics.doctor._cost import bytes_as_text
 from lightning_abkd.diagnostics.doctor._finding import Finding, green, not_checked, red
+from lightning_abkd.training import tensors_in
 
 _NAME_OF_TRAINED = "parameters trained"
 _NAME_OF_CHECKPOINT = "teacher bytes in a checkpoint"
@@ -42,7 +43,7 @@ def teacher_bytes(checkpoint: Mapping[str, object], student: nn.Module, teacher:
     theirs -= {_storage(value) for value in chain(student.parameters(), student.buffers())}
     sizes: dict[int, int] = {}
     found = 0
-    for value in _tensors(checkpoint):
+    for value in tensors_in(checkpoint):
         sizes[_storage(value)] = value.untyped_storage().nbytes()
     found = sum(size for place, size in sizes.items() if place in theirs)
     whole = bytes_as_text(sum(sizes.values()))
@@ -57,14 +58,3 @@ def teacher_bytes(checkpoint: Mapping[str, object], student: nn.Module, teacher:
 
 def _storage(value: Tensor) -> int:
     return value.untyped_storage().data_ptr()
-
-
-def _tensors(value: object) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for inside in value.values():
-            yield from _tensors(inside)
-    elif isinstance(value, list | tuple):
-        for inside in value:
-            yield from _tensors(inside)
