@@ -35,15 +35,6 @@ def killed_in_a_checkpoint(folder, kind, *unused):
     train(folder, kind)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """What trainings without a fault write down."""
-    folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("images", "language")}
-    for rank in [Rank(train, (folder, kind)) for kind, folder in folders.items()]:
-        rank.result()
-    return {kind: steps(folder) for kind, folder in folders.items()}
-
-
 @pytest.mark.parametrize(
     ("kind", "point"), [("images", "step"), ("images", "validation"), ("images", "checkpoint"), ("language", "step")]
 )

@@ -27,15 +27,6 @@ def stopped(folder, hook, call, number=signal.SIGTERM, kind="images", **options)
     train(folder, kind, [Fault(hook, call, number)], **options)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """What trainings without a fault write down."""
-    folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("images", "language")}
-    for rank in [Rank(train, (folder, kind)) for kind, folder in folders.items()]:
-        rank.result()
-    return {kind: steps(folder) for kind, folder in folders.items()}
-
-
 @pytest.mark.parametrize(
     ("kind", "point"), [*(("images", point) for point in POINTS), ("language", "step"), ("language", "validation")]
 )
