@@ -1,7 +1,6 @@
-"""Signals and generators, by names which Lightning keeps private.
+"""Signals, by names which Lightning keeps private.
 
-Lightning 2.6: `Trainer._signal_connector`, its `_HandlersCompose`, `Trainer._accelerator_connector`,
-`fabric.utilities.seed._collect_rng_states`.
+Lightning 2.6: `Trainer._signal_connector`, its `_HandlersCompose`, `Trainer._accelerator_connector`.
 """
 
 import signal
@@ -10,22 +9,10 @@ from types import FrameType
 from typing import cast
 
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.utilities.seed import _collect_rng_states, _set_rng_states
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
 
 Handler = Callable[[int, FrameType | None], object]
-
-
-def generator_states() -> dict[str, object]:
-    """Return the states of Python's, NumPy's and torch's own generators."""
-    states: dict[str, object] = _collect_rng_states()
-    return states
-
-
-def set_generator_states(states: dict[str, object]) -> None:
-    """Set the states of Python's, NumPy's and torch's own generators."""
-    _set_rng_states(states)
 
 
 def forget_sigterm(trainer: Trainer) -> bool:

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, WeightAvera
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from lightning_abkd.training._generators import States, generator_states, restore_generators
 from lightning_abkd.training._lightning import callbacks_of
 from lightning_abkd.training._lightning_loops import (
     ends_step,
@@ -15,7 +16,6 @@ from lightning_abkd.training._lightning_loops import (
     go_back_before_validation,
     is_validated_next,
 )
-from lightning_abkd.training._lightning_signals import generator_states, set_generator_states
 from lightning_abkd.training._lost_processes import killed_worker, lost_rank
 from lightning_abkd.training._stop_signals import Stop, StopSignals
 
@@ -47,7 +47,7 @@ class SignalCheckpoint(Checkpoint):
     def __init__(self) -> None:
         super().__init__()
         self._signals = StopSignals()
-        self._before_validation: dict[str, object] | None = None
+        self._before_validation: States | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to keep signals for the end of a step."""
@@ -71,7 +71,7 @@ class SignalCheckpoint(Checkpoint):
     ) -> None:
         """Save and leave if a step has ended, unless the end of the epoch follows."""
         is_validated = is_validated_next(trainer)
-        self._before_validation = generator_states() if is_validated else None
+        self._before_validation = generator_states(trainer.strategy.root_device) if is_validated else None
         is_last = trainer.is_last_batch or trainer.global_step == trainer.max_steps
         if ends_step(trainer) and (is_validated or not is_last):
             self._stop_if_asked(trainer)
@@ -105,7 +105,7 @@ class SignalCheckpoint(Checkpoint):
                     callback.on_validation_epoch_end(trainer, module)
         go_back_before_validation(trainer)
         if self._before_validation is not None:
-            set_generator_states(self._before_validation)
+            restore_generators(self._before_validation, trainer.strategy.root_device)
         with torch.inference_mode(False):
             self._stop(trainer, stop)
 

@@ -1,12 +1,9 @@
 import copy
 
-import torch
 from lightning.pytorch import Callback
 
 from lightning_abkd.training._lightning_loops import ends_step, go_back_before_validation, is_validated_next
 from lightning_abkd.training._lightning_signals import (
-    generator_states,
-    set_generator_states,
     slurm_requeue,
     users_handler,
 )
@@ -44,13 +41,6 @@ def test_ends_of_steps_and_validations_are_known(tmp_path):
 def test_a_validation_has_not_begun_after_going_back(tmp_path):
     progress = fit(tmp_path).progress
     assert (progress.ready, progress.processed) == (0, 0)
-
-
-def test_generators_are_set_back():
-    states = generator_states()
-    drawn = torch.rand(2)
-    set_generator_states(states)
-    assert torch.equal(torch.rand(2), drawn)
 
 
 def test_without_slurm_and_users_there_are_no_handlers(tmp_path):
